@@ -1,0 +1,109 @@
+"""How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere.
+
+Private helpers of `fflib.show`. Chapter: all chapters.
+"""
+
+import hashlib
+import html
+import itertools
+import os
+import sys
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
+_outputs = itertools.count(1)
+_files = itertools.count(1)
+
+escape = html.escape
+
+
+class Shown:
+    """An output with an HTML form (`body`) and a plain-text form (`text`)."""
+
+    def __init__(self, body: str, text: str):
+        self.body, self.text = body, text
+
+    def _repr_html_(self) -> str:
+        return self.body
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def shell():
+    """The running IPython shell, or None; never imports IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def static() -> bool:
+    """Whether outputs are for a page without a kernel (FFLIB_STATIC=1, set by the book's build)."""
+    return os.environ.get("FFLIB_STATIC", "0") not in ("", "0")
+
+
+def emit(body: str, text: str) -> None:
+    """Display an output; outside IPython print `text` and, with FFLIB_OUT=folder, write the HTML there."""
+    if shell() is None:
+        return write(body, text)
+    from IPython.display import display
+
+    display(Shown(body, text))
+
+
+def write(body: str, text: str) -> None:
+    """Print `text`; when FFLIB_OUT names a folder also write FFLIB_OUT/001.html, 002.html, …"""
+    print(text)
+    if folder := os.environ.get("FFLIB_OUT"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Output</title>{body}</html>'
+        Path(folder, f"{next(_files):03d}.html").write_text(page, encoding="utf-8")
+
+
+def unique(body: str) -> tuple[str, str]:
+    """Replace the placeholder of `body`'s ids by a prefix of its own; returns (body, prefix).
+
+    The prefix counts the outputs of this session and adds a hash of the content: the same notebook
+    run twice gives the same page, and outputs of an earlier session never share ids with new ones.
+    """
+    digest = hashlib.sha1(body.encode()).hexdigest()[:5]
+    prefix = f"ff{next(_outputs)}-{digest}-"
+    return body.replace(PLACEHOLDER, prefix), prefix
+
+
+@cache
+def asset(name: str) -> str:
+    """Text of fflib/assets/<name>."""
+    return resources.files("fflib").joinpath("assets", name).read_text(encoding="utf-8").strip()
+
+
+def styled(body: str, script: bool = False) -> str:
+    """`body` with the style (and the script) it needs, so that it stands alone in any output frame."""
+    tail = f"<script>{asset('show.js')}</script>" if script else ""
+    return f"<style>{asset('show.css')}</style>{body}{tail}"
+
+
+def words(argument: str, value: object, least: int = 1) -> str:
+    """`value` as a stripped string of at least `least` characters, or a TypeError/ValueError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a string, got {type(value).__name__}")
+    value = " ".join(value.split())
+    if len(value) < least:
+        size = "not be empty" if least == 1 else f"have at least {least} characters"
+        hint = " saying what is to be seen" if argument == "alt" else ""
+        raise ValueError(f"{argument} must {size}{hint}, got {value!r}")
+    return value
+
+
+def number(value: object) -> str:
+    """A short text for a value: 4 significant digits for floats, `str` for the rest."""
+    if isinstance(value, str | bool):
+        return str(value)
+    try:
+        as_float = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    whole = as_float == int(as_float) if abs(as_float) < 1e6 else False
+    text = str(int(as_float)) if whole else f"{as_float:.4g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text

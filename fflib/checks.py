@@ -1,0 +1,117 @@
+"""Checks of arguments: every error names the argument, what was given and what was wanted.
+
+The checks look at shapes and dtypes always, and at values only when the array is concrete: inside
+``jax.jit`` or ``jax.grad`` there are no values to look at, so those calls cost nothing there.
+"""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def describe(value: Any) -> str:
+    """One short phrase for an error message: shape and dtype of an array, else type and value."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return f"{type(value).__name__} {value!r}"
+
+
+def positive(name: str, value: float, *, zero: bool = False) -> float:
+    """A finite real number > 0 (or >= 0 with ``zero=True``); traced values pass unchecked."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    bound = ">= 0" if zero else "> 0"
+    if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number {bound}, but got {describe(value)}")
+    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+        raise ValueError(f"{name} must be finite and {bound}, but got {value}")
+    return value
+
+
+def count(name: str, value: int, *, least: int = 1) -> int:
+    """A whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, but got {describe(value)}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, but got {value}")
+    return int(value)
+
+
+def one_of(name: str, value: str, allowed) -> str:
+    """One of a few names."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
+    return value
+
+
+def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
+    """A non-empty, finite, real floating-point array (integers only where they make sense)."""
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be an array of real numbers, but got {describe(value)}") from error
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: got {describe(array)}, expected at least one value")
+    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
+        if not integers:
+            raise TypeError(
+                f"{name} must hold floating-point numbers, but got {describe(array)}. "
+                f"Coordinates are real numbers (usually in [0, 1)): for pixel indices divide by the "
+                f"size first, or convert with {name}.astype(float)"
+            )
+        array = array.astype(jnp.zeros(()).dtype)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(f"{name} must hold real numbers, but got {describe(array)}")
+    finite(name, array)
+    return array
+
+
+def finite(name: str, array: jax.Array) -> jax.Array:
+    """No NaN and no infinity (skipped while jax traces)."""
+    if not isinstance(array, jax.core.Tracer):
+        bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())
+        if bad:
+            raise ValueError(f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}")
+    return array
+
+
+def points(name: str, value: Any, d: int | None = None) -> jax.Array:
+    """Points as rows: shape (n, d)."""
+    array = real_array(name, value)
+    if array.ndim != 2:
+        hint = f"; for n points on a line use {name}[:, None]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (n, d), one point a row, but got shape {array.shape}{hint}")
+    if d is not None and array.shape[1] != d:
+        raise ValueError(f"{name} must have {d} columns, but got shape {array.shape}")
+    return array
+
+
+def square(name: str, value: Any) -> jax.Array:
+    """A symmetric matrix of shape (n, n)."""
+    array = real_array(name, value, integers=True)
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ValueError(f"{name} must be a square matrix (n, n), but got shape {array.shape}")
+    if not isinstance(array, jax.core.Tracer):
+        K = np.asarray(array)
+        asymmetry = np.abs(K - K.T).max()
+        if asymmetry > 1e-3 * max(np.abs(K).max(), np.finfo(K.dtype).tiny):
+            raise ValueError(f"{name} must be symmetric, but |K - Kᵀ| reaches {asymmetry:.3g}")
+    return array
+
+
+def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9) -> None:
+    """Refuse a dense array of more than ``limit`` bytes before it is asked for."""
+    size = math.prod(shape) * itemsize
+    if size > limit:
+        raise MemoryError(
+            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the {limit / 1e9:.0f} GB "
+            f"allowed here. Use fewer points, or a method that never forms the matrix"
+        )

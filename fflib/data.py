@@ -1,0 +1,140 @@
+"""What the networks learn: coordinate grids, random signals and small built-in photographs."""
+
+from __future__ import annotations
+
+import io
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageFilter
+
+from fflib import checks
+
+IMAGES = ("astronaut", "cat", "coffee")
+
+
+def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
+    """Coordinates in [0, 1)^d: linspace(0, 1, n, endpoint=False) on every axis.
+
+    Args:
+        n: points along each axis; one number for all, or a tuple with one an axis.
+        d: number of axes (default 1, or the tuple's length).
+
+    Returns: (n₁, …, n_d, d), first coordinate along the first array axis (rows of an image).
+
+    Raises: ValueError for sizes below 1.
+
+    Chapter: Conventions.
+    """
+    sizes = tuple(n) if isinstance(n, (tuple, list)) else (n,) * checks.count("d", 1 if d is None else d)
+    if d is not None and len(sizes) != d:
+        raise ValueError(f"n has {len(sizes)} sizes, but d is {d}")
+    axes = [jnp.arange(checks.count("n", k)) / k for k in sizes]
+    return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = None) -> jax.Array:
+    """A random real signal whose amplitudes fall as (1 + f)^−alpha, scaled to [−½, ½].
+
+    Fourier coefficients of bins 0 … bins−1 are complex normal times that envelope; the rest are 0.
+
+    Args:
+        key: jax random key.
+        n: number of points on [0, 1).
+        alpha: exponent of the envelope, ≥ 0.
+        bins: number of frequencies, at most n/2 (default n/2).
+
+    Returns: (n,), smallest value −½ and largest ½.
+
+    Raises: ValueError when bins exceed n/2 or alpha is negative.
+
+    Chapter: The p-sweep.
+    """
+    n = checks.count("n", n, least=4)
+    alpha = checks.positive("alpha", alpha, zero=True)
+    bins = n // 2 if bins is None else checks.count("bins", bins, least=2)
+    if bins > n // 2:
+        raise ValueError(f"bins must be at most n/2 = {n // 2}, but got {bins}")
+    real, imaginary = jax.random.normal(key, (2, bins))
+    coefficients = (real + 1j * imaginary) * (1.0 + jnp.arange(bins)) ** -alpha
+    y = jnp.fft.irfft(jnp.zeros(n // 2 + 1, coefficients.dtype).at[:bins].set(coefficients), n)
+    return (y - y.min()) / (y.max() - y.min()) - 0.5
+
+
+def train_test_1d(y, factor: int) -> tuple[tuple, tuple]:
+    """Split a signal on a fine grid of [0, 1): every ``factor``-th point trains, the others test.
+
+    Returns: (v, y) of the training points and (v, y) of the test points, v of shape (·, 1).
+
+    Raises: ValueError when the length is no multiple of factor.
+
+    Chapter: The p-sweep.
+    """
+    y = checks.real_array("y", y)
+    factor = checks.count("factor", factor, least=2)
+    if y.ndim != 1 or len(y) % factor:
+        raise ValueError(f"y must have shape (n,) with n a multiple of factor={factor}, but got {y.shape}")
+    train = np.arange(len(y)) % factor == 0
+    v = grid(len(y))
+    return (v[train], y[train]), (v[~train], y[~train])
+
+
+def train_test_image(image) -> tuple[tuple, tuple]:
+    """The paper's split of an image: pixels (even, even) train, pixels (odd, odd) test.
+
+    Args: image, (H, W, C), H and W even.
+
+    Returns: (v, y) to train on and (v, y) to test on; v of shape (H/2, W/2, 2), y (H/2, W/2, C).
+
+    Raises: ValueError for another shape.
+
+    Chapter: Conventions.
+    """
+    image = checks.real_array("image", image)
+    if image.ndim != 3 or image.shape[0] % 2 or image.shape[1] % 2:
+        raise ValueError(f"image must have shape (H, W, C) with even H and W, but got {image.shape}")
+    v = grid(image.shape[:2])
+    return (v[::2, ::2], image[::2, ::2]), (v[1::2, 1::2], image[1::2, 1::2])
+
+
+def image(name: str, size: int | None = None) -> jax.Array:
+    """A built-in photograph, (size, size, 3), float32 in [0, 1].
+
+    "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee" (Rachel
+    Michetti, CC0, 400²). Where each comes from: fflib/assets/NOTICE.md.
+
+    Args:
+        name: one of the three.
+        size: pixels along a side; smaller than the original is averaged down (default: original).
+
+    Raises: ValueError for an unknown name or a size larger than the original.
+
+    Chapter: Why is it blurry?
+    """
+    checks.one_of("name", name, IMAGES)
+    picture = Image.open(io.BytesIO(resources.files("fflib").joinpath(f"assets/{name}.webp").read_bytes()))
+    size = picture.width if size is None else checks.count("size", size)
+    if size > picture.width:
+        raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")
+    return _to_float(picture.convert("RGB").resize((size, size), Image.Resampling.BOX))
+
+
+def gaussian_blur(image, radius: float) -> jax.Array:
+    """The image (H, W, 3) in [0, 1] blurred by a Gaussian of standard deviation ``radius`` pixels.
+
+    Raises: ValueError for another shape or a negative radius.
+
+    Chapter: Why is it blurry?
+    """
+    image = checks.real_array("image", image)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must have shape (H, W, 3), but got {image.shape}")
+    radius = checks.positive("radius", radius, zero=True)
+    pixels = np.asarray(jnp.round(jnp.clip(image, 0, 1) * 255), np.uint8)
+    return _to_float(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(float(radius))))
+
+
+def _to_float(picture: Image.Image) -> jax.Array:
+    return jnp.asarray(np.asarray(picture), jnp.float32) / 255

@@ -1,0 +1,234 @@
+r"""Feature mappings: coordinates v in [0, 1)^d to the inputs of a network.
+
+All Fourier mappings are one pair (a, B): amplitudes and frequencies, in cycles per unit length,
+
+    γ(v) = [a sin(2πBv), a cos(2πBv)],                                                  (Eq. 5)
+
+from Tancik et al. 2020. They differ only in which (a, B) they hold. The 2π is always in the mapping,
+never in B. Sines first, then cosines: the order does not matter to a network, only to a reader who
+compares with the formula.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from fflib import checks
+
+
+def _coordinates(v, d: int):
+    v = checks.real_array("v", v)
+    if v.ndim == 0 or v.shape[-1] != d:
+        hint = "; for points on a line add a last axis: v[..., None]" if d == 1 else ""
+        raise ValueError(
+            f"v must have shape (..., {d}), one point along the last axis, but got shape {v.shape}{hint}"
+        )
+    return v
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Mapping:
+    """The Fourier feature mapping γ(v) = [a sin(2πBv), a cos(2πBv)] (Eq. 5).
+
+    Call it with coordinates ``v`` of shape (..., d), floats, to get features of shape (..., 2m).
+    It is a JAX pytree, so ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument.
+
+    Attributes:
+        a: amplitudes, shape (m,).
+        B: frequencies in cycles per unit of v, shape (m, d).
+
+    Chapter: Fourier features and stationary kernels.
+    """
+
+    a: jax.Array
+    B: jax.Array
+
+    def __call__(self, v) -> jax.Array:
+        v = _coordinates(v, self.d)
+        phase = 2 * jnp.pi * v @ self.B.T
+        return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
+
+    @property
+    def m(self) -> int:
+        """Number of frequencies."""
+        return self.B.shape[-2]
+
+    @property
+    def d(self) -> int:
+        """Dimension of the coordinates."""
+        return self.B.shape[-1]
+
+    @property
+    def num_features(self) -> int:
+        """Length of γ(v): 2m."""
+        return 2 * self.m
+
+    def normalized(self) -> Mapping:
+        """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v."""
+        return Mapping(self.a / jnp.linalg.norm(self.a), self.B)
+
+    def kernel(self, delta) -> jax.Array:
+        """γ(v)ᵀγ(v+Δ) = Σ_j a_j² cos(2π b_jᵀΔ), a function of the offset Δ (..., d) alone."""
+        delta = _coordinates(delta, self.d)
+        return jnp.cos(2 * jnp.pi * delta @ self.B.T) @ self.a**2
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """No mapping: v ↦ scale · (v − shift), shape (..., d) to (..., d).
+
+    The sources feed v − ½ in 1-D (shift=0.5), v in images, CT and MRI, 2v − 1 in 3-D shape
+    (shift=0.5, scale=2).
+
+    Chapter: Conventions.
+    """
+
+    d: int
+    shift: float = 0.0
+    scale: float = 1.0
+
+    def __call__(self, v) -> jax.Array:
+        return self.scale * (_coordinates(v, self.d) - self.shift)
+
+    @property
+    def num_features(self) -> int:
+        """Length of the output: d."""
+        return self.d
+
+
+def none(d: int, shift: float = 0.0, scale: float = 1.0) -> Identity:
+    """No mapping of d coordinates: v ↦ scale · (v − shift).
+
+    Raises: ValueError when d < 1 or scale ≤ 0.
+
+    Chapter: Why is it blurry?
+    """
+    return Identity(checks.count("d", d), float(shift), float(checks.positive("scale", scale)))
+
+
+def fourier(a, B) -> Mapping:
+    """The mapping of any amplitudes ``a`` (m,) and frequencies ``B`` (m, d), in cycles per unit.
+
+    Raises: ValueError when the shapes disagree or a value is not finite.
+
+    Chapter: Fourier features and stationary kernels.
+    """
+    a = checks.real_array("a", a, integers=True)
+    B = checks.real_array("B", B, integers=True)
+    if B.ndim != 2 or a.shape != B.shape[:1]:
+        raise ValueError(f"a must have shape (m,) and B (m, d), but got {a.shape} and {B.shape}")
+    return Mapping(a, B)
+
+
+def basic(d: int) -> Mapping:
+    """Basic mapping: one frequency of one cycle on each axis, γ(v) = [sin 2πv, cos 2πv].
+
+    Chapter: Fourier features and stationary kernels.
+    """
+    d = checks.count("d", d)
+    return Mapping(jnp.ones(d), jnp.eye(d))
+
+
+def _on_axes(ladder: jax.Array, d: int) -> Mapping:
+    """Put the same 1-D ladder of frequencies, shape (k,), on each of d axes."""
+    return Mapping(jnp.ones(d * ladder.size), jnp.kron(jnp.eye(d), ladder[:, None]))
+
+
+def _frequencies_per_axis(m: int, d: int) -> int:
+    m, d = checks.count("m", m), checks.count("d", d)
+    if m % d:
+        raise ValueError(f"m must be a multiple of d, so that each axis gets m/d, but got m={m}, d={d}")
+    return m // d
+
+
+def positional(m: int, d: int, scale: float) -> Mapping:
+    """Positional encoding of the released code: 2^linspace(0, scale, m/d) − 1 on each axis.
+
+    ``m`` counts the frequencies of all axes together; the lowest is 0 (a constant feature).
+
+    Raises: ValueError when d does not divide m or scale is negative.
+
+    Chapter: Conventions.
+    """
+    k = _frequencies_per_axis(m, d)
+    return _on_axes(2.0 ** jnp.linspace(0.0, checks.positive("scale", scale, zero=True), k) - 1.0, d)
+
+
+def positional_geometric(m: int, d: int, sigma: float) -> Mapping:
+    """Positional encoding of the paper's text: σ^(j/k) for j = 0 … k−1, k = m/d, on each axis.
+
+    Raises: ValueError when d does not divide m or sigma is not positive.
+
+    Chapter: Conventions.
+    """
+    k = _frequencies_per_axis(m, d)
+    return _on_axes(checks.positive("sigma", sigma) ** (jnp.arange(k) / k), d)
+
+
+def positional_nerf(levels: int, d: int) -> Mapping:
+    """The ladder of the first NeRF: 2^0, 2^1, …, 2^(levels−1) cycles per unit on each axis.
+
+    NeRF itself computes sin(2^l π x) for x in [−1, 1]: with v = (x+1)/2 in [0, 1) that is this
+    ladder, up to signs.
+
+    Chapter: Conventions.
+    """
+    return _on_axes(2.0 ** jnp.arange(checks.count("levels", levels)), checks.count("d", d))
+
+
+def gaussian(key: jax.Array, m: int, d: int, scale: float) -> Mapping:
+    """Random Fourier features: B_jk ~ N(0, scale²), ``scale`` in cycles per unit, a = 1.
+
+    Raises: ValueError when scale is negative.
+
+    Chapter: Why is it blurry?
+    """
+    m, d = checks.count("m", m), checks.count("d", d)
+    scale = checks.positive("scale", scale, zero=True)
+    return Mapping(jnp.ones(m), scale * jax.random.normal(key, (m, d)))
+
+
+def power_law(m: int, p: float) -> Mapping:
+    """Dense 1-D mapping: b_j = j, a_j = 1/j^p, j = 1 … m; p = ∞ keeps b = 1 alone.
+
+    With n training points on [0, 1) the paper takes m = n/2, every frequency the grid can tell
+    apart (Fig. 3).
+
+    Raises: ValueError when p is negative or NaN.
+
+    Chapter: The p-sweep.
+    """
+    m = checks.count("m", m)
+    if p != float("inf"):
+        checks.positive("p", p, zero=True)
+    j = jnp.arange(1.0, m + 1)
+    return Mapping(j**-p, j[:, None])
+
+
+FAMILIES = ("gaussian", "uniform", "uniform_log", "laplace")
+
+
+def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Mapping:
+    """Random frequencies from one of four families (Fig. 4), entries of B independent.
+
+    gaussian: scale·N(0,1); uniform: scale·U[0,1]; uniform_log: scale^U[0,1]; laplace:
+    scale·Laplace(0,1).
+
+    Raises: ValueError for an unknown family or a scale that is not positive.
+
+    Chapter: The p-sweep (which leads to it).
+    """
+    checks.one_of("family", family, FAMILIES)
+    shape = checks.count("m", m), checks.count("d", d)
+    scale = checks.positive("scale", scale)
+    B = {
+        "gaussian": lambda: scale * jax.random.normal(key, shape),
+        "uniform": lambda: scale * jax.random.uniform(key, shape),
+        "uniform_log": lambda: scale ** jax.random.uniform(key, shape),
+        "laplace": lambda: scale * jax.random.laplace(key, shape),
+    }[family]()
+    return Mapping(jnp.ones(m), B)

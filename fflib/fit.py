@@ -1,0 +1,238 @@
+"""The one training loop of the book: optax steps inside ``lax.scan``, metrics on the way.
+
+The loop is compiled once for a loss, an optimizer and a chunk length, and runs ``every`` steps in
+one call; between chunks it records metrics, moves the progress bar and writes the checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm.auto import tqdm
+
+from fflib import checks
+
+
+class State(NamedTuple):
+    """All that training needs to go on: parameters, optimizer state, steps done."""
+
+    params: Any
+    opt_state: Any
+    step: jax.Array
+
+
+@partial(jax.jit, static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length"))
+def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, length):
+    """``length`` optimizer steps; returns the new state and the loss before each step."""
+
+    def update(params, opt_state, data, key):
+        observed = data if batch is None else batch(key, data)
+        value, gradient = jax.value_and_grad(loss)(params, observed)
+        step, opt_state = optimizer.update(gradient, opt_state, params)
+        return optax.apply_updates(params, step), opt_state, value
+
+    if ensemble:
+        update = jax.vmap(update, in_axes=(0, 0, None if shared_data else 0, 0))
+
+    def body(state, _):
+        step_key = jax.random.fold_in(key, state.step)
+        if ensemble:
+            step_key = jax.random.split(step_key, jax.tree.leaves(state.params)[0].shape[0])
+        params, opt_state, value = update(state.params, state.opt_state, data, step_key)
+        return State(params, opt_state, state.step + 1), value
+
+    return jax.lax.scan(body, state, length=length)
+
+
+@partial(jax.jit, static_argnames=("function", "ensemble", "shared_data"))
+def _evaluate(params, data, *, function, ensemble, shared_data):
+    if ensemble:
+        function = jax.vmap(function, in_axes=(0, None if shared_data else 0))
+    return function(params, data)
+
+
+def fit(
+    params,
+    loss: Callable,
+    data=None,
+    *,
+    steps: int,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array | None = None,
+    batch: Callable | None = None,
+    metrics: Callable | None = None,
+    every: int | None = None,
+    ensemble: bool = False,
+    shared_data: bool = True,
+    progress: bool = True,
+    label: str = "training",
+    checkpoint: str | os.PathLike | None = None,
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """Minimise ``loss`` and return the trained parameters with the history of training.
+
+    Args:
+        params: pytree of float arrays; with ``ensemble=True`` every leaf has a leading axis E of
+            independently trained members.
+        loss: ``loss(params, data)`` → scalar, or ``loss(params, batch(key, data))``.
+        data: pytree of arrays handed to ``loss``, ``batch`` and ``metrics``.
+        steps: number of optimizer steps.
+        optimizer: an optax transformation, e.g. ``optax.adam(1e-3)``.
+        key: jax random key, needed with ``batch``; step i uses ``fold_in(key, i)``, so a resumed
+            run draws what the uninterrupted one would have drawn.
+        batch: ``batch(key, data)`` → what the loss sees in one step (default: all of ``data``).
+        metrics: ``metrics(params, data)`` → dict of arrays.
+        every: record at step 0, every, 2·every, … and at the end (default: start and end).
+        ensemble: train E members at once with ``jax.vmap``.
+        shared_data: whether the members share ``data``; else its leaves have the leading axis E too.
+        progress: show a progress bar (never while the book is built).
+        label: name on the bar.
+        checkpoint: file (``.npz``) written as training goes on and resumed from if it exists.
+
+    Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
+    (T, E), and every metric its own shape with T in front.
+
+    Raises: ValueError or TypeError for bad arguments; FloatingPointError when the loss of every
+    member is NaN or infinite. Interrupted from the keyboard it returns what it has, or, with a
+    checkpoint, saves and passes the interrupt on.
+
+    Chapter: Why is it blurry?
+    """
+    steps = checks.count("steps", steps)
+    every = steps if every is None else checks.count("every", every)
+    _check_members(params, data, ensemble, shared_data)
+    if batch is not None and key is None:
+        raise ValueError("key must be given with batch: random batches need a jax random key")
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise TypeError(f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}")
+    key = jax.random.key(0) if key is None else key
+    how = dict(ensemble=ensemble, shared_data=shared_data)
+
+    params = jax.tree.map(jnp.asarray, params)
+    init = jax.vmap(optimizer.init) if ensemble else optimizer.init
+    state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
+    if checkpoint is not None:
+        state, history = _resume(Path(checkpoint), state)
+        if int(state.step) > steps:
+            raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
+    done, saved = int(state.step), time.monotonic()
+
+    def record(loss_now=np.nan):
+        entry = {"step": done, "loss": loss_now}
+        if metrics is not None:
+            entry |= _evaluate(state.params, data, function=metrics, **how)
+        return jax.tree.map(np.asarray, entry)
+
+    quiet = not progress or bool(os.environ.get("FFLIB_STATIC"))
+    bar = tqdm(total=steps, initial=done, desc=label, unit="step", disable=quiet, leave=False)
+    try:
+        while done < steps:
+            # a resumed run goes on at the next recording time of the uninterrupted one
+            length = min(every - done % every, steps - done)
+            if done % every == 0:
+                before = record()
+            after, losses = _chunk(
+                state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=length, **how
+            )
+            losses = np.asarray(losses)
+            if not np.isfinite(losses[-1]).any():
+                bad = int(np.argmax(~np.isfinite(losses).reshape(length, -1).any(1)))
+                raise FloatingPointError(
+                    f"the loss is {losses[bad]} at step {done + bad}: the learning rate is probably too large"
+                )
+            if done % every == 0:
+                history.append(before | {"loss": losses[0]})
+            state, done = after, done + length
+            bar.update(length)
+            if checkpoint is not None and (time.monotonic() - saved > 10 or done == steps):
+                _save(Path(checkpoint), state, history)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if checkpoint is not None:
+            _save(Path(checkpoint), state, history)
+            raise
+        warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
+    finally:
+        bar.close()
+
+    # the loss before the step that would come next, as for every other entry
+    if batch is None:
+        final = _evaluate(state.params, data, function=loss, **how)
+    else:
+        _, losses = _chunk(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
+        final = losses[0]
+    history.append(record(final))
+    return state.params, {k: np.stack([entry[k] for entry in history]) for k in history[0]}
+
+
+def _check_members(params, data, ensemble, shared_data):
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError("params has no arrays: there is nothing to train")
+    for leaf in leaves:
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise TypeError(f"params must hold floating-point arrays, but got {checks.describe(leaf)}")
+    if not ensemble:
+        return
+    where = {"params": params} if shared_data else {"params": params, "data": data}
+    sizes = {
+        name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(tree)})
+        for name, tree in where.items()
+    }
+    if any(len(found) != 1 for found in sizes.values()) or len({s[0] for s in sizes.values()}) != 1:
+        raise ValueError(
+            "with ensemble=True every array needs the same leading axis of members, but got leading "
+            + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())
+        )
+
+
+# --------------------------------------------------------------------------------------------------
+# Checkpoints: one .npz, replaced atomically, so that a crash leaves the old one or the new one
+
+
+def _save(path: Path, state: State, history: list[dict]) -> None:
+    arrays = {f"state_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
+    for name in history[0] if history else ():
+        arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+            temporary = Path(file.name)
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
+
+
+def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
+    if not path.exists():
+        return state, []
+    leaves, treedef = jax.tree.flatten(state)
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
+    stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
+    if any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
+        raise ValueError(
+            f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
+            f"these params and this optimizer; delete it to start afresh"
+        )
+    restored = jax.tree.unflatten(treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)])
+    names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
+    length = len(arrays["history_step"]) if names else 0
+    return restored, [{k: arrays[f"history_{k}"][i] for k in names} for i in range(length)]

@@ -1,0 +1,330 @@
+"""Figures, pictures, sliders, guesses and checks as a reader meets them. Chapter: all chapters.
+
+Each function works in the book's HTML, in JupyterLab, on Colab and in a plain Python script (where it
+prints one line). Every picture needs `alt`, a description for readers who cannot see it. IPython and
+ipywidgets are imported only when they are there to be used.
+"""
+
+import math
+import operator
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fflib import _html
+from fflib._html import escape, number, words
+from fflib._slider import MAX_FRAMES, Slider, widget_capable
+from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
+
+__all__ = [
+    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "attempt", "check", "figure", "guess", "images",
+    "panel", "pick", "scale", "slider", "table", "use_style",
+]  # fmt: skip
+
+SCALES = ("quick", "full")
+MIN_ALT = 20
+
+use_style()
+
+
+def panel(title: str | None = None, width: float = 3.5, height: float = 2.6, **subplots_kw):
+    """A small figure and its axes, `fig, ax`, made to be read on a phone as well as on a desk.
+
+    `width` and `height` are in inches (3.5 is 336 CSS pixels); `subplots_kw` goes to
+    `matplotlib.figure.Figure.subplots`, so `ncols=2` gives `ax` of shape (2,). Needs no pyplot, and
+    nothing is displayed before `figure`. A legend that would cover the curves finds room below the axes
+    with `fig.legend(loc="outside lower center", ncols=2)`.
+
+    Chapter: all chapters.
+    """
+    fig = Figure(figsize=(width, height))
+    ax = fig.subplots(**subplots_kw)
+    if title is not None:
+        fig.suptitle(title, fontsize=10.0) if isinstance(ax, np.ndarray) else ax.set_title(title)
+    return fig, ax
+
+
+def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
+    """Display matplotlib figures side by side as inline SVG; on a phone they wrap to one per row.
+
+    `alt` (at least 20 characters) describes all of them together; `caption` is visible text below.
+    Text, axes and anything drawn in `show.INK` or black take the page's text colour. Rasters inside
+    become WebP. pyplot figures are closed.
+
+    Raises TypeError when something else than a figure is given, ValueError without figures or `alt`.
+
+    Chapter: all chapters.
+    """
+    alt = words("alt", alt, MIN_ALT)
+    _display(_content(figs, "figure's arguments", alt, Sheet()), alt, caption)
+
+
+def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
+    """Display pictures, a dict caption -> array, in a wrapping row.
+
+    Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are clipped.
+    Each pixel takes `zoom` CSS pixels (sharp-edged); None chooses the least whole zoom that makes the
+    widest picture 160 pixels wide or more. Pictures shrink to fit a phone.
+
+    Raises ValueError for other shapes, for values that are not finite and for a short `alt`.
+
+    Chapter: all chapters.
+    """
+    alt = words("alt", alt, MIN_ALT)
+    _display(_images(pictures, alt, zoom), alt, None)
+
+
+def slider(
+    draw: Callable,
+    name: str,
+    values: Sequence,
+    alt: str | Callable[[object], str],
+    label: str | None = None,
+    unit: str = "",
+    start: object = None,
+    live: bool | None = None,
+) -> Slider:
+    """A picture that follows a slider; make it the last expression of a cell.
+
+    `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`) and displays
+    nothing itself. `values` are 2 to 16 numbers or strings; `start` is one of them (default: the first).
+    `alt` is a string with {value} or a function value -> description. `label` (default `name`) and
+    `unit` are what the reader sees.
+
+    On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and travel with it, at most
+    1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is computed when it is made, and
+    any value in between may be typed; a failing `draw` leaves the last picture and says what went wrong.
+    A plain script draws the start frame only, unless FFLIB_STATIC or FFLIB_OUT is set.
+
+    Raises ValueError for too many or too few values, repeated values, a `start` that is not among them,
+    frames above 1 MB, a short `alt`; TypeError when `draw` returns something else.
+
+    Chapter: all chapters.
+    """
+    values = [v.item() if isinstance(v, np.generic) else v for v in values]
+    start = start.item() if isinstance(start, np.generic) else start
+    start = values[0] if start is None and values else start
+    if not 2 <= len(values) <= MAX_FRAMES:
+        raise ValueError(f"values must hold 2 to {MAX_FRAMES} values, got {len(values)}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"values must differ from each other, got {values}")
+    if start not in values:
+        raise ValueError(f"start must be one of the values {values}, got {start!r}")
+    if not callable(alt) and "{value}" not in words("alt", alt, MIN_ALT):
+        raise ValueError(f"alt must contain {{value}} or be a function of the value, got {alt!r}")
+
+    def render(value: object, description: str, sheet: Sheet | None) -> str:
+        return _content(draw(value), "draw's result", description, sheet or Sheet())
+
+    if live is None:
+        live = not _html.static() and widget_capable()
+    label = words("label", name if label is None else label)
+    made = Slider(render, values, alt, words("name", name), label, unit, start, live)
+    if _html.shell() is None and not live:
+        seen = _html.static() or "FFLIB_OUT" in os.environ
+        made.values = values if seen else [start]
+        made.prepare(Sheet())
+        _html.write(made._html, repr(made))
+        return made
+    return made.prepare(Sheet())
+
+
+class Guess:
+    """A question put to the reader; see `guess`. `reveal` answers it."""
+
+    def __init__(self, question: str, options: Sequence[str], prefix: str):
+        self.question, self.options, self.prefix = question, list(options), prefix
+
+    def reveal(self, answer: int | str, because: str = "") -> None:
+        """Show the measured `answer` (an index of the options or one of them) beside the reader's guess.
+
+        `because` says in a sentence why, or what was measured. Raises ValueError for another answer.
+        """
+        index = self.options.index(answer) if answer in self.options else answer
+        if isinstance(index, str) or not 0 <= operator.index(index) < len(self.options):
+            raise ValueError(f"answer must be one of {self.options} or its index, got {answer!r}")
+        index = operator.index(index)
+        reason = f" {words('because', because)}" if because else ""
+        body = (
+            f'<div class="ff ff-reveal"><p><strong>Measured:</strong> {escape(self.options[index])}.'
+            f'{escape(reason)}</p><p role="status" data-ff-reveal="{self.prefix}g" data-ff-answer="{index}">'
+            f"</p></div>"
+        )
+        _html.emit(_html.styled(body, script=True), f"Measured: {self.options[index]}.{reason}")
+
+    def __repr__(self) -> str:
+        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
+
+
+def guess(question: str, options: Sequence[str]) -> Guess:
+    """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
+
+    `options` are 2 to 6 different texts. Raises ValueError otherwise.
+
+        g = show.guess("Which width is best?", ["narrow", "wide"])
+        g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
+
+    Chapter: all chapters.
+    """
+    question = words("question", question)
+    options = [words("an option", option) for option in options]
+    if not 2 <= len(options) <= 6 or len(set(options)) < len(options):
+        raise ValueError(f"options must be 2 to 6 different texts, got {options}")
+    group = f"{_html.PLACEHOLDER}g"
+    radios = "".join(
+        f'<label><input type="radio" name="{group}" value="{k}" autocomplete="off"><span>{escape(o)}</span></label>'
+        for k, o in enumerate(options)
+    )
+    body = f"<fieldset><legend>Your guess: {escape(question)}</legend>{radios}</fieldset>"
+    body, prefix = _html.unique(f'<div class="ff ff-guess">{body}</div>')
+    asked = Guess(question, options, prefix)
+    _html.emit(_html.styled(body, script=True), repr(asked))
+    return asked
+
+
+def check(claim: str, condition: object, detail: str = "") -> None:
+    """Print "✓ claim (detail)" when `condition` holds; raise AssertionError naming the claim otherwise.
+
+    `condition` is a truth value or an array with one element. Raises ValueError for larger arrays.
+
+    Chapter: all chapters.
+    """
+    claim = words("claim", claim)
+    if np.size(condition) != 1:
+        raise ValueError(f"condition must be one truth value, got shape {np.shape(condition)}; use .all() or .any()")
+    tail = f" ({detail})" if detail else ""
+    if not bool(np.asarray(condition).item()):
+        raise AssertionError(f"this claim of the text does not hold: {claim}{tail}")
+    print(f"✓ {claim}{tail}")
+
+
+class Verdict(int):
+    """True or False that a notebook does not echo below the message of `attempt`."""
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
+def attempt(check_fn: Callable, fn: Callable) -> Verdict:
+    """Run an exercise's check on the reader's function and say how it went; never raises.
+
+    Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
+    fails, "✓ right" when it passes. Returns a truth value: whether it passed.
+
+    Chapter: all chapters.
+    """
+    name = getattr(fn, "__name__", "your function")
+    try:
+        check_fn(fn)
+    except NotImplementedError:
+        print(f"{name}: not written yet. Replace the `raise` line by your code and run this cell again.")
+    except AssertionError as error:
+        print(f"{name}: not right yet: {error or 'a check failed (it gives no reason)'}")
+    except Exception as error:  # the reader's code may fail in any way
+        print(f"{name}: stopped with {type(error).__name__}: {error}")
+    else:
+        print(f"✓ {name}: right")
+        return Verdict(True)
+    return Verdict(False)
+
+
+def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:
+    """Display results as a table: `columns` are the headings, the first cell of each row names the row.
+
+    Floats are shown with 4 significant digits; give strings for another format. Raises ValueError when
+    a row has another length than `columns`.
+
+    Chapter: all chapters.
+    """
+    caption = words("caption", caption)
+    rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
+    for k, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise ValueError(f"row {k} has {len(row)} cells, expected {len(columns)} (one per column)")
+    head = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
+    body = "".join(
+        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(c)}</td>" for c in rest) + "</tr>"
+        for first, *rest in rows
+    )
+    page = (
+        f'<div class="ff ff-table ff-scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+    widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows)]
+    lines = [
+        "  ".join(str(c).ljust(w) if k == 0 else str(c).rjust(w) for k, (c, w) in enumerate(zip(row, widths)))
+        for row in [columns, *rows]
+    ]
+    _html.emit(_html.styled(page), "\n".join([caption, *lines]))
+
+
+def scale() -> str:
+    """"quick" or "full", from the environment variable FFLIB_SCALE (default "quick").
+
+    Raises ValueError for another value. Chapter: all chapters.
+    """
+    chosen = os.environ.get("FFLIB_SCALE") or "quick"
+    if chosen not in SCALES:
+        raise ValueError(f"FFLIB_SCALE must be one of {', '.join(SCALES)}; got {chosen!r}")
+    return chosen
+
+
+def pick(*, quick: object, full: object) -> object:
+    """The setting for the current `scale`. Chapter: all chapters."""
+    return {"quick": quick, "full": full}[scale()]
+
+
+def _content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
+    """HTML of a figure, several figures or a dict of pictures."""
+    if isinstance(drawn, Mapping):
+        return _images(drawn, alt, None)
+    figs = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
+    if not figs:
+        raise ValueError(f"{what} must hold at least one figure")
+    for fig in figs:
+        if not isinstance(fig, Figure):
+            raise TypeError(f"{what} must be figures (the first of `fig, ax = show.panel()`), got {type(fig).__name__}")
+    return row_html(figs, alt, sheet)
+
+
+def _images(pictures: Mapping[str, object], alt: str, zoom: int | None) -> str:
+    if not isinstance(pictures, Mapping) or not pictures:
+        raise ValueError(f"pictures must be a non-empty dict caption -> array, got {type(pictures).__name__}")
+    arrays = {words("a caption", caption): _pixels(caption, array) for caption, array in pictures.items()}
+    if zoom is None:
+        zoom = max(1, math.ceil(160 / max(array.shape[1] for array in arrays.values())))
+    if zoom <= 0:
+        raise ValueError(f"zoom must be positive, got {zoom}")
+    items = []
+    for caption, array in arrays.items():
+        width = array.shape[1] * zoom
+        sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
+        items.append(
+            f'<figure class="ff-picture" style="flex-basis:{width * 5 // 6}px;max-width:{width}px"><img alt="{escape(caption)}" width="{width}" '
+            f'height="{array.shape[0] * zoom}"{sharp} src="{array_uri(array)}">'
+            f'<figcaption aria-hidden="true">{escape(caption)}</figcaption></figure>'
+        )
+    return f'<div class="ff-row" role="group" aria-label="{escape(alt)}">{"".join(items)}</div>'
+
+
+def _pixels(caption: str, array: object) -> np.ndarray:
+    """The array clipped to [0, 1], of shape (H, W) or (H, W, 3)."""
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3) or array.size == 0:
+        raise ValueError(f"picture {caption!r} must have shape (H, W) or (H, W, 3), got {array.shape}")
+    if np.iscomplexobj(array):
+        raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(f"picture {caption!r} has {(~np.isfinite(array)).sum()} values that are not finite")
+    return np.clip(array, 0.0, 1.0)
+
+
+def _display(content: str, alt: str, caption: str | None) -> None:
+    below = f'<figcaption class="ff-caption">{escape(words("caption", caption))}</figcaption>' if caption else ""
+    body = _html.unique(f'<figure class="ff">{content}{below}</figure>')[0]
+    _html.emit(_html.styled(body), alt)
