@@ -44,7 +44,7 @@ def static() -> bool:
 
 
 def emit(body: str, text: str) -> None:
-    """Display an output; outside IPython print `text` and, with FFLIB_OUT=folder, write the HTML there."""
+    """Display an output in IPython; elsewhere `write` it."""
     if shell() is None:
         return write(body, text)
     from IPython.display import display
@@ -57,8 +57,8 @@ def write(body: str, text: str) -> None:
     print(text)
     if folder := os.environ.get("FFLIB_OUT"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Output</title>{body}</html>'
-        Path(folder, f"{next(_files):03d}.html").write_text(page, encoding="utf-8")
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Output</title>'
+        Path(folder, f"{next(_files):03d}.html").write_text(head + body, encoding="utf-8")
 
 
 def unique(body: str) -> tuple[str, str]:
@@ -79,7 +79,7 @@ def asset(name: str) -> str:
 
 
 def styled(body: str, script: bool = False) -> str:
-    """`body` with the style (and the script) it needs, so that it stands alone in any output frame."""
+    """`body` with the style (and the script) it needs to stand alone in an output frame."""
     tail = f"<script>{asset('show.js')}</script>" if script else ""
     return f"<style>{asset('show.css')}</style>{body}{tail}"
 

@@ -3,6 +3,7 @@
 Private helpers of `fflib.show`. Chapter: all chapters.
 """
 
+import itertools
 import math
 import numbers
 import sys
@@ -59,17 +60,23 @@ class Slider:
         for value in values:
             hidden = "" if value == shown else " hidden"
             text = escape(self.text(value))
-            frames.append(f'<div class="ff-frame" data-text="{text}"{hidden}>{self.frame(value, sheet)}</div>')
+            frames.append(
+                f'<div class="ff-frame" data-text="{text}"{hidden}>{self.frame(value, sheet)}</div>'
+            )
         control, text, ident = "", escape(self.text(shown)), f"{_html.PLACEHOLDER}s"
         if len(values) > 1:
             control = (
-                f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" autocomplete="off" '
-                f'value="{list(values).index(shown)}" aria-valuetext="{text}">'
+                f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" '
+                f'value="{list(values).index(shown)}" aria-valuetext="{text}" autocomplete="off">'
             )
             head = f'<label for="{ident}">{escape(self.label)}</label>'
         else:
             head = f"<strong>{escape(self.label)}</strong>"
-        output = f'<output for="{ident}" aria-live="off">{text}</output>' if control else f"<span>{text}</span>"
+        output = (
+            f'<output for="{ident}" aria-live="off">{text}</output>'
+            if control
+            else f"<span>{text}</span>"
+        )
         body = (
             f'<figure class="ff ff-slider"><div class="ff-control">{head}{control}{output}</div>'
             f"{''.join(frames)}</figure>"
@@ -86,7 +93,8 @@ class Slider:
         if size > MAX_BYTES:
             raise ValueError(
                 f"the {len(self.values)} frames of this slider take {size / 1e6:.2f} MB, more than "
-                f"{MAX_BYTES / 1e6:.0f} MB: give fewer values, smaller panels, or curves with fewer points"
+                f"{MAX_BYTES / 1e6:.0f} MB: give fewer values, smaller panels or pictures, or "
+                "curves with fewer points"
             )
         return self
 
@@ -100,7 +108,10 @@ class Slider:
         if not self.live:
             return {"text/plain": repr(self), "text/html": self._html}
         box = self.widget().box
-        bundle = {"text/plain": repr(self), VIEW: {"version_major": 2, "version_minor": 0, "model_id": box.model_id}}
+        bundle = {
+            "text/plain": repr(self),
+            VIEW: {"version_major": 2, "version_minor": 0, "model_id": box.model_id},
+        }
         if "google.colab" not in sys.modules:  # there the HTML could be preferred to the widget
             current = self.widget().value
             bundle["text/html"] = self.static_html([current], current)
@@ -133,7 +144,7 @@ class LiveSlider:
                 layout=ipywidgets.Layout(width="12rem"),
                 style={"description_width": "initial"},
             )
-            self.entry.observe(self._moved, names="value")
+            self.entry.observe(self._typed, names="value")
             row.append(self.entry)
         if slider.unit:
             row.append(ipywidgets.Label(slider.unit))
@@ -142,18 +153,25 @@ class LiveSlider:
 
     def _moved(self, change) -> None:
         if not self._busy:
+            numeric = self.entry is not None
+            self.choose(
+                _snap(change["new"], self.slider.values, self.integer) if numeric else change["new"]
+            )
+
+    def _typed(self, change) -> None:
+        if not self._busy:
             self.choose(change["new"])
 
     def choose(self, value: object) -> None:
         """Show the picture for `value`; when drawing fails keep the last one and say why."""
-        if self.entry is not None:
-            value = _snap(value, self.slider.values, self.integer)
         self._sync(value)
         said = f"{escape(self.slider.label)} = {escape(self.slider.text(value))}"
         self._say(f"Computing {said} …")
         try:
             picture = _html.styled(_html.unique(self.slider.frame(value))[0])
-        except Exception as error:  # whatever a reader's value provokes must not take the picture away
+        except (
+            Exception
+        ) as error:  # whatever a reader's value provokes must not take the picture away
             kept = escape(self.slider.text(self.value))
             why = f"{type(error).__name__}: {escape(str(error))}"
             self._say(f"<strong>No picture for {said}.</strong> {why} (still showing {kept})")
@@ -187,7 +205,7 @@ def _numeric(values: Sequence) -> bool:
 
 
 def _snap(value: float, values: Sequence, integer: bool) -> float:
-    """A value as readers write it: one of `values` when almost equal, else 4 digits (or an integer)."""
+    """A slider's position: the one of `values` almost equal to it, else 4 digits or an integer."""
     for known in values:
         if math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-12):
             return known
@@ -203,18 +221,28 @@ def _control(ipywidgets, slider: Slider):
         style={"description_width": "initial"},
         layout=ipywidgets.Layout(width="min(100%, 26rem)"),
     )
-    rising = _numeric(values) and all(a < b for a, b in zip(values, values[1:]))
-    steps = [b - a for a, b in zip(values, values[1:])] if rising else [0]
+    rising = _numeric(values) and all(a < b for a, b in itertools.pairwise(values))
+    steps = [b - a for a, b in itertools.pairwise(values)] if rising else [0]
     ends = dict(min=values[0], max=values[-1])
     if rising and all(math.isclose(s, steps[0], rel_tol=1e-6) for s in steps):
         if all(isinstance(v, numbers.Integral) for v in values):
             return ipywidgets.IntSlider(value=start, step=1, **ends, **common)
-        return ipywidgets.FloatSlider(value=start, step=steps[0] / 4, readout_format=".4g", **ends, **common)
-    ratios = [math.log10(b / a) for a, b in zip(values, values[1:])] if rising and values[0] > 0 else [0]
+        return ipywidgets.FloatSlider(
+            value=start, step=steps[0] / 4, readout_format=".4g", **ends, **common
+        )
+    ratios = [0]
+    if rising and values[0] > 0:
+        ratios = [math.log10(b / a) for a, b in itertools.pairwise(values)]
     if ratios[0] and all(math.isclose(r, ratios[0], rel_tol=1e-2) for r in ratios):
         low, high = math.log10(values[0]), math.log10(values[-1])
         return ipywidgets.FloatLogSlider(
-            value=start, base=10, min=low, max=high, step=ratios[0] / 4, readout_format=".4g", **common
+            value=start,
+            base=10,
+            min=low,
+            max=high,
+            step=ratios[0] / 4,
+            readout_format=".4g",
+            **common,
         )
     options = [(slider.text(v), v) for v in values]
     return ipywidgets.SelectionSlider(options=options, value=start, **common)

@@ -104,8 +104,9 @@ def array_uri(pixels: np.ndarray) -> str:
 class Sheet:
     """Turns figures into inline SVGs that share one set of ids and of glyph shapes.
 
-    Matplotlib repeats the outline of each letter in each file; here a shape that an earlier figure of
-    the sheet defined is referred to instead. Ids start with a placeholder that `_html.unique` replaces.
+    Matplotlib repeats the outline of each letter in each file; here a shape that an earlier figure
+    of the sheet defined is referred to instead. Ids start with a placeholder that `_html.unique`
+    replaces.
     """
 
     def __init__(self):
@@ -146,7 +147,9 @@ class Sheet:
                     child.attrib.pop("id", None)
                     continue
                 del child.attrib["id"]
-                shape = ET.tostring(child, encoding="unicode") if child.tag == SVG + "path" else None
+                shape = (
+                    ET.tostring(child, encoding="unicode") if child.tag == SVG + "path" else None
+                )
                 if shape in self.shapes:
                     names[old] = self.shapes[shape]
                     parent.remove(child)
@@ -160,12 +163,15 @@ class Sheet:
                 if key == XLINK and value.startswith("#"):
                     element.set(key, "#" + names[value[1:]])
                 elif "url(#" in value:
-                    element.set(key, re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", value))
+                    element.set(
+                        key, re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", value)
+                    )
 
 
 def panel_html(svg: str, width: float) -> str:
     """One panel of a row: as wide as it wants to be, shrinking by a tenth before the row wraps."""
-    return f'<div class="ff-panel" style="flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px">{svg}</div>'
+    style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
+    return f'<div class="ff-panel" style="{style}">{svg}</div>'
 
 
 def row_html(figures: list[Figure], alt: str, sheet: Sheet) -> str:
@@ -185,7 +191,11 @@ def _save(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context({key: STYLE[key] for key in STYLE if key.startswith("svg.")}):
         figure.savefig(
-            buffer, format="svg", dpi=PIXELS_PER_INCH_OF_RASTERS, metadata={"Date": None}, bbox_inches=None
+            buffer,
+            format="svg",
+            dpi=PIXELS_PER_INCH_OF_RASTERS,
+            metadata={"Date": None},
+            bbox_inches=None,
         )
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(figure)
@@ -206,7 +216,9 @@ def _flatten(parent: ET.Element) -> None:
     children = []
     for child in parent:
         _flatten(child)
-        invisible = child.tag == SVG + "path" and child.get("style") == "fill: none" and not child.get("id")
+        invisible = (
+            child.tag == SVG + "path" and child.get("style") == "fill: none" and not child.get("id")
+        )
         if child.tag == SVG + "g" and not child.attrib:
             children.extend(child)
         elif not invisible and (len(child) or child.tag != SVG + "defs"):

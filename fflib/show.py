@@ -1,12 +1,11 @@
 """Figures, pictures, sliders, guesses and checks as a reader meets them. Chapter: all chapters.
 
-Each function works in the book's HTML, in JupyterLab, on Colab and in a plain Python script (where it
-prints one line). Every picture needs `alt`, a description for readers who cannot see it. IPython and
-ipywidgets are imported only when they are there to be used.
+Each function works in the book's HTML, in JupyterLab, on Colab and in a plain Python script (where
+it prints one line). Every picture needs `alt`, a description for readers who cannot see it. IPython
+and ipywidgets are imported only when they are there to be used.
 """
 
 import math
-import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,12 +14,13 @@ from matplotlib.figure import Figure
 
 from fflib import _html
 from fflib._html import escape, number, words
+from fflib._reader import Guess, attempt, check, guess
 from fflib._slider import MAX_FRAMES, Slider, widget_capable
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
-    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "attempt", "check", "figure", "guess", "images",
-    "panel", "pick", "scale", "slider", "table", "use_style",
+    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "attempt", "check", "figure", "guess",
+    "images", "panel", "pick", "scale", "slider", "table", "use_style",
 ]  # fmt: skip
 
 SCALES = ("quick", "full")
@@ -34,8 +34,8 @@ def panel(title: str | None = None, width: float = 3.5, height: float = 2.6, **s
 
     `width` and `height` are in inches (3.5 is 336 CSS pixels); `subplots_kw` goes to
     `matplotlib.figure.Figure.subplots`, so `ncols=2` gives `ax` of shape (2,). Needs no pyplot, and
-    nothing is displayed before `figure`. A legend that would cover the curves finds room below the axes
-    with `fig.legend(loc="outside lower center", ncols=2)`.
+    nothing is displayed before `figure`. A legend that would cover the curves finds room below the
+    axes with `fig.legend(loc="outside lower center", ncols=2)`.
 
     Chapter: all chapters.
     """
@@ -53,7 +53,7 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
     Text, axes and anything drawn in `show.INK` or black take the page's text colour. Rasters inside
     become WebP. pyplot figures are closed.
 
-    Raises TypeError when something else than a figure is given, ValueError without figures or `alt`.
+    Raises TypeError for something else than a figure, ValueError without figures or `alt`.
 
     Chapter: all chapters.
     """
@@ -64,9 +64,9 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
     """Display pictures, a dict caption -> array, in a wrapping row.
 
-    Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are clipped.
-    Each pixel takes `zoom` CSS pixels (sharp-edged); None chooses the least whole zoom that makes the
-    widest picture 160 pixels wide or more. Pictures shrink to fit a phone.
+    Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
+    clipped. Each pixel takes `zoom` CSS pixels (sharp-edged); None chooses the least whole zoom
+    that makes the widest picture 160 pixels wide or more. Pictures shrink to fit a phone.
 
     Raises ValueError for other shapes, for values that are not finite and for a short `alt`.
 
@@ -88,18 +88,19 @@ def slider(
 ) -> Slider:
     """A picture that follows a slider; make it the last expression of a cell.
 
-    `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`) and displays
-    nothing itself. `values` are 2 to 16 numbers or strings; `start` is one of them (default: the first).
-    `alt` is a string with {value} or a function value -> description. `label` (default `name`) and
-    `unit` are what the reader sees.
+    `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`) and
+    displays nothing itself. `values` are 2 to 16 numbers or strings; `start` is one of them
+    (default: the first). `alt` is a string with {value} or a function value -> description. `label`
+    (default `name`) and `unit` are what the reader sees.
 
-    On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and travel with it, at most
-    1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is computed when it is made, and
-    any value in between may be typed; a failing `draw` leaves the last picture and says what went wrong.
-    A plain script draws the start frame only, unless FFLIB_STATIC or FFLIB_OUT is set.
+    On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and travel with it, at
+    most 1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is computed when it is
+    made, and any other number may be typed; a failing `draw` leaves the last picture and says what
+    went wrong. A plain script draws the start frame only, unless it was asked for the frames
+    (`live=False`) or FFLIB_STATIC or FFLIB_OUT is set.
 
-    Raises ValueError for too many or too few values, repeated values, a `start` that is not among them,
-    frames above 1 MB, a short `alt`; TypeError when `draw` returns something else.
+    Raises ValueError for too many or too few values, repeated values, a `start` that is not among
+    them, frames above 1 MB, a short `alt`; TypeError when `draw` returns something else.
 
     Chapter: all chapters.
     """
@@ -118,123 +119,24 @@ def slider(
     def render(value: object, description: str, sheet: Sheet | None) -> str:
         return _content(draw(value), "draw's result", description, sheet or Sheet())
 
+    asked = live is False or _html.static() or "FFLIB_OUT" in os.environ
     if live is None:
         live = not _html.static() and widget_capable()
     label = words("label", name if label is None else label)
     made = Slider(render, values, alt, words("name", name), label, unit, start, live)
     if _html.shell() is None and not live:
-        seen = _html.static() or "FFLIB_OUT" in os.environ
-        made.values = values if seen else [start]
+        made.values = values if asked else [start]
         made.prepare(Sheet())
         _html.write(made._html, repr(made))
         return made
     return made.prepare(Sheet())
 
 
-class Guess:
-    """A question put to the reader; see `guess`. `reveal` answers it."""
-
-    def __init__(self, question: str, options: Sequence[str], prefix: str):
-        self.question, self.options, self.prefix = question, list(options), prefix
-
-    def reveal(self, answer: int | str, because: str = "") -> None:
-        """Show the measured `answer` (an index of the options or one of them) beside the reader's guess.
-
-        `because` says in a sentence why, or what was measured. Raises ValueError for another answer.
-        """
-        index = self.options.index(answer) if answer in self.options else answer
-        if isinstance(index, str) or not 0 <= operator.index(index) < len(self.options):
-            raise ValueError(f"answer must be one of {self.options} or its index, got {answer!r}")
-        index = operator.index(index)
-        reason = f" {words('because', because)}" if because else ""
-        body = (
-            f'<div class="ff ff-reveal"><p><strong>Measured:</strong> {escape(self.options[index])}.'
-            f'{escape(reason)}</p><p role="status" data-ff-reveal="{self.prefix}g" data-ff-answer="{index}">'
-            f"</p></div>"
-        )
-        _html.emit(_html.styled(body, script=True), f"Measured: {self.options[index]}.{reason}")
-
-    def __repr__(self) -> str:
-        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
-
-
-def guess(question: str, options: Sequence[str]) -> Guess:
-    """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
-
-    `options` are 2 to 6 different texts. Raises ValueError otherwise.
-
-        g = show.guess("Which width is best?", ["narrow", "wide"])
-        g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
-
-    Chapter: all chapters.
-    """
-    question = words("question", question)
-    options = [words("an option", option) for option in options]
-    if not 2 <= len(options) <= 6 or len(set(options)) < len(options):
-        raise ValueError(f"options must be 2 to 6 different texts, got {options}")
-    group = f"{_html.PLACEHOLDER}g"
-    radios = "".join(
-        f'<label><input type="radio" name="{group}" value="{k}" autocomplete="off"><span>{escape(o)}</span></label>'
-        for k, o in enumerate(options)
-    )
-    body = f"<fieldset><legend>Your guess: {escape(question)}</legend>{radios}</fieldset>"
-    body, prefix = _html.unique(f'<div class="ff ff-guess">{body}</div>')
-    asked = Guess(question, options, prefix)
-    _html.emit(_html.styled(body, script=True), repr(asked))
-    return asked
-
-
-def check(claim: str, condition: object, detail: str = "") -> None:
-    """Print "✓ claim (detail)" when `condition` holds; raise AssertionError naming the claim otherwise.
-
-    `condition` is a truth value or an array with one element. Raises ValueError for larger arrays.
-
-    Chapter: all chapters.
-    """
-    claim = words("claim", claim)
-    if np.size(condition) != 1:
-        raise ValueError(f"condition must be one truth value, got shape {np.shape(condition)}; use .all() or .any()")
-    tail = f" ({detail})" if detail else ""
-    if not bool(np.asarray(condition).item()):
-        raise AssertionError(f"this claim of the text does not hold: {claim}{tail}")
-    print(f"✓ {claim}{tail}")
-
-
-class Verdict(int):
-    """True or False that a notebook does not echo below the message of `attempt`."""
-
-    def _ipython_display_(self) -> None:
-        pass
-
-
-def attempt(check_fn: Callable, fn: Callable) -> Verdict:
-    """Run an exercise's check on the reader's function and say how it went; never raises.
-
-    Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
-    fails, "✓ right" when it passes. Returns a truth value: whether it passed.
-
-    Chapter: all chapters.
-    """
-    name = getattr(fn, "__name__", "your function")
-    try:
-        check_fn(fn)
-    except NotImplementedError:
-        print(f"{name}: not written yet. Replace the `raise` line by your code and run this cell again.")
-    except AssertionError as error:
-        print(f"{name}: not right yet: {error or 'a check failed (it gives no reason)'}")
-    except Exception as error:  # the reader's code may fail in any way
-        print(f"{name}: stopped with {type(error).__name__}: {error}")
-    else:
-        print(f"✓ {name}: right")
-        return Verdict(True)
-    return Verdict(False)
-
-
 def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:
-    """Display results as a table: `columns` are the headings, the first cell of each row names the row.
+    """Display results as a table with headings `columns`; the first cell of a row names it.
 
-    Floats are shown with 4 significant digits; give strings for another format. Raises ValueError when
-    a row has another length than `columns`.
+    Floats are shown with 4 significant digits; give strings for another format. Raises ValueError
+    when a row has another length than `columns`.
 
     Chapter: all chapters.
     """
@@ -242,26 +144,34 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
     rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in rows]
     for k, row in enumerate(rows):
         if len(row) != len(columns):
-            raise ValueError(f"row {k} has {len(row)} cells, expected {len(columns)} (one per column)")
+            raise ValueError(
+                f"row {k} has {len(row)} cells, expected {len(columns)} (one per column)"
+            )
     head = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
     body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>' + "".join(f"<td>{escape(c)}</td>" for c in rest) + "</tr>"
+        f'<tr><th scope="row">{escape(first)}</th>'
+        + "".join(f"<td>{escape(c)}</td>" for c in rest)
+        + "</tr>"
         for first, *rest in rows
     )
     page = (
-        f'<div class="ff ff-table ff-scroll" role="region" tabindex="0" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="ff ff-table ff-scroll" role="region" tabindex="0" '
+        f'aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
-    widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows)]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
     lines = [
-        "  ".join(str(c).ljust(w) if k == 0 else str(c).rjust(w) for k, (c, w) in enumerate(zip(row, widths)))
+        "  ".join(
+            str(c).ljust(w) if k == 0 else str(c).rjust(w)
+            for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in [columns, *rows]
     ]
     _html.emit(_html.styled(page), "\n".join([caption, *lines]))
 
 
 def scale() -> str:
-    """"quick" or "full", from the environment variable FFLIB_SCALE (default "quick").
+    """ "quick" or "full", from the environment variable FFLIB_SCALE (default "quick").
 
     Raises ValueError for another value. Chapter: all chapters.
     """
@@ -285,14 +195,20 @@ def _content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
         raise ValueError(f"{what} must hold at least one figure")
     for fig in figs:
         if not isinstance(fig, Figure):
-            raise TypeError(f"{what} must be figures (the first of `fig, ax = show.panel()`), got {type(fig).__name__}")
+            raise TypeError(
+                f"{what} must be figures (as in `fig, ax = show.panel()`), got {type(fig).__name__}"
+            )
     return row_html(figs, alt, sheet)
 
 
 def _images(pictures: Mapping[str, object], alt: str, zoom: int | None) -> str:
     if not isinstance(pictures, Mapping) or not pictures:
-        raise ValueError(f"pictures must be a non-empty dict caption -> array, got {type(pictures).__name__}")
-    arrays = {words("a caption", caption): _pixels(caption, array) for caption, array in pictures.items()}
+        raise ValueError(
+            f"pictures must be a non-empty dict caption -> array, got {type(pictures).__name__}"
+        )
+    arrays = {
+        words("a caption", caption): _pixels(caption, array) for caption, array in pictures.items()
+    }
     if zoom is None:
         zoom = max(1, math.ceil(160 / max(array.shape[1] for array in arrays.values())))
     if zoom <= 0:
@@ -302,8 +218,9 @@ def _images(pictures: Mapping[str, object], alt: str, zoom: int | None) -> str:
         width = array.shape[1] * zoom
         sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
         items.append(
-            f'<figure class="ff-picture" style="flex-basis:{width * 5 // 6}px;max-width:{width}px"><img alt="{escape(caption)}" width="{width}" '
-            f'height="{array.shape[0] * zoom}"{sharp} src="{array_uri(array)}">'
+            f'<figure class="ff-picture" style="flex-basis:{width * 5 // 6}px;max-width:{width}px">'
+            f'<img alt="{escape(caption)}" width="{width}" height="{array.shape[0] * zoom}"{sharp} '
+            f'src="{array_uri(array)}">'
             f'<figcaption aria-hidden="true">{escape(caption)}</figcaption></figure>'
         )
     return f'<div class="ff-row" role="group" aria-label="{escape(alt)}">{"".join(items)}</div>'
@@ -315,16 +232,24 @@ def _pixels(caption: str, array: object) -> np.ndarray:
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3) or array.size == 0:
-        raise ValueError(f"picture {caption!r} must have shape (H, W) or (H, W, 3), got {array.shape}")
+        raise ValueError(
+            f"picture {caption!r} must have shape (H, W) or (H, W, 3), got {array.shape}"
+        )
     if np.iscomplexobj(array):
         raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
-        raise ValueError(f"picture {caption!r} has {(~np.isfinite(array)).sum()} values that are not finite")
+        raise ValueError(
+            f"picture {caption!r} has {(~np.isfinite(array)).sum()} values that are not finite"
+        )
     return np.clip(array, 0.0, 1.0)
 
 
 def _display(content: str, alt: str, caption: str | None) -> None:
-    below = f'<figcaption class="ff-caption">{escape(words("caption", caption))}</figcaption>' if caption else ""
+    below = (
+        f'<figcaption class="ff-caption">{escape(words("caption", caption))}</figcaption>'
+        if caption
+        else ""
+    )
     body = _html.unique(f'<figure class="ff">{content}{below}</figure>')[0]
     _html.emit(_html.styled(body), alt)
