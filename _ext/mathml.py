@@ -1,0 +1,176 @@
+"""Mathematics as MathML, written at build time: no script and no other host.
+
+TeX is converted by math-core; what it does not know becomes a warning of the build. The font is
+STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that mathematics
+uses. Equations are numbered within their chapter, so that a number never depends on the order
+in which the chapters are read; a reference from another chapter adds that chapter's title.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.util
+import re
+from pathlib import Path
+
+from docutils import nodes
+from fontTools import subset
+from math_core import LatexError, LatexToMathML
+from sphinx.domains.math import MathDomain
+from sphinx.util import logging
+
+log = logging.getLogger(__name__)
+
+FONT = "math.woff"
+
+# Unicode blocks, or parts of them, that formulas draw from.
+RANGES = (
+    (0x0020, 0x007E),  # letters and digits
+    (0x00A0, 0x00FF),
+    (0x0131, 0x0131),  # dotless i and j
+    (0x0237, 0x0237),
+    (0x02C6, 0x02DD),  # accents
+    (0x0300, 0x0338),
+    (0x0391, 0x03D6),  # Greek
+    (0x03F1, 0x03F5),
+    (0x2010, 0x2044),  # punctuation
+    (0x2057, 0x2057),
+    (0x2061, 0x2064),  # invisible operators
+    (0x20D0, 0x20EF),  # accents on symbols
+    (0x2100, 0x214F),  # letter-like symbols
+    (0x2190, 0x21FF),  # arrows
+    (0x2200, 0x22FF),  # operators
+    (0x2308, 0x230B),  # floor and ceiling
+    (0x2329, 0x232A),  # angle brackets
+    (0x239B, 0x23B5),  # parts of tall brackets
+    (0x23DC, 0x23E1),  # braces above and below
+    (0x25A0, 0x25FF),  # shapes
+    (0x27E6, 0x27EF),  # brackets
+    (0x27F5, 0x27FF),  # long arrows
+    (0x2A00, 0x2A11),  # large operators
+    (0x2A7D, 0x2A7E),  # slanted inequalities
+    (0x2AAF, 0x2AB0),
+    (0xFE00, 0xFE01),  # the two styles of calligraphic letters
+    (0x1D400, 0x1D7FF),  # mathematical alphabets
+)
+FEATURES = ("ssty", "dtls", "flac", "ccmp", "mark", "mkmk", "kern")
+
+_converter = LatexToMathML(annotation=True, fancy_error=False)
+_environment = re.compile(r"\\begin\{(\w+\*?)\}(?:(?!\\begin\{).)*?\\end\{\1\}", re.DOTALL)
+
+
+class UnknownTeX(ValueError):
+    """TeX that would not be shown as it was meant."""
+
+
+def has_loose_line_break(tex: str) -> bool:
+    r"""Whether ``\\`` stands outside every environment, where it would be dropped silently."""
+    while True:
+        shorter = _environment.sub("", tex)
+        if shorter == tex:
+            return r"\\" in tex
+        tex = shorter
+
+
+def to_mathml(tex: str, display: bool) -> str:
+    """MathML of a formula.
+
+    Raises:
+        UnknownTeX: if math-core cannot convert it, or would lose a line break.
+    """
+    if has_loose_line_break(tex):
+        raise UnknownTeX(r"a line break \\ needs \begin{aligned} … \end{aligned} around the lines")
+    try:
+        return _converter.convert_with_local_state(tex.strip(), displaystyle=display)
+    except LatexError as error:
+        raise UnknownTeX(str(error)) from None
+
+
+def _convert(node, display: bool) -> str:
+    tex = node.astext()
+    try:
+        return to_mathml(tex, display)
+    except UnknownTeX as error:
+        log.warning("cannot render %r: %s", tex, error, location=node, type="mathml")
+        return f"<code>{html.escape(tex)}</code>"
+
+
+def visit_inline(self, node) -> None:
+    self.body.append(f'<span class="math">{_convert(node, display=False)}</span>')
+    raise nodes.SkipNode
+
+
+def visit_block(self, node) -> None:
+    """A display equation: its formula scrolls in a box of its own, its number stays in view."""
+    number = node.get("number")
+    name = f"Equation {number}" if number else "Equation"
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append(f'<div class="math-scroll" data-label="{name}">')
+    self.body.append(_convert(node, display=True))
+    self.body.append("</div>")
+    if number:
+        self.body.append(f'<span class="eqno">({number})')
+        self.add_permalink_ref(node, "Link to this equation")
+        self.body.append("</span>")
+    self.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+class ChapterMathDomain(MathDomain):
+    """Equations numbered 1, 2, … within each chapter."""
+
+    def note_equation(self, docname: str, labelid: str, location=None) -> None:
+        super().note_equation(docname, labelid, location)
+        before = sum(
+            other == docname and label != labelid
+            for label, (other, _) in self.equations.items()
+        )
+        self.equations[labelid] = (docname, before + 1)
+
+    def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
+        reference = super().resolve_xref(env, fromdocname, builder, typ, target, node, contnode)
+        docname = self.equations.get(target, (fromdocname,))[0]
+        if reference is not None and docname != fromdocname:
+            title = env.titles[docname].astext()
+            reference += nodes.inline("", f" of “{title}”", classes=["eq-chapter"])
+        return reference
+
+
+def font_source() -> Path:
+    """STIX Two Math in the installed package ziamath."""
+    package = Path(importlib.util.find_spec("ziamath").origin).parent
+    return package / "fonts" / "STIXTwoMath-Regular.ttf"
+
+
+def write_font(target: Path) -> None:
+    """Cut the font to RANGES and write it as WOFF."""
+    options = subset.Options(
+        flavor="woff",
+        layout_features=list(FEATURES),
+        notdef_outline=True,
+        glyph_names=False,
+        hinting=False,
+        recalc_timestamp=False,
+    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=[c for first, last in RANGES for c in range(first, last + 1)])
+    with subset.load_font(str(font_source()), options) as font:
+        cutter.subset(font)
+        subset.save_font(font, str(target), options)
+
+
+def add_font(app, exception) -> None:
+    if exception is not None or app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / FONT
+    newest = max(font_source().stat().st_mtime, Path(__file__).stat().st_mtime)
+    if not target.exists() or target.stat().st_mtime < newest:
+        write_font(target)
+
+
+def setup(app) -> dict:
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    app.add_domain(ChapterMathDomain, override=True)
+    app.connect("build-finished", add_font)
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

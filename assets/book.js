@@ -1,0 +1,24 @@
+// Boxes that scroll sideways can be reached with the keyboard, as long as there is something to scroll.
+(() => {
+  const boxes = ".math-scroll, .pst-scrollable-table-container, .ff-scroll, .cell_output > .output, dt.sig";
+  const nameOf = (box) => {
+    if (box.matches(".math-scroll")) return box.dataset.label;
+    const caption = box.querySelector("caption");
+    if (caption) return caption.textContent.trim();
+    return box.querySelector("table") ? "Table" : "Output";
+  };
+  const update = (box) => {
+    if (box.scrollWidth > box.clientWidth + 1) {
+      box.tabIndex = 0;
+      if (box.matches("dt")) return;
+      box.setAttribute("role", "group");
+      box.setAttribute("aria-label", `${nameOf(box)}, scrolls sideways`);
+    } else if (box.getAttribute("role") === "group") {
+      ["tabindex", "role", "aria-label"].forEach((name) => box.removeAttribute(name));
+    }
+  };
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => update(entry.target)));
+  const start = () => document.querySelectorAll(boxes).forEach((box) => sizes.observe(box));
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

@@ -1,0 +1,332 @@
+"""The built pages: nothing from elsewhere, nothing missing, nothing unreadable.
+
+Needs `make book` first. Each page is opened in a real browser with the network cut, from file:// in the
+light and in the dark and from a local server, with its hidden cells unfolded.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import re
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urlparse
+
+import pytest
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import BOOK, NO_BOOK, ROOT, NoBrowser, all_pages, launch, outline  # noqa: E402
+
+pytestmark = pytest.mark.built
+
+PAGES = all_pages()
+SLIDER = '<figure class="ff ff-slider"'
+SLIDER_PAGES = [p for p in PAGES if SLIDER in (BOOK / p).read_text(encoding="utf-8")]
+SCHEMES = ("light", "dark")
+FILES = f"{BOOK.as_uri()}/"
+SETTLE_MS = 150
+MAX_PAGE_BYTES = 3_000_000
+
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+# --- Without a browser -----------------------------------------------------------------------------
+
+
+def test_the_book_is_built():
+    assert PAGES, NO_BOOK
+
+
+def test_every_entry_of_the_contents_has_its_page():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    entries = [c["file"] for part in contents["parts"] for c in part["chapters"]]
+    missing = [e for e in [contents["root"], *entries] if f"{e}.html" not in PAGES]
+    assert not missing, f"{missing}: {NO_BOOK}"
+
+
+def test_the_root_leads_to_the_first_page():
+    target = re.search(r"url=([^\"]+)", (BOOK / "index.html").read_text(encoding="utf-8"))
+    assert target and target[1] in PAGES
+
+
+@functools.cache
+def anchors(name: str) -> frozenset[str]:
+    return frozenset(outline(name).ids)
+
+
+@each_page
+def test_links_within_the_book_resolve(name):
+    broken = []
+    for link in outline(name).links:
+        address, anchor = urldefrag(link)
+        if urlparse(link).scheme or link in ("", "#"):
+            continue
+        target = (BOOK / name).parent.joinpath(unquote(address)).resolve() if address else BOOK / name
+        if not target.is_file():
+            broken.append(link)
+        elif anchor and target.suffix == ".html":
+            if unquote(anchor) not in anchors(target.relative_to(BOOK).as_posix()):
+                broken.append(link)
+    assert not broken, f"{name} links to {sorted(set(broken))}, which is not there"
+
+
+@each_page
+def test_nothing_is_loaded_from_another_host(name):
+    foreign = [a for a in outline(name).loads if re.match(r"(https?:)?//", a)]
+    assert not foreign
+
+
+@each_page
+def test_ids_are_unique(name):
+    repeated = [name for name, count in Counter(outline(name).ids).items() if count > 1]
+    assert not repeated
+
+
+@each_page
+def test_colab_opens_the_exported_notebook(name):
+    links = [a for a in outline(name).links if "colab.research.google.com" in a]
+    assert all(a.endswith(f"/{name.removesuffix('.html')}.ipynb") for a in links), links
+
+
+@each_page
+def test_a_page_is_not_heavy(name):
+    assert (BOOK / name).stat().st_size < MAX_PAGE_BYTES
+
+
+@each_page
+def test_no_cell_complains(name):
+    text = (BOOK / name).read_text(encoding="utf-8")
+    assert not re.search(r'class="output (stderr|traceback)', text), "a cell wrote to stderr"
+
+
+@each_page
+def test_no_widget_is_left_over(name):
+    assert "application/vnd.jupyter.widget" not in (BOOK / name).read_text(encoding="utf-8")
+
+
+# --- In a browser ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One browser for all tests. Where there is none they are skipped, but never with CI set."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("no playwright, so pages were not opened: pip install playwright")
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except NoBrowser as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield browser
+        browser.close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Address of the book from a local server."""
+    handler = functools.partial(Quiet, directory=str(BOOK))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+class Visit:
+    """One page opened in one way; what went wrong is recorded as it happens."""
+
+    def __init__(self, browser, base: str, page: str, scheme: str = "light", width: int = 1280):
+        self.elsewhere: list[str] = []
+        self.missing: list[str] = []
+        self.errors: list[str] = []
+        self.base, self.scheme = base, scheme
+        self.context = browser.new_context(
+            color_scheme=scheme, viewport={"width": width, "height": 800}, reduced_motion="reduce"
+        )
+        self.tab = self.context.new_page()
+        self.tab.set_default_timeout(20_000)
+        self.tab.route("**/*", self.guard)
+        self.tab.on("requestfailed", lambda r: self.missing.append(r.url))
+        self.tab.on("response", lambda r: r.status >= 400 and self.missing.append(r.url))
+        self.tab.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.tab.on("console", self.listen)
+        self.tab.goto(base + page, wait_until="load")
+        self.tab.wait_for_function("document.documentElement.dataset.theme !== 'auto'")
+        self.tab.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        self.tab.wait_for_timeout(SETTLE_MS)
+
+    def guard(self, route) -> None:
+        if route.request.url.startswith((self.base, "data:", "blob:")):
+            return route.continue_()
+        self.elsewhere.append(route.request.url)
+        return route.abort()
+
+    def listen(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
+
+    def __enter__(self) -> Visit:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.context.close()
+
+    def resize(self, width: int) -> None:
+        self.tab.set_viewport_size({"width": width, "height": 740})
+        self.tab.wait_for_timeout(SETTLE_MS)
+
+    def ask(self, script: str):
+        return self.tab.evaluate(script)
+
+
+@pytest.fixture(
+    scope="session", params=[(p, s) for p in PAGES for s in SCHEMES], ids=lambda p: "-".join(p)
+)
+def seen(request, chromium):
+    """Each page, opened from the file system in each colour scheme, once for all tests."""
+    page, scheme = request.param
+    with Visit(chromium, FILES, page, scheme) as opened:
+        yield opened
+
+
+RAW_TEX = r"""() => {
+  const raw = /\$\$|\$[^\s$][^$]*\$|\\[a-zA-Z]{2,}|\{(eq|ref|doc|term|math|cite:?[tp]?)\}/;
+  const skip = "pre, code, script, style, annotation, kbd, .sig, textarea";
+  const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  for (let n = walk.nextNode(); n; n = walk.nextNode())
+    if (raw.test(n.data) && !n.parentElement.closest(skip)) found.push(n.data.trim().slice(0, 80));
+  document.querySelectorAll(".math").forEach((e) =>
+    e.querySelector("math") || found.push("no formula in: " + e.textContent.slice(0, 80)));
+  return found;
+}"""
+
+UNDESCRIBED = r"""() => {
+  const said = (e) => (e.getAttribute("aria-label") || e.getAttribute("alt") || "").trim();
+  const hidden = (e) => e.closest('[aria-hidden="true"], [hidden]');
+  const inPicture = (e) => e.parentElement.closest('[role="img"][aria-label]');
+  const show = (e) => e.outerHTML.slice(0, 120);
+  const found = [];
+  document.querySelectorAll("img").forEach((e) =>
+    said(e) || hidden(e) || inPicture(e) || found.push(show(e)));
+  document.querySelectorAll("main article svg").forEach((e) =>
+    hidden(e) || inPicture(e) || e.parentElement.closest("svg, button")
+    || (e.getAttribute("role") === "img" && said(e)) || found.push(show(e)));
+  document.querySelectorAll("figure").forEach((e) =>
+    said(e) || [...e.querySelectorAll('img, [role="img"]')].some(said) || found.push(show(e)));
+  return found;
+}"""
+
+TOO_WIDE = r"""() => {
+  const width = document.documentElement.clientWidth;
+  if (document.scrollingElement.scrollWidth <= width) return [];
+  const inScroller = (e) => {
+    for (let p = e.parentElement; p && p !== document.body; p = p.parentElement)
+      if (getComputedStyle(p).overflowX !== "visible") return true;
+    return false;
+  };
+  const wide = [...document.body.querySelectorAll("*")].filter((e) =>
+    e.getBoundingClientRect().right > width + 1 && !inScroller(e));
+  return ["page: " + document.scrollingElement.scrollWidth + " px",
+          ...wide.slice(0, 5).map((e) => e.outerHTML.slice(0, 120))];
+}"""
+
+
+STUCK = """() => [...document.querySelectorAll(".math-scroll, .pst-scrollable-table-container")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1)
+    .filter((e) => e.tabIndex !== 0 || e.getAttribute("role") !== "group" || !e.getAttribute("aria-label"))
+    .map((e) => e.textContent.slice(0, 80))"""
+
+
+@each_page
+def test_from_a_server_nothing_is_missing(chromium, address, name):
+    with Visit(chromium, address, name) as opened:
+        assert not opened.elsewhere, "asked another host"
+        assert not opened.missing, "a file is missing"
+        assert not opened.errors, "the console shows an error"
+
+
+def test_asks_no_other_host_and_misses_nothing(seen):
+    assert not seen.elsewhere, "asked another host"
+    assert not seen.missing, "a file is missing"
+    assert not seen.errors, "the console shows an error"
+
+
+def test_the_colour_scheme_is_followed(seen):
+    assert seen.ask("document.documentElement.dataset.theme") == seen.scheme
+
+
+def test_mathematics_is_rendered(seen):
+    assert not seen.ask(RAW_TEX)
+
+
+def test_pictures_are_described(seen):
+    assert not seen.ask(UNDESCRIBED)
+
+
+def test_no_serious_accessibility_finding(seen):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    serious = [
+        f"{finding['id']}: {node['html'][:150]} {node['failureSummary'][:250]}"
+        for finding in axe.run(seen.tab).response["violations"]
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"][:3]
+    ]
+    assert not serious, "\n".join(serious)
+
+
+def test_fits_a_phone(seen):
+    seen.resize(360)
+    too_wide, stuck = seen.ask(TOO_WIDE), seen.ask(STUCK)
+    seen.resize(1280)
+    assert not too_wide, "wider than the screen"
+    assert not stuck, "scrolls, but not with the keyboard"
+
+
+def test_the_book_has_sliders():
+    assert SLIDER_PAGES
+
+
+STATE = """(input) => {
+  const frames = [...input.closest(".ff-slider").querySelectorAll(".ff-frame")];
+  const shown = frames.flatMap((f, k) => f.checkVisibility() ? [k] : []);
+  return [shown, input.getAttribute("aria-valuetext")];
+}"""
+
+
+@pytest.mark.parametrize("name", SLIDER_PAGES)
+def test_sliders_move_with_the_keyboard(chromium, name):
+    with Visit(chromium, FILES, name) as opened:
+        sliders = opened.tab.locator(".ff-slider input[type=range]").all()
+        assert sliders
+        for slider in sliders:
+            check_slider(slider)
+
+
+def check_slider(slider) -> None:
+    frames, said = slider.evaluate(STATE)
+    assert len(frames) == 1 and said
+    at_end = slider.evaluate("input => input.value === input.max")
+    slider.focus()
+    slider.press("ArrowLeft" if at_end else "ArrowRight")
+    moved, now_said = slider.evaluate(STATE)
+    assert moved == [frames[0] + (-1 if at_end else 1)]
+    assert now_said and now_said != said
+
+
+def test_search_works_from_the_file_system(chromium):
+    with Visit(chromium, FILES, "search.html?q=network") as opened:
+        opened.tab.wait_for_selector("#search-results li a")
+        assert not opened.elsewhere and not opened.missing and not opened.errors
