@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,10 @@ from fflib import checks
 
 
 class State(NamedTuple):
-    """All that training needs to go on: parameters, optimizer state, steps done."""
+    """All that training needs to go on: parameters, optimizer state, steps done.
+
+    Chapter: Why is it blurry?
+    """
 
     params: Any
     opt_state: Any
@@ -131,6 +135,11 @@ def fit(
         entry = {"step": done, "loss": loss_now}
         if metrics is not None:
             entry |= _evaluate(state.params, data, function=metrics, **how)
+        if history and history[0].keys() != entry.keys():
+            raise ValueError(
+                f"checkpoint {str(checkpoint)!r} recorded {sorted(history[0])}, but metrics now gives "
+                f"{sorted(entry)}; keep the metrics, or delete it to start afresh"
+            )
         return jax.tree.map(np.asarray, entry)
 
     quiet = not progress or bool(os.environ.get("FFLIB_STATIC"))
@@ -145,11 +154,7 @@ def fit(
                 state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=length, **how
             )
             losses = np.asarray(losses)
-            if not np.isfinite(losses[-1]).any():
-                bad = int(np.argmax(~np.isfinite(losses).reshape(length, -1).any(1)))
-                raise FloatingPointError(
-                    f"the loss is {losses[bad]} at step {done + bad}: the learning rate is probably too large"
-                )
+            _check_finite(losses, done)
             if done % every == 0:
                 history.append(before | {"loss": losses[0]})
             state, done = after, done + length
@@ -171,8 +176,18 @@ def fit(
     else:
         _, losses = _chunk(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
         final = losses[0]
+    _check_finite(np.asarray(final)[None], done)
     history.append(record(final))
     return state.params, {k: np.stack([entry[k] for entry in history]) for k in history[0]}
+
+
+def _check_finite(losses, step: int):
+    """Stop when the last of these losses, the first of which is of ``step``, is lost for every member."""
+    if not np.isfinite(losses[-1]).any():
+        bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
+        raise FloatingPointError(
+            f"the loss is {losses[bad]} at step {step + bad}: the learning rate is probably too large"
+        )
 
 
 def _check_members(params, data, ensemble, shared_data):
@@ -224,10 +239,11 @@ def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
     try:
         with np.load(path) as file:
             arrays = dict(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
     stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
-    if any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
+    extra = f"state_{len(leaves)}" in arrays
+    if extra or any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
             f"these params and this optimizer; delete it to start afresh"

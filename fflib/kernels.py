@@ -2,8 +2,8 @@ r"""Kernel regression, the neural tangent kernel and the training dynamics it pr
 
 The closed form of the ReLU kernel is usually written with arccos of a normalised covariance. Near
 coincident points that loses half of the digits and its gradient is 0/0. Here the angle θ between two
-inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), both computed from differences and sums of unit
-vectors, so values and gradients keep float32 precision everywhere, coincident points included.
+inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), both computed from differences and sums of the
+inputs, so values and gradients keep float32 precision everywhere, coincident points included.
 """
 
 from __future__ import annotations
@@ -43,7 +43,15 @@ def gaussian_kernel(x1, x2, width: float) -> jax.Array:
 @jax.jit
 def _squared_distances(x1, x2):
     """‖x1_i − x2_j‖² by differences: exact zeros for equal points, no cancellation for near ones."""
-    return ((x1[:, None, :] - x2[None, :, :]) ** 2).sum(-1)
+    return _by_rows(lambda x: ((x - x2) ** 2).sum(-1), x1, x2.size)
+
+
+def _by_rows(row, x1, size: int):
+    """Stack row(x) over the rows x of x1, a few at a time: no array (n1, n2, d) is ever formed.
+
+    size: numbers that one row needs, n2 d.
+    """
+    return jax.lax.map(jax.checkpoint(row), x1, batch_size=max(1, 2**20 // size))
 
 
 def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
@@ -77,8 +85,9 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
 
 def _targets(name: str, y, K) -> jax.Array:
     y = checks.real_array(name, y)
-    if y.ndim == 0 or y.shape[0] != K.shape[0]:
-        raise ValueError(f"{name} must have one row for each of the {K.shape[0]} points, but got shape {y.shape}")
+    n = K.shape[0]
+    if y.ndim not in (1, 2) or y.shape[0] != n:
+        raise ValueError(f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}")
     return y
 
 
@@ -115,10 +124,12 @@ def _next_h_jvp(primals, tangents):
     return _next_h(*primals), (1 - _angle(*primals) / jnp.pi) * tangents[0]
 
 
-def _relu_recursion(model: MLP, r1, r2, h, g):
+def _relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
     """Covariance and NTK of the network's output from the geometry of its inputs.
 
     r1, r2: norms of the inputs, broadcastable against h, g: sin² and cos² of half their angle.
+    rho: r1 − r2, computed without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0;
+    its value is always 0, but there it alone has the derivative (r1 r2 cos θ has none at r1 = 0).
     Layer by layer, with weight deviation s, bias deviation t and n_in inputs,
 
         Σ = s²⟨a, a'⟩ + t²,     Θ = w⟨a, a'⟩ + β + s² n_in κ₀(θ) Θ_previous,
@@ -131,23 +142,25 @@ def _relu_recursion(model: MLP, r1, r2, h, g):
     theta = 0.0
     slope = None
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
-        inner = r1 * r2 * (g - h)
+        inner = r1 * r2 * (g - h) + edge
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
         theta = w * inner + beta + (0.0 if slope is None else s**2 * n_in * slope * theta)
         # pre-activations: scale by s, then add the bias as one more coordinate of length t
-        r1, r2 = s * r1, s * r2
+        r1, r2, rho, edge = s * r1, s * r2, s * rho, s**2 * edge
         if t > 0:
             rr, p1, p2 = r1 * r2, jnp.sqrt(r1**2 + t**2), jnp.sqrt(r2**2 + t**2)
             P = p1 * p2
-            gap = t**2 * (r1 - r2) ** 2 / (P + rr + t**2)  # P − r1 r2 − t², without cancellation
-            h, g = (gap + 2 * h * rr) / (2 * P), (gap + 2 * t**2 + 2 * g * rr) / (2 * P)
-            r1, r2 = p1, p2
-        covariance = r1 * r2 * (g - h)
+            gap = t**2 * rho**2 / (P + rr + t**2)  # P − r1 r2 − t², without cancellation
+            h = (gap + 2 * h * rr - edge) / (2 * P)
+            g = (gap + 2 * t**2 + 2 * g * rr + edge) / (2 * P)
+            r1, r2, rho, edge = p1, p2, rho * (r1 + r2) / (p1 + p2), 0.0
+        covariance = r1 * r2 * (g - h) + edge
         # hidden units: n_out of them, each with E[relu²] = r²/2
         slope = 0.5 - _angle(h, g) / (2 * jnp.pi)
         h = _next_h(h, g)
         g = 1 - h
-        r1, r2 = r1 * math.sqrt(n_out / 2), r2 * math.sqrt(n_out / 2)
+        scale = math.sqrt(n_out / 2)
+        r1, r2, rho, edge = scale * r1, scale * r2, scale * rho, n_out * slope * edge
     return covariance, theta
 
 
@@ -165,18 +178,39 @@ def _norm_jvp(primals, tangents):
 
 @partial(jax.jit, static_argnums=0)
 def _pairs(model, x1, x2):
-    r1, r2 = _norm(x1), _norm(x2)
-    u1 = x1 / jnp.where(r1 > 0, r1, 1.0)[:, None]
-    u2 = x2 / jnp.where(r2 > 0, r2, 1.0)[:, None]
-    h, g = _squared_distances(u1, u2) / 4, _squared_distances(u1, -u2) / 4
-    return _relu_recursion(model, r1[:, None], r2[None, :], h, g)
+    r2 = _norm(x2)
+    u2 = x2 / _or_one(r2)[:, None]
+
+    def row(x):
+        r = _norm(x)
+        u = x / _or_one(r)
+        total = _or_one(r + r2)
+        rho = ((x - x2) * (x + x2)).sum(-1) / total  # r − r2
+
+        def half_angle(x2, u2):
+            """‖u − u2‖²/4 from u − u2 = (x − x2 − (r − r2)(u + u2)/2) / ((r + r2)/2)."""
+            apart = ((x - x2 - rho[:, None] * (u + u2) / 2) ** 2).sum(-1)
+            rounding = (8 * jnp.finfo(x.dtype).eps) ** 2 * ((x - x2) ** 2).sum(-1)
+            return jnp.where(apart > rounding, apart, 0.0) / total**2  # 0 for inputs of one direction
+
+        # a zero input has no angle: as the bias goes to 0 it becomes π/2 to others, 0 to itself
+        one, both = (r > 0) != (r2 > 0), (r == 0) & (r2 == 0)
+        h = jnp.where(one, 0.5, jnp.where(both, 0.0, half_angle(x2, u2)))
+        g = jnp.where(one, 0.5, jnp.where(both, 1.0, half_angle(-x2, -u2)))
+        return _relu_recursion(model, r, r2, h, g, rho, jnp.where(one | both, x2 @ x, 0.0))
+
+    return _by_rows(row, x1, x2.size)
+
+
+def _or_one(r):
+    return jnp.where(r > 0, r, 1.0)
 
 
 def _closed_form(model: MLP, x1, x2):
     _is_mlp(model)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
-    checks.fits_in_memory("the kernel matrix", len(x1), len(x2), 4)
+    checks.fits_in_memory("the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16)
     return _pairs(model, x1, x2)
 
 
@@ -197,7 +231,8 @@ def ntk(model: MLP, x1, x2=None) -> jax.Array:
         x1, x2: network inputs (features, not coordinates), (n1, d) and (n2, d); x2 = x1 if absent.
 
     Returns: (n1, n2). Differentiable in the inputs; at coincident points, where the kernel has a
-    cusp, the derivative is the mean of both sides.
+    cusp, the derivative is the mean of both sides. A zero input of a network without bias in its first
+    layer is treated as the limit of a small bias.
 
     Raises: ValueError or TypeError for bad points or another activation; MemoryError when too large.
 
@@ -384,6 +419,8 @@ def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0
     """
     checks.positive("learning_rate", learning_rate)
     steps = _times(steps, "steps")
+    if not isinstance(steps, jax.core.Tracer) and not (steps == jnp.floor(steps)).all():
+        raise ValueError(f"steps must be whole numbers, but got {steps}")
 
     def gains(lam):
         safe = jnp.where(lam > 0, lam, 1.0)

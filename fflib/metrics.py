@@ -20,12 +20,15 @@ def _pair(pred, target):
 def mse(pred, target) -> jax.Array:
     """Mean squared error of two arrays of one shape: a scalar.
 
-    Raises: ValueError when the shapes differ (nothing is broadcast) or are empty.
+    Raises: ValueError when the shapes differ (nothing is broadcast) or are empty; TypeError for
+    complex numbers.
 
     Chapter: Why is it blurry?
     """
     pred, target = _pair(pred, target)
-    return jnp.mean((pred - target) ** 2)
+    if jnp.iscomplexobj(pred) or jnp.iscomplexobj(target):
+        raise TypeError(f"pred and target must be real, but got {pred.dtype} and {target.dtype}")
+    return jnp.mean((1.0 * pred - target) ** 2)  # 1.0: bytes would wrap around below 0
 
 
 def psnr(pred, target, peak: float = 1.0) -> jax.Array:

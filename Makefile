@@ -1,0 +1,77 @@
+# `make` alone lists what there is to make. Needs Python 3.11 or newer; all else is installed into .venv.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+# VENV= (empty) uses the Python at hand and installs nothing: for a GPU machine with a jax of its own.
+VENV ?= .venv
+BIN := $(if $(VENV),$(VENV)/bin/)
+PY := $(if $(VENV),$(BIN)python,$(PYTHON))
+READY := $(if $(VENV),$(VENV)/ready)
+HTML := _build/html
+LOG := _build/book.log
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PYTHONDONTWRITEBYTECODE := 1
+
+help:  ## list the targets
+	@echo "make TARGET, where TARGET is"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+
+$(VENV)/ready: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo \
+	  "This book needs Python 3.11 or newer, and \"$(PYTHON)\" is none. Try: make PYTHON=python3.13 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Preparing the environment in $(VENV) (once, a few minutes) …"
+	@$(PYTHON) -m venv $(VENV) || { echo \
+	  "Python cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PY) -m pip install -qq -r requirements.txt
+	@$(PY) -m pip install -qq --no-deps --editable .
+	@touch $@
+
+book: $(READY)  ## run every chapter and write the book as HTML
+	@mkdir -p _build
+	@echo "Building the book; the first time every chapter runs, which takes some minutes …"
+	@NO_COLOR=1 $(BIN)jupyter-book build . -W -n --keep-going 2>&1 | tee $(LOG) \
+	  | awk '/: Executed notebook in/ {n = split($$1, part, "/"); sub(/\.md:$$/, "", part[n]); \
+	      printf "  ran %-20s %5.1f s\n", part[n], $$5; fflush()} \
+	      /WARNING|ERROR|Warning:/ {print; fflush()}' \
+	  || { echo "The build failed. The end of $(LOG):" >&2; tail -n 60 $(LOG) >&2; exit 1; }
+	@! grep -qE 'WARNING|Warning:' $(LOG) || { echo "The build warned, see $(LOG)" >&2; exit 1; }
+	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it)"
+
+test: $(READY)  ## test the library, the notebooks and the built pages
+	@test -f $(HTML)/index.html || $(MAKE) book
+	@$(PY) -m pytest -q --cov
+
+unit: $(READY)  ## test without the built book
+	@$(PY) -m pytest -q -m "not built"
+
+check: $(READY)  ## slow proofs: oldest and newest versions, notebooks on their own, two equal builds
+	@$(PY) tools/check.py
+
+serve: $(READY)  ## show the book in the browser
+	@test -f $(HTML)/index.html || $(MAKE) book
+	@port=$$($(PY) -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
+	  echo "The book is at http://127.0.0.1:$$port/ until you press Ctrl-C"; \
+	  (sleep 1; $(PY) -m webbrowser "http://127.0.0.1:$$port/" >/dev/null 2>&1 || true) & \
+	  exec $(PY) -m http.server "$$port" --bind 127.0.0.1 --directory $(HTML) >/dev/null 2>&1
+
+full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
+	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --out _build/full $(CHAPTER)
+
+bench: $(READY)  ## measure how fast training is, against a plain loop and this machine's matrix products
+	@$(PY) tools/bench.py
+
+sync: $(READY)  ## write each chapter's .ipynb from its .md
+	@$(PY) tools/export.py
+
+address: $(READY)  ## set the repository's address everywhere: URL=https://github.com/me/book
+	@$(PY) tools/address.py "$(URL)"
+
+clean:  ## delete everything that was made, the environment too
+	@rm -rf _build build .coverage *.egg-info $(VENV)
+
+.PHONY: help book test unit check serve full bench sync address clean

@@ -1,0 +1,267 @@
+"""The project as a whole: every chapter has its form, every file agrees with the others."""
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import address
+import export
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOK = export.Book(ROOT)
+NOTEBOOKS = {page.name: page for page in BOOK.notebooks()}
+CHAPTERS = {name: page for name, page in NOTEBOOKS.items() if "/reference/" not in name}
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+MODULES = [
+    path.stem for path in sorted((ROOT / "fflib").glob("[a-z]*.py")) if path.stem != "checks"
+]
+
+each_notebook = pytest.mark.parametrize("name", NOTEBOOKS)
+each_chapter = pytest.mark.parametrize("name", CHAPTERS)
+
+
+def read(name):
+    path = ROOT / name
+    assert path.exists(), f"there is no {name}" + (
+        ": run `make sync`" if name.endswith(".ipynb") else ""
+    )
+    return path.read_text(encoding="utf-8")
+
+
+def tracked():
+    """Every file of the project that git would have, with its text; pictures are left out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("this is not a git checkout")
+    for name in listed.stdout.split("\n"):
+        path = ROOT / name
+        if path.is_file() and path.suffix not in {".webp", ".png", ".woff"}:
+            yield name, path.read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------- chapters
+
+
+def test_every_page_of_the_contents_is_there():
+    listed = export.walk_toc(yaml.safe_load(read("_toc.yml")))
+    missing = [name for name in listed if name not in BOOK.pages]
+    assert not missing, f"_toc.yml lists {missing}, which do not exist"
+
+
+@each_notebook
+def test_header(name):
+    assert NOTEBOOKS[name].source.startswith(export.HEADER)
+
+
+@each_notebook
+def test_exported_notebook_holds_no_results(name):
+    cells = json.loads(read(f"{name}.ipynb"))["cells"]
+    assert all(
+        not cell["outputs"] and cell["execution_count"] is None
+        for cell in cells
+        if cell["cell_type"] == "code"
+    )
+
+
+def exercises(page):
+    """For each exercise of a page: its block and the code cells up to the next one."""
+    found = []
+    for block in page.blocks:
+        if block.kind == "exercise":
+            found.append((block, []))
+        elif block.kind == "code-cell" and found:
+            found[-1][1].append(block)
+    return found
+
+
+@each_chapter
+def test_at_least_three_exercises(name):
+    assert len(exercises(CHAPTERS[name])) >= 3
+
+
+@each_chapter
+def test_each_exercise_has_a_check_a_stub_and_a_solution(name):
+    for exercise, cells in exercises(CHAPTERS[name]):
+        where = f"{name}.md:{exercise.line}: this exercise has no "
+        checks = {f for cell in cells for f in re.findall(r"^def (check_\w+)", cell.body, re.M)}
+        stubs = [cell for cell in cells if "raise NotImplementedError" in cell.body]
+        solutions = [
+            cell
+            for cell in cells
+            if "hide-cell" in cell.options.get("tags", "")
+            and cell.body.lstrip().startswith("# solution")
+        ]
+        assert checks, where + "check function"
+        assert stubs and all("attempt(" in cell.body for cell in stubs), (
+            where + "stub handed to attempt"
+        )
+        assert solutions, where + "hidden solution"
+        used = {f for cell in solutions for f in re.findall(r"\b(check_\w+)\(", cell.body)}
+        assert checks <= used, where + f"solution that passes {sorted(checks - used)}"
+        written = {f for cell in stubs for f in re.findall(r"^def (\w+)", cell.body, re.M)}
+        solved = {f for cell in solutions for f in re.findall(r"^(?:def )?(\w+)", cell.body, re.M)}
+        assert written <= solved, where + f"solution for {sorted(written - solved)}"
+
+
+@each_chapter
+def test_chapter_has_its_parts(name):
+    text = CHAPTERS[name].source
+    for part in ("## Summary", "## Exercises", "This chapter assumes"):
+        assert part.lower() in text.lower().replace(
+            "what this chapter assumes", "this chapter assumes"
+        ), part
+    assert "{cite:" in text, "a chapter names its sources"
+    assert "show.check(" in text or re.search(
+        r"^check\(", text, re.M
+    ), "claims are checked in cells"
+
+
+@each_chapter
+def test_measured_results_are_not_typed(name):
+    """A PSNR in the prose is published, and says so, or it belongs into the output of a cell."""
+    for block in CHAPTERS[name].blocks:
+        if block.kind != "code-cell":
+            for paragraph in re.split(r"\n\s*\n", block.body):
+                typed = re.search(r"\d+(\.\d+)?\s*(dB|decibels)\b", paragraph)
+                assert (
+                    not typed or "(published)" in paragraph
+                ), f"near {name}.md:{block.line}: {typed[0]}"
+
+
+@each_chapter
+def test_readme_and_front_page_list_the_chapter(name):
+    assert f"]({name}.md)" in read("README.md")
+    front = BOOK.pages["book/index"].source
+    assert name.removeprefix("book/") in re.findall(r"\{doc\}`(?:/book/)?([^`<>]+)`", front)
+
+
+# ---------------------------------------------------------------- the library
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_public_names_are_documented(module):
+    module = importlib.import_module("fflib" if module == "__init__" else f"fflib.{module}")
+    for name, thing in vars(module).items():
+        own = getattr(thing, "__module__", None) == module.__name__
+        if (
+            own
+            and not name.startswith("_")
+            and (inspect.isfunction(thing) or inspect.isclass(thing))
+        ):
+            assert thing.__doc__, f"{module.__name__}.{name} has no docstring"
+            assert (
+                "Chapter:" in thing.__doc__
+            ), f"{module.__name__}.{name} does not name its chapter"
+
+
+# ---------------------------------------------------------------- the files around them
+
+
+def requirements():
+    """name -> (specifiers, comment) of requirements.txt."""
+    found = {}
+    for line in read("requirements.txt").splitlines():
+        if line and not line.startswith("#"):
+            package, _, comment = line.partition("#")
+            name, specifiers = re.fullmatch(r"([\w-]+)(\S*)\s*", package).groups()
+            found[name] = (specifiers.split(","), comment.strip())
+    return found
+
+
+def test_requirements_say_the_floor_the_ceiling_and_why():
+    for name, (specifiers, comment) in requirements().items():
+        assert [s[0] for s in specifiers] == [">", "<"], f"{name} needs a floor and a ceiling"
+        assert comment, f"{name}: why is it there?"
+
+
+def test_pyproject_and_requirements_name_the_same_floors():
+    declared = list(PYPROJECT["dependencies"])
+    for extra in PYPROJECT["optional-dependencies"].values():
+        declared += extra
+    floors = {re.match(r"[\w-]+", d)[0]: re.search(r">=([\d.]+)", d)[0] for d in declared}
+    assert floors == {name: specifiers[0] for name, (specifiers, _) in requirements().items()}
+
+
+def test_the_library_alone_has_no_ceilings():
+    assert not [d for d in PYPROJECT["dependencies"] if "<" in d or "==" in d]
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    commands = [line for line in read(".ci/run").splitlines() if line.startswith("make ")]
+    assert commands == ["make book", "make test"]
+    assert "make book\n" in read("README.md") and "make test\n" in read("README.md")
+    assert ".ci/run" in read(".github/workflows/book.yml")
+
+
+def test_make_help_has_a_line_for_every_target():
+    makefile = read("Makefile")
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
+    assert targets == re.findall(r"^([a-z]+):.*## \S", makefile, re.M)
+
+
+def test_one_address_everywhere():
+    owner, repo = address.parse(export.repository(ROOT))
+    places = {
+        "_config.yml": r'url: "?https://github\.com/([\w.-]+)/([\w.-]+?)"?\n',
+        "CITATION.cff": r'repository-code: "?https://github\.com/([\w.-]+)/([\w.-]+?)"?\n',
+        "README.md": r"https://colab\.research\.google\.com/github/([\w.-]+)/([\w.-]+)/blob/",
+        **{
+            f"{name}.ipynb": r"git\+https://github\.com/([\w.-]+)/([\w.-]+?)\\?\""
+            for name in NOTEBOOKS
+        },
+    }
+    for name, place in places.items():
+        found = set(re.findall(place, read(name)))
+        assert found == {(owner, repo)}, f"{name} says {found}; run `make address URL=…`"
+    assert set(re.findall(r"https://([\w-]+)\.github\.io/([\w.-]+)/", read("README.md"))) == {
+        (owner, repo)
+    }
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("https://github.com/a/b", "https://github.com/me/book"),
+        ("git+https://github.com/a/b.git", "git+https://github.com/me/book.git"),
+        ("https://a.github.io/b/x.html", "https://me.github.io/book/x.html"),
+        (
+            "https://colab.research.google.com/github/a/b/blob/main/x.ipynb",
+            "https://colab.research.google.com/github/me/book/blob/main/x.ipynb",
+        ),
+        ("https://github.com/a/bc", "https://github.com/a/bc"),
+        ("https://github.com/a/b.c", "https://github.com/a/b.c"),
+        ("the ratio a/b", "the ratio a/b"),
+        ("See https://github.com/a/b.", "See https://github.com/me/book."),
+    ],
+)
+def test_an_address_is_replaced_in_all_its_forms(before, after):
+    assert address.replace(before, ("a", "b"), ("me", "book")) == after
+
+
+@pytest.mark.parametrize(
+    "url", ["", "github.com/me/book", "https://github.com/me", "https://github.com/me/a/b"]
+)
+def test_a_bad_address_is_refused(url):
+    with pytest.raises(ValueError, match="URL must look like"):
+        address.parse(url)
+
+
+def test_no_paths_of_one_machine():
+    elsewhere = re.compile(
+        "|".join(["/ro" + "ot/", "/wo" + "rk/", "/ho" + r"me/\w+/", "/tm" + "p/v"])
+    )
+    found = [f"{name}: {m[0]}" for name, text in tracked() if (m := elsewhere.search(text))]
+    assert not found
+
+
+def test_no_package_index_is_named():
+    index = re.compile("(extra-)?index" + "-url|find" + "-links|/sim" + "ple/")
+    assert not [name for name, text in tracked() if index.search(text)]

@@ -1,0 +1,132 @@
+"""How fast training is, as ratios measured side by side in one run: `make bench`.
+
+Seconds depend on the machine and on what else it does; ratios of runs that alternate much less.
+
+1. `fflib.fit` (all steps in one compiled scan) against a loop in Python that calls a compiled step.
+2. The arithmetic rate of a training step against the rate of its matrix products alone: 1 would
+   mean that everything else (activations, the optimizer) costs nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fflib import data, features
+from fflib.fit import fit
+from fflib.mlp import mlp
+
+
+def seconds(functions: dict[str, Callable], repeats: int) -> dict[str, np.ndarray]:
+    """Times of each function, (repeats,) each, taken in turns after one run to compile."""
+    for function in functions.values():
+        jax.block_until_ready(function())
+    times = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            jax.block_until_ready(function())
+            times[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in times.items()}
+
+
+def ratio(over: np.ndarray, under: np.ndarray) -> str:
+    """Median of the ratios taken turn by turn, with the middle half."""
+    low, middle, high = np.percentile(over / under, [25, 50, 75])
+    return f"{middle:.2f} (middle half {low:.2f} to {high:.2f})"
+
+
+def products(sizes: tuple[int, ...], n: int) -> tuple[Callable, float, list]:
+    """The matrix products of one training step on n points, their operations, and their operands:
+    forward, gradient of the weights, and gradient of the inputs of all layers but the first."""
+    keys = iter(jax.random.split(jax.random.key(1), 3 * len(sizes)))
+    layers = [
+        (
+            jax.random.normal(next(keys), (n, i)),
+            jax.random.normal(next(keys), (i, o)),
+            jax.random.normal(next(keys), (n, o)),
+        )
+        for i, o in zip(sizes, sizes[1:])
+    ]
+    operations = sum(
+        2.0 * n * i * o * (3 if k else 2) for k, (i, o) in enumerate(zip(sizes, sizes[1:]))
+    )
+
+    def once(scale, layers):  # one number of every product is enough to keep the product
+        total = jnp.zeros(())
+        for k, (x, w, g) in enumerate(layers):
+            w = w * scale
+            outputs = [x @ w, x.T @ (g * scale)] + ([g @ w.T] if k else [])
+            total += sum(jnp.max(y) for y in outputs)
+        return scale + 1e-30 * total
+
+    return once, operations, layers
+
+
+def measure(name: str, mapping, width: int, points, values, steps: int, repeats: int) -> None:
+    """Print both ratios for a mapping and a depth-4 network fitted to values at points."""
+    model = mlp(mapping.num_features, width=width, depth=4, d_out=values.shape[-1])
+    params = model.init(jax.random.key(0))
+    x, y = mapping(points), jnp.asarray(values)
+    optimizer = optax.adam(1e-3)
+
+    def loss(params, observed):
+        x, y = observed
+        return 0.5 * jnp.mean((model.apply(params, x) - y) ** 2)
+
+    @jax.jit
+    def step(params, state, observed):
+        gradient = jax.grad(loss)(params, observed)
+        update, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, update), state
+
+    def scanned():
+        return fit(params, loss, (x, y), steps=steps, optimizer=optimizer, progress=False)[0]
+
+    def looped():
+        now, state = params, optimizer.init(params)
+        for _ in range(steps):
+            now, state = step(now, state, (x, y))
+        return now
+
+    once, operations, layers = products(tuple(model.sizes), len(x))
+
+    @jax.jit
+    def multiply(layers):
+        return jax.lax.fori_loop(0, steps, lambda _, scale: once(scale, layers), jnp.ones(()))
+
+    functions = {"fit": scanned, "loop": looped, "products": lambda: multiply(layers)}
+    times = seconds(functions, repeats)
+    rates = [f"{k} {steps * operations / np.median(t) / 1e9:.1f}" for k, t in times.items()]
+    print(f"{name}: {len(x)} points, {' → '.join(map(str, model.sizes))}, {steps} steps")
+    print(f"  time of a Python loop of compiled steps / fit: {ratio(times['loop'], times['fit'])}")
+    print(f"  rate of fit / its matrix products alone: {ratio(times['products'], times['fit'])}")
+    print(f"  (billion operations a second: {', '.join(rates)})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure training against its own arithmetic.")
+    parser.add_argument("--repeats", type=int, default=5, help="turns, of which the median counts")
+    repeats = parser.parse_args().repeats
+    key = jax.random.key(0)
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {repeats} turns")
+
+    grid = data.grid(32, 1)
+    signal = jnp.sin(2 * jnp.pi * 3 * grid)
+    measure("signal", features.power_law(16, 1.0), 128, grid, signal, 1000, repeats)
+
+    pixels = data.grid(64, 2).reshape(-1, 2)
+    colours = data.image("astronaut", 64).reshape(-1, 3)
+    measure(
+        "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, pixels, colours, 10, repeats
+    )
+
+
+if __name__ == "__main__":
+    main()
