@@ -38,7 +38,8 @@ book: $(READY)  ## run every chapter and write the book as HTML
 	  | awk '/: Executed notebook in/ {n = split($$1, part, "/"); sub(/\.md:$$/, "", part[n]); \
 	      printf "  ran %-20s %5.1f s\n", part[n], $$5; fflush()} \
 	      /WARNING|ERROR|Warning:/ {print; fflush()}' \
-	  || { echo "The build failed. The end of $(LOG):" >&2; tail -n 60 $(LOG) >&2; exit 1; }
+	  || { echo "The build failed, see $(LOG):" >&2; \
+	    { sed -n '/A chapter failed/,/^The above exception/{/^The above exception/!p}' $(LOG) | grep . || tail -n 40 $(LOG); } >&2; exit 1; }
 	@! grep -qE 'WARNING|Warning:' $(LOG) || { echo "The build warned, see $(LOG)" >&2; exit 1; }
 	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it)"
 

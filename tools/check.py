@@ -82,8 +82,9 @@ def floors() -> str:
     pytest = next(
         line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("pytest>")
     )
-    # matplotlib 3.10.0 uses names of pyparsing that its later versions warn about
-    python = environment("floors", *oldest, pytest, "pyparsing<3.3")
+    # What the oldest matplotlib and ipywidgets call, newer versions of these two warn about.
+    companions = ["pyparsing<3.3", "ipykernel==6.17.1"]
+    python = environment("floors", *oldest, *companions, pytest)
     return f"{versions(python)}: {unit_tests(python)}"
 
 
