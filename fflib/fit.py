@@ -237,7 +237,7 @@ def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
         return state, []
     leaves, treedef = jax.tree.flatten(state)
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error

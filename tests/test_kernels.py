@@ -164,13 +164,13 @@ def test_monte_carlo_of_one_hidden_layer(parameterization):
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
 def test_monte_carlo_of_a_deep_network(parameterization):
     """Three hidden layers: within standard error plus the 1/width correction that the limit drops."""
-    width = 256
+    width = 128
     model = mlp(3, width, 4, weights="he", biases=0.2, parameterization=parameterization)
     x = normal(4, 3)
-    samples = draw(model, jax.random.split(KEY, 60), lambda p: one_ntk(model, p, x))
+    samples = draw(model, jax.random.split(KEY, 64), lambda p: one_ntk(model, p, x))
     K = np.asarray(kernels.ntk(model, x))
     error = samples.std(0) / math.sqrt(len(samples))
-    assert (error < 0.05 * K.max()).all()
+    assert (error < 0.08 * K.max()).all()
     assert (np.abs(samples.mean(0) - K) < 4 * error + 4 / width * K.max()).all()
 
 
@@ -180,15 +180,15 @@ def test_empirical_kernel_approaches_the_closed_form():
     for width in widths:
         model = mlp(2, int(width), 2, weights="he", biases=0.1, parameterization="ntk")
         K = np.asarray(kernels.ntk(model, x))
-        found = draw(model, jax.random.split(KEY, 600), lambda p, m=model: one_ntk(m, p, x))
+        found = draw(model, jax.random.split(KEY, 320), lambda p, m=model: one_ntk(m, p, x))
         errors.append(math.sqrt(((found - K) ** 2).sum((1, 2)).mean() / (K**2).sum()))
     assert abs(np.polyfit(np.log(widths), np.log(errors), 1)[0] + 0.5) < 0.05
-    assert errors[-1] < 0.1
+    assert errors[-1] < 0.15
 
 
 def test_nngp_is_the_covariance_of_the_outputs():
     """Two hidden layers, wide: mean 0 and this covariance, within standard error and 1/width."""
-    width, n = 256, 1500
+    width, n = 128, 1600
     model = mlp(3, width, 3, weights="he", biases=0.3)
     x = normal(4, 3)
     f = draw(model, jax.random.split(KEY, n), lambda p: model.apply(p, x)[:, 0])
@@ -329,9 +329,9 @@ PAIRS = {
     "zero and small": (np.zeros(4, np.float32), np.float32(1e-3 * Z)),
 }
 CLOSE = {
-    "no bias": mlp(4, 64, 4, weights="he"),
-    "bias": mlp(4, 64, 4, weights="he", biases=0.3),
-    "bias, ntk": mlp(4, 64, 4, weights="he", biases=0.3, parameterization="ntk"),
+    "no bias": mlp(4, 64, 3, weights="he"),
+    "bias": mlp(4, 64, 3, weights="he", biases=0.3),
+    "bias, ntk": mlp(4, 64, 3, weights="he", biases=0.3, parameterization="ntk"),
 }
 
 
@@ -356,19 +356,15 @@ def measured(spec):
     """Of all pairs: values and gradients in float32 and float64, and float64 central differences."""
     model, d, step = CLOSE[spec], 4, 1e-7
     x, y = (np.stack([pair[i] for pair in ALL.values()]) for i in (0, 1))
-    value = jax.jit(jax.vmap(lambda a, b: pair_kernels(model, a, b)))
-    slope = jax.jit(jax.vmap(jax.jacrev(lambda z: pair_kernels(model, z[:d], z[d:]))))
-    z = np.concatenate([x, y], 1).astype(float)
+    pair = lambda z: pair_kernels(model, z[:d], z[d:])
+    slope_and_value = jax.jit(jax.vmap(jax.jacrev(lambda z: (pair(z),) * 2, has_aux=True)))
+    z = np.concatenate([x, y], 1)
+    slope, value = map(np.asarray, slope_and_value(z))
+    exact_slope, exact_value = in_float64(slope_and_value, z)
     moved = z[:, None, None] + step * np.stack([np.eye(2 * d), -np.eye(2 * d)], 1)  # (pairs, coordinates, 2, 2d)
-    there = in_float64(value, moved[..., :d].reshape(-1, d), moved[..., d:].reshape(-1, d))
-    there = there.reshape(len(z), 2 * d, 2, 2)
-    return {
-        "value": np.asarray(value(x, y)),
-        "exact value": in_float64(value, x, y),
-        "slope": np.asarray(slope(np.concatenate([x, y], 1))),
-        "exact slope": in_float64(slope, z),
-        "central difference": np.moveaxis(there[:, :, 0] - there[:, :, 1], 1, 2) / (2 * step),
-    }
+    there = in_float64(jax.jit(jax.vmap(pair)), moved.reshape(-1, 2 * d)).reshape(len(z), 2 * d, 2, 2)
+    difference = np.moveaxis(there[:, :, 0] - there[:, :, 1], 1, 2) / (2 * step)
+    return {"value": value, "slope": slope, "exact value": exact_value, "exact slope": exact_slope, "difference": difference}
 
 
 def relative(ours, wanted):
@@ -392,7 +388,7 @@ def test_values_and_gradients_of_close_points(spec, distance):
 
 def test_the_usual_arccos_form_does_lose_them():
     """Why the library does not use it: its float32 value is off by 3e-5 and more, its slope not finite."""
-    model, worst = CLOSE["no bias"], 0.0
+    model, worst = mlp(4, 64, 4, weights="he"), 0.0
     for seed in range(8):
         x, y = apart(1e-4, seed)
         usual = arccos_kernels(model, x[None], y[None], np.float32)[1][0, 0]
@@ -407,7 +403,7 @@ def test_gradients_are_central_differences(spec, name):
     """float32 gradients in both inputs, of nngp and ntk, against float64 differences, to 1e-3. At
     coincident and antipodal points the kernel has a cusp: both give the mean of its two sides."""
     found, i = measured(spec), ROW[name]
-    ours, wanted = found["slope"][i], found["central difference"][i]
+    ours, wanted = found["slope"][i], found["difference"][i]
     assert np.isfinite(ours).all()
     if "zero" in name and spec == "no bias":
         # not differentiable in the zero vector, but in the other input
@@ -432,7 +428,7 @@ def test_gradient_of_the_diagonal(spec):
 
 def test_gradient_at_the_zero_vector_without_bias():
     """There the kernel is not differentiable: the derivative is that of a vanishing bias."""
-    with_bias = mlp(4, 64, 4, weights="he", biases=(1e-6, 0, 0, 0))
+    with_bias = mlp(4, 64, 3, weights="he", biases=(1e-6, 0, 0))
     slope = lambda model: jax.jit(jax.grad(lambda a, b: kernels.nngp(model, a[None], b[None])[0, 0]))
     ours = slope(CLOSE["no bias"])(np.zeros(4, np.float32), Z)
     assert relative(ours, in_float64(slope(with_bias), np.zeros(4), Z)) < 1e-3

@@ -1,0 +1,153 @@
+"""Coordinates, random signals and the built-in photographs."""
+
+import hashlib
+from importlib import resources
+
+import jax
+import numpy as np
+import pytest
+
+from fflib import data
+
+KEY = jax.random.key(0)
+
+
+# --- grids and splits
+
+
+def test_grid_in_one_dimension():
+    np.testing.assert_array_equal(data.grid(4), [[0.0], [0.25], [0.5], [0.75]])
+    np.testing.assert_allclose(data.grid(10)[:, 0], np.linspace(0, 1, 10, endpoint=False), rtol=1e-6)
+
+
+def test_grid_first_coordinate_follows_the_rows():
+    v = data.grid((2, 4))
+    assert v.shape == (2, 4, 2)
+    for i in range(2):
+        for j in range(4):
+            np.testing.assert_array_equal(v[i, j], [i / 2, j / 4])
+    np.testing.assert_array_equal(data.grid(3, 2), data.grid((3, 3)))
+    assert data.grid(2, 3).shape == (2, 2, 2, 3) and data.grid((5,)).shape == (5, 1)
+
+
+@pytest.mark.parametrize("factor", [2, 8])
+def test_split_of_a_signal(factor):
+    """Disjoint, complete, every factor-th trains, and each value stays with its coordinate."""
+    y = np.arange(32, dtype=np.float32)
+    (v, f), (w, g) = data.train_test_1d(y, factor)
+    assert v.shape == (32 // factor, 1) and w.shape == (32 - 32 // factor, 1)
+    np.testing.assert_array_equal(f, np.arange(0, 32, factor))
+    np.testing.assert_array_equal(v[:, 0] * 32, f)
+    np.testing.assert_array_equal(w[:, 0] * 32, g)
+    np.testing.assert_array_equal(np.sort(np.concatenate([f, g])), y)
+
+
+def test_split_of_an_image():
+    """(even, even) trains, (odd, odd) tests; values are the pixels at those coordinates."""
+    rows, columns = np.meshgrid(np.arange(6), np.arange(4), indexing="ij")
+    picture = np.stack([rows / 6, columns / 4, rows * 10 + columns], -1).astype(np.float32)
+    (v, f), (w, g) = data.train_test_image(picture)
+    assert v.shape == w.shape == (3, 2, 2) and f.shape == g.shape == (3, 2, 3)
+    np.testing.assert_allclose(f[..., :2], v, rtol=1e-6)
+    np.testing.assert_allclose(g[..., :2], w, rtol=1e-6)
+    np.testing.assert_array_equal(f[..., 2], [[0, 2], [20, 22], [40, 42]])
+    np.testing.assert_array_equal(g[..., 2], [[11, 13], [31, 33], [51, 53]])
+
+
+# --- random signals
+
+
+@pytest.mark.parametrize(("n", "alpha", "bins"), [(64, 1.0, None), (65, 0.5, None), (256, 2.0, 64), (4, 0.0, 2)])
+def test_signal_fills_its_range(n, alpha, bins):
+    y = data.power_law_signal(KEY, n, alpha, bins)
+    assert y.shape == (n,)
+    np.testing.assert_allclose([y.min(), y.max()], [-0.5, 0.5], atol=1e-6)
+
+
+def test_signal_has_only_the_asked_frequencies():
+    spectrum = np.abs(np.fft.rfft(np.asarray(data.power_law_signal(KEY, 256, 1.0, 64), float)))
+    assert spectrum[64:].max() < 1e-4 * spectrum[1:].max() and spectrum[63] > 0
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_mean_spectrum_falls_as_the_power_law(alpha):
+    """Over many signals |ŷ_f| is proportional to (1 + f)^−α, bin by bin."""
+    n, seeds = 256, 800
+    y = jax.vmap(lambda key: data.power_law_signal(key, n, alpha))(jax.random.split(KEY, seeds))
+    coefficients = np.abs(np.fft.rfft(np.asarray(y, float)))[:, 1:100]
+    # each signal is scaled to its own range: compare shapes
+    shape = (coefficients**2 / (coefficients**2).sum(1, keepdims=True)).mean(0) ** 0.5
+    f = np.arange(1, 100)
+    slope = np.polyfit(np.log(1 + f), np.log(shape), 1, w=np.sqrt(f))[0]
+    assert abs(slope + alpha) < 0.04
+
+
+def test_signals_follow_their_key():
+    draw = lambda seed: data.power_law_signal(jax.random.key(seed), 32, 1.0)
+    np.testing.assert_array_equal(draw(1), draw(1))
+    assert not np.array_equal(draw(1), draw(2))
+
+
+# --- photographs
+
+SHA256 = {
+    "astronaut": "ec79318f1443cc91a9f1d33d6c805775d51adec8d744b69c173e557945c98d53",
+    "cat": "f08432fe730a8eee98fe3a4ecd9606715ca9104f1291c9398056af654f8f57ad",
+    "coffee": "055272718f43aff98b46cee92e7260d31d58a6e3a46cbc5522d4108b3c1c6489",
+}
+FACTS = {
+    "astronaut": (512, (0.5552, 0.4156, 0.3788)),
+    "cat": (300, (0.5821, 0.4274, 0.3125)),
+    "coffee": (400, (0.6016, 0.3053, 0.1823)),
+}
+
+
+@pytest.mark.parametrize("name", data.IMAGES)
+def test_photographs_are_the_ones_the_book_was_written_with(name):
+    stored = resources.files("fflib").joinpath(f"assets/{name}.webp").read_bytes()
+    assert hashlib.sha256(stored).hexdigest() == SHA256[name]
+    size, mean = FACTS[name]
+    picture = np.asarray(data.image(name))
+    assert picture.shape == (size, size, 3) and picture.dtype == np.float32
+    assert picture.min() >= 0 and 0.9 < picture.max() <= 1
+    np.testing.assert_allclose(picture.mean((0, 1)), mean, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", data.IMAGES)
+def test_smaller_photographs_are_averages(name):
+    """Half the size is the mean of 2 × 2 pixels, to the rounding of 8 bits."""
+    whole = np.asarray(data.image(name))
+    half = np.asarray(data.image(name, len(whole) // 2))
+    n = len(half)
+    means = whole.reshape(n, 2, n, 2, 3).mean((1, 3))
+    assert np.abs(half - means).max() <= 0.51 / 255 + 1e-6
+    assert data.image(name, 64).shape == (64, 64, 3)
+    np.testing.assert_array_equal(data.image(name, 64), data.image(name, 64))
+
+
+def test_blur_of_a_constant_is_that_constant():
+    for level in (0.0, 0.4, 1.0):
+        picture = np.full((20, 24, 3), level, np.float32)
+        assert np.abs(data.gaussian_blur(picture, 3.0) - picture).max() <= 0.51 / 255
+
+
+def test_blur_is_a_gaussian_of_that_radius():
+    """A point spreads with variance radius² along each axis and keeps its sum; radius 0 keeps all."""
+    for radius in (2.0, 4.0):
+        picture = np.zeros((65, 65, 3), np.float32)
+        picture[24:41, 24:41] = 1.0  # a square, so that 8 bits are enough: variance (17² − 1)/12
+        blurred = np.asarray(data.gaussian_blur(picture, radius), float)[..., 0]
+        at = np.arange(65) - 32
+        profile = blurred.sum(0) / blurred.sum()
+        np.testing.assert_allclose((profile * at).sum(), 0, atol=0.05)
+        np.testing.assert_allclose((profile * at**2).sum() - (17**2 - 1) / 12, radius**2, rtol=0.12)
+        np.testing.assert_allclose(blurred.sum(), 17**2, rtol=0.02)
+    cat = data.image("cat", 30)
+    assert np.abs(data.gaussian_blur(cat, 0.0) - cat).max() <= 0.51 / 255
+
+
+def test_blur_lowers_high_frequencies_most():
+    cat = data.image("cat", 64)
+    spectrum = lambda z: np.abs(np.fft.fft2(np.asarray(z)[..., 1]))
+    ratio = spectrum(data.gaussian_blur(cat, 2.0)) / spectrum(cat)
+    assert np.median(ratio[20:44, 20:44]) < 0.1 < 0.8 < np.median(ratio[:3, :3])
