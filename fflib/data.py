@@ -29,6 +29,8 @@ def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
     Chapter: Conventions.
     """
     sizes = tuple(n) if isinstance(n, (tuple, list)) else (n,) * checks.count("d", 1 if d is None else d)
+    if not sizes:
+        raise ValueError("n must have at least one size, but got an empty tuple")
     if d is not None and len(sizes) != d:
         raise ValueError(f"n has {len(sizes)} sizes, but d is {d}")
     axes = [jnp.arange(checks.count("n", k)) / k for k in sizes]

@@ -30,7 +30,7 @@ def _coordinates(v, d: int):
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Mapping:
     """The Fourier feature mapping γ(v) = [a sin(2πBv), a cos(2πBv)] (Eq. 5).
 

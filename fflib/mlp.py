@@ -64,6 +64,8 @@ class MLP:
             raise ValueError(f"sizes must list at least an input and an output size, but got {self.sizes!r}")
         set_ = object.__setattr__  # the spec is frozen; lists become tuples so that it stays hashable
         set_(self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes)))
+        if isinstance(self.biases, str):
+            raise TypeError(f"biases must be a number or a tuple of numbers, but got {self.biases!r}")
         for name in ("weights", "biases"):
             value = getattr(self, name)
             if isinstance(value, (tuple, list)):
@@ -76,8 +78,6 @@ class MLP:
                 set_(self, name, float(checks.positive(name, value, zero=True)))
         if isinstance(self.weights, str):
             checks.one_of("weights", self.weights, tuple(WEIGHTS))
-        elif isinstance(self.biases, str):
-            raise TypeError(f"biases must be a number or a tuple of numbers, but got {self.biases!r}")
         checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
         checks.one_of("output", self.output, tuple(OUTPUTS))
         checks.one_of("parameterization", self.parameterization, ("standard", "ntk"))

@@ -109,18 +109,18 @@ def test_photographs_are_the_ones_the_book_was_written_with(name):
     size, mean = FACTS[name]
     picture = np.asarray(data.image(name))
     assert picture.shape == (size, size, 3) and picture.dtype == np.float32
-    assert picture.min() >= 0 and 0.9 < picture.max() <= 1
+    assert picture.min() >= 0 and 0.8 < picture.max() <= 1
     np.testing.assert_allclose(picture.mean((0, 1)), mean, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", data.IMAGES)
 def test_smaller_photographs_are_averages(name):
-    """Half the size is the mean of 2 × 2 pixels, to the rounding of 8 bits."""
+    """Half the size is the mean of 2 × 2 pixels, rounded to 8 bits along each axis."""
     whole = np.asarray(data.image(name))
     half = np.asarray(data.image(name, len(whole) // 2))
     n = len(half)
     means = whole.reshape(n, 2, n, 2, 3).mean((1, 3))
-    assert np.abs(half - means).max() <= 0.51 / 255 + 1e-6
+    assert np.abs(half - means).max() <= 1.01 / 255
     assert data.image(name, 64).shape == (64, 64, 3)
     np.testing.assert_array_equal(data.image(name, 64), data.image(name, 64))
 

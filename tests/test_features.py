@@ -227,6 +227,7 @@ def test_pytree_round_trip(mapping):
 def test_jit_takes_a_mapping_as_argument(mapping):
     v = points(4)
     np.testing.assert_allclose(jax.jit(lambda g, v: g(v))(mapping, v), mapping(v), atol=1e-5)
+    np.testing.assert_allclose(jax.jit(mapping)(v), mapping(v), atol=1e-5)  # and as a function
 
 
 def test_vmap_over_mappings_and_over_points():
