@@ -67,9 +67,7 @@ def record(
         raise ValueError("rows must hold at least one result, but got none")
     made = {
         "experiment": _name(experiment),
-        "scale": show.scale(),
-        "device": _device(),
-        "versions": _versions(),
+        **circumstances(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_s": round(float(checks.positive("wall_s", wall_s, zero=True)), 1),
         "seeds": sorted({row["seed"] for row in rows}),
@@ -92,6 +90,14 @@ def record(
             Path(file.name).unlink(missing_ok=True)
             raise
     return json.loads(text)
+
+
+def circumstances() -> dict:
+    """Scale, device and versions of this session.
+
+    Chapter: Photographs and text.
+    """
+    return {"scale": show.scale(), "device": _device(), "versions": _versions()}
 
 
 def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict | None:
