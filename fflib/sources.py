@@ -50,4 +50,10 @@ SOURCES = {
         f"kodim{k}.png": Source(f"https://r0k.us/graphics/kodak/kodak/kodim{k}.png", *known)
         for k, known in _KODAK.items()
     },
+    "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz": Source(
+        "https://raw.githubusercontent.com/nilearn/nilearn/a0115edefd75f5c9c31802ea0336c2e015cc784e/nilearn/datasets/"
+        "data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
+        "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6",
+        1617531,
+    ),
 }
