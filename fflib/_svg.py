@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fflib._html import PLACEHOLDER, escape
+from fflib._layout import fit_texts
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
 COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388"]
@@ -188,6 +189,14 @@ def number(value: float) -> str:
 
 
 def _save(figure: Figure) -> bytes:
+    fit_texts(figure)
+    svg = _write(figure)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close(figure)
+    return svg
+
+
+def _write(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with matplotlib.rc_context({key: STYLE[key] for key in STYLE if key.startswith("svg.")}):
         figure.savefig(
@@ -197,8 +206,6 @@ def _save(figure: Figure) -> bytes:
             metadata={"Date": None},
             bbox_inches=None,
         )
-    if pyplot := sys.modules.get("matplotlib.pyplot"):
-        pyplot.close(figure)
     return buffer.getvalue()
 
 

@@ -176,7 +176,7 @@ def test_monte_carlo_of_a_deep_network(parameterization):
 
 def test_empirical_kernel_approaches_the_closed_form():
     """The kernel of one network is a mean over its units: ‖K_empirical − K‖/‖K‖ falls as width^−1/2."""
-    x, widths, errors = normal(6, 2), np.array([16, 64, 256]), []
+    x, widths, errors = normal(5, 2), np.array([16, 256]), []
     for width in widths:
         model = mlp(2, int(width), 2, weights="he", biases=0.1, parameterization="ntk")
         K = np.asarray(kernels.ntk(model, x))
@@ -521,7 +521,7 @@ def test_empirical_ntk_of_several_outputs():
     np.testing.assert_allclose(kernels.empirical_ntk(model.apply, params, x2, x1), np.transpose(K, (1, 0, 3, 2)), rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("batch", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize("batch", [1, 3, 100])
 def test_pieces_do_not_change_the_empirical_ntk(batch):
     model = mlp(2, 6, 3, 2)
     params, x1, x2 = model.init(KEY), normal(7, 2), normal(5, 2, seed=1)

@@ -136,6 +136,15 @@ def test_measured_results_are_not_typed(name):
                 ), f"near {name}.md:{block.line}: {typed[0]}"
 
 
+@each_notebook
+def test_code_fits_the_column(name):
+    """The page shows 88 characters of code without scrolling (assets/book.css)."""
+    for block in NOTEBOOKS[name].blocks:
+        if block.kind == "code-cell":
+            for line in block.body.splitlines():
+                assert len(line) <= 88, f"cell at {name}.md:{block.line}: {line}"
+
+
 @each_chapter
 def test_readme_and_front_page_list_the_chapter(name):
     assert f"]({name}.md)" in read("README.md")

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from fflib import _html, _slider, _svg, show
+from fflib import _html, _layout, _slider, _svg, show
 
 ALT = "A line that rises from zero to one."
 
@@ -531,3 +531,46 @@ def test_verdict_is_not_echoed(capsys):
     core = pytest.importorskip("IPython.core.formatters")
     formatter = core.DisplayFormatter()
     assert formatter.format(show.attempt(lambda f: None, len)) == ({}, {})
+
+
+# --- texts that do not fit --------------------------------------------------------------------
+
+
+def labelled(label: str):
+    fig, ax = show.panel("a title", height=2.0)
+    ax.plot([0, 1], label="curve")
+    ax.set(xlabel="position", ylabel=label)
+    fig.legend(loc="outside lower center")
+    return fig, ax
+
+
+def test_a_label_that_fits_is_left_alone():
+    fig, ax = labelled("error (dB)")
+    assert _layout.overflowing(fig) == []
+    _layout.fit_texts(fig)
+    assert ax.get_ylabel() == "error (dB)"
+
+
+def test_a_label_too_long_is_broken_in_two():
+    fig, ax = labelled("PSNR of the blurred photograph (dB)")
+    assert _layout.overflowing(fig) == [ax.yaxis.label]
+    _layout.fit_texts(fig)
+    assert ax.get_ylabel() == "PSNR of the blurred\nphotograph (dB)"
+    assert _layout.overflowing(fig) == []
+
+
+@pytest.mark.parametrize("where", ["label", "legend", "title", "annotation"])
+def test_a_text_that_cannot_fit_fails_the_build_and_not_the_reader(monkeypatch, where):
+    fig, ax = labelled("error")
+    text = "immeasurably" * 12
+    {
+        "label": lambda: ax.set_xlabel(text),
+        "legend": lambda: fig.legends[0].get_texts()[0].set_text(text),
+        "title": lambda: ax.set_title(text),
+        "annotation": lambda: ax.text(0.5, 0.5, text, in_layout=False),
+    }[where]()
+    monkeypatch.setenv("FFLIB_STATIC", "0")
+    _layout.fit_texts(fig)
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    with pytest.raises(ValueError, match="cuts off its text 'immeasurably"):
+        _layout.fit_texts(fig)
