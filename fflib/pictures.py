@@ -98,8 +98,9 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     """A generated page: random strings in random sizes, fonts, colours and places on white.
 
     Letters are 18 to 90 pixels high whatever the size (at most a third of it), so that a smaller
-    page is like a piece of a larger one. The strings do not overlap. The fonts are those that come with matplotlib, so the same key gives
-    the same page everywhere (up to the rounding of Pillow's font drawing).
+    page is like a piece of a larger one. The strings do not overlap. The fonts are those that come
+    with matplotlib, so the same key gives the same page everywhere (up to the rounding of Pillow's
+    font drawing).
 
     Args:
         key: jax random key.
@@ -197,7 +198,8 @@ def _builtin(count, size) -> Pictures:
     sides = {name: image(name).shape[0] for name in IMAGES}
     names = [name for name in IMAGES if sides[name] >= size][:count]
     if not names:
-        raise ValueError(f"size must be at most {max(sides.values())} for the built-in pictures, but got {size}")
+        most = max(sides.values())
+        raise ValueError(f"size must be at most {most} for the built-in pictures, but got {size}")
     return collect(names, [load_image(image(name), size) for name in names], "the built-in photographs")
 
 
@@ -226,7 +228,9 @@ def _unit(name: str, pixels) -> np.ndarray:
     if pixels.dtype == bool:
         return pixels.astype(np.float32)
     if not np.issubdtype(pixels.dtype, np.floating):
-        raise TypeError(f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {checks.describe(pixels)}")
+        raise TypeError(
+            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {checks.describe(pixels)}"
+        )
     checks.finite(name, pixels)
     if pixels.min() < 0 or pixels.max() > 1:
         raise ValueError(
