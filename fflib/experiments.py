@@ -15,6 +15,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ def run(
             todo = [i for i, item in enumerate(names) if (item, mapping, seed) not in done]
             for chosen in (todo[k : k + together] for k in range(0, len(todo), together)):
                 say(f"{name}: {mapping}, seed {seed}, {', '.join(names[i] for i in chosen)}")
-                part = jax.tree.map(lambda a: a[jax.numpy.asarray(chosen)], items.array)
+                part = jax.tree.map(itemgetter(jax.numpy.asarray(chosen)), items.array)
                 scores = experiment.solve(part, item_keys(seed, chosen), mapping)
                 rows += [
                     {"item": names[i], "mapping": mapping, "seed": seed, "metric": metric, "value": float(value)}

@@ -161,10 +161,12 @@ def _download(path: Path, source: Source) -> Path:
         for _ in range(ATTEMPTS):
             have = part.stat().st_size if part.exists() else 0
             if source.size - have > free:
-                raise FetchError(f"{source.size / 1e6:.0f} MB are more than the {free / 1e6:.0f} MB left in {path.parent}")
+                needed = f"{source.size / 1e6:.0f} MB are more than the {free / 1e6:.0f} MB left"
+                raise FetchError(f"{needed} in {path.parent}")
             total = _transfer(part, have, source)
             if total is not None and part.stat().st_size < total:
-                why = f"the connection broke off after {part.stat().st_size} of {total} bytes; the next try goes on from there"
+                have = part.stat().st_size
+                why = f"the connection broke off after {have} of {total} bytes; the next try goes on from there"
                 continue
             with _writing(path):
                 found = _digest(part)

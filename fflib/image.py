@@ -124,9 +124,8 @@ def paint(
         label=mapping,
     )
     paint_one = jax.jit(model.apply)
-    painted = [
-        paint_one(jax.tree.map(lambda p: p[e], params), gamma(everywhere)) for e, gamma in enumerate(gammas)
-    ]
+    members = [jax.tree.unflatten(jax.tree.structure(params), p) for p in zip(*jax.tree.leaves(params), strict=True)]
+    painted = [paint_one(p, gamma(everywhere)) for p, gamma in zip(members, gammas, strict=True)]
     return jnp.stack(painted), history
 
 
