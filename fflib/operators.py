@@ -5,8 +5,8 @@ operator turns that into a prediction of the measurement, and the loss compares 
 
     v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean |A f − y|².
 
-All of it can be differentiated and compiled, so nothing else about training changes. The two
-operators here are those of the CT and MRI experiments of Tancik et al. 2020.
+All of it can be differentiated and compiled, so nothing else about training changes. These are
+the operators of the CT and MRI experiments of Tancik et al. 2020.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def masked_fft(volume, mask) -> jax.Array:
 
 
 def zero_filled(observed) -> jax.Array:
-    """Re F⁻¹ y: the volume if every frequency that was not measured were zero, (MF)ᴴy divided by the number of voxels.
+    """Re F⁻¹ y: the volume if every frequency that was not measured were zero; (MF)ᴴy / number of voxels.
 
     Args:
         observed: complex, as :func:`masked_fft` returns it.

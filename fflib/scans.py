@@ -8,20 +8,16 @@ that the network never saw.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import warnings
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import checks, data, metrics, operators, phantoms
+from fflib import brains, checks, data, metrics, operators, phantoms
 from fflib.experiments import MAPPINGS, Experiment, encode
-from fflib.fetch import FetchError, fetch
 from fflib.fit import fit
 from fflib.image import Setting
 from fflib.mlp import MLP, mlp
@@ -40,24 +36,6 @@ MRI_BRAIN = dataclasses.replace(
 MRI_SHEPP = dataclasses.replace(MRI_BRAIN, scales={"positional": 4.0, "gaussian": 2.0})
 VIEWS, CT_SIZE, MRI_SIZE = 20, 512, 96
 GRID_RATE = 0.1
-
-
-class Scans(NamedTuple):
-    """Pictures or volumes to be scanned.
-
-    Attributes:
-        names: E strings.
-        array: (E, n, n) or (E, n, n, n) in [0, 1].
-        sha256: checksum of the downloaded file they were made from; "" if made here.
-        origin: a sentence for the reader.
-
-    Chapter: Computed tomography.
-    """
-
-    names: list[str]
-    array: jax.Array
-    sha256: str
-    origin: str
 
 
 @cache  # the same functions for the same model, so that what was compiled for them is found again
@@ -183,79 +161,6 @@ def score(f, truth) -> dict[str, float]:
     return {"psnr": float(metrics.psnr(jnp.clip(f, 0.0, 1.0), truth))}
 
 
-# --------------------------------------------------------------------------------------------------
-# What is scanned
-
-
-def heads(count: int, n: int, d: int = 2) -> Scans:
-    """``count`` perturbed Shepp–Logan heads; in 2-D the first eight are those of the paper's test.
-
-    The released code draws 16 heads from the key 10, scales its frequencies on the first eight and
-    reports the last eight. JAX's generator has changed its default since; the older one is asked for.
-
-    Args:
-        count: 1 … 8.
-        n: points along a side.
-        d: 2 or 3.
-
-    Chapter: Computed tomography.
-    """
-    if checks.count("count", count) > 8:
-        raise ValueError(f"count must be at most 8, but got {count}")
-    table = {2: phantoms.ELLIPSES, 3: phantoms.ELLIPSOIDS}[checks.one_of("d", d, (2, 3))]
-    with jax.threefry_partitionable(False):
-        keys, key = [], jax.random.key(10)
-        for _ in range(16):
-            key, draw = jax.random.split(key)
-            keys.append(draw)
-        drawn = [phantoms.perturbed(draw, table) for draw in keys[8 : 8 + count]]
-    array = jnp.stack([phantoms.shepp_logan(n, parameters) for parameters in drawn])
-    return Scans([f"head{k + 1}" for k in range(count)], array, "", "Shepp–Logan heads with perturbed parameters")
-
-
-def brain_slices(count: int, n: int) -> Scans:
-    """``count`` slices across the MNI152 brain, (count, n, n); the paper has slices of one subject.
-
-    Up to four of 128² are built in. Finer or more ones need the full volume, which is fetched;
-    where it cannot be had, a warning says so and the built-in ones are used.
-
-    Chapter: Computed tomography.
-    """
-    source = None if count <= 4 and n <= 128 else _full_brain()
-    if source is None:
-        n, places = min(n, 128), range(min(count, 4))
-    else:
-        places = np.linspace(0.2, 0.8, count).round(3).tolist()
-    array = jnp.stack([phantoms.brain_slice(n, place, source) for place in places])
-    names = [f"slice{place}" for place in places]
-    return Scans(names, array, _brain_sha256(source), "slices of the MNI152 average of 152 heads, in place of ATLAS")
-
-
-def brain(n: int) -> Scans:
-    """The MNI152 brain, (1, n, n, n); the paper has six subjects. Above 48³ as in :func:`brain_slices`.
-
-    Chapter: Magnetic resonance.
-    """
-    source = None if n <= 48 else _full_brain()
-    array = phantoms.brain_volume(n if source is not None else min(n, 48), source)[None]
-    return Scans(["mni152"], array, _brain_sha256(source), "the MNI152 average of 152 heads, in place of ATLAS")
-
-
-MNI152 = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-
-
-def _full_brain() -> np.ndarray | None:
-    try:
-        return phantoms.read_nifti(fetch(MNI152))
-    except FetchError as error:
-        warnings.warn(f"{error}. The small built-in brain is used instead", stacklevel=3)
-        return None
-
-
-def _brain_sha256(source: np.ndarray | None) -> str:
-    return "" if source is None else hashlib.sha256(source.tobytes()).hexdigest()
-
-
 def paper_mask(n: int) -> jax.Array:
     """The paper's mask of frequencies, n³: the same fraction of cells and shape at any size.
 
@@ -288,15 +193,15 @@ def _solve(truth, keys, mapping, *, operator, setting):
     return [{name: score(f, t)["psnr"]} for f, t in zip(made, truth, strict=True)]
 
 
-def _experiment(load: Callable[[], Scans], setting: Setting, operator: Callable) -> Experiment:
+def _experiment(load: Callable[[], phantoms.Scans], setting: Setting, operator: Callable) -> Experiment:
     settings = dataclasses.asdict(setting) | {"operator": operator.__name__, "views": VIEWS, "grid_rate": GRID_RATE}
     solve = partial(_solve, operator=operator, setting=setting)
     return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
 
 
 EXPERIMENTS = {
-    "ct_shepp": _experiment(partial(heads, 8, CT_SIZE), CT_SHEPP, operators.project),
-    "ct_brain": _experiment(partial(brain_slices, 8, CT_SIZE), CT_BRAIN, operators.project),
-    "mri_brain": _experiment(partial(brain, MRI_SIZE), MRI_BRAIN, operators.masked_fft),
-    "mri_shepp": _experiment(partial(heads, 6, MRI_SIZE, 3), MRI_SHEPP, operators.masked_fft),
+    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, operators.project),
+    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, operators.project),
+    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, operators.masked_fft),
+    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, operators.masked_fft),
 }

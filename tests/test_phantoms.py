@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fflib import operators, phantoms, scans
+from fflib import brains, operators, phantoms, scans
 from fflib.experiments import MAPPINGS, item_keys
 from fflib.image import Setting
 
@@ -84,21 +84,21 @@ def test_sinogram_of_a_disc_is_its_chords():
 
 
 def test_built_in_brain():
-    volume, half = np.asarray(phantoms.brain_volume(48)), np.asarray(phantoms.brain_volume(24))
+    volume, half = np.asarray(brains.volume(48)), np.asarray(brains.volume(24))
     assert volume.shape == (48, 48, 48) and volume.min() == 0 and 0.8 < volume.max() <= 1
     np.testing.assert_allclose(half.mean(), volume.mean(), rtol=0.02)
     assert (volume[[0, -1]] == 0).all() and (volume[:, [0, -1]] == 0).all()
     for which in range(4):
-        plane = np.asarray(phantoms.brain_slice(64, which))
+        plane = np.asarray(brains.plane(64, which))
         assert plane.shape == (64, 64) and plane.max() == 1 and 0.1 < (plane > 0.2).mean() < 0.5
 
 
 def test_slices_of_a_full_volume():
     source = np.zeros((20, 30, 10), np.uint8)
     source[5, 10:20, :3] = 100  # the bottom of one slice
-    plane = np.asarray(phantoms.brain_slice(30, 0.26, source))
+    plane = np.asarray(brains.plane(30, 0.26, source))
     assert plane.max() == 1 and plane[-1, 15] == 1 and plane[0].max() == 0  # bottom stays down
-    assert phantoms.brain_volume(8, source).shape == (8, 8, 8)
+    assert brains.volume(8, source).shape == (8, 8, 8)
 
 
 def nifti(shape=(3, 4, 5), kind=2, bits=8, slope=1.0, shift=0.0, order="<", axes=3, mark=b"n+1\0", voxels=None):
@@ -115,7 +115,7 @@ def nifti(shape=(3, 4, 5), kind=2, bits=8, slope=1.0, shift=0.0, order="<", axes
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_reader(tmp_path, order, pack):
     (tmp_path / "v").write_bytes(pack(nifti(order=order)))
-    volume = phantoms.read_nifti(tmp_path / "v")
+    volume = brains.read_nifti(tmp_path / "v")
     assert volume.shape == (3, 4, 5) and volume.dtype == np.uint8
     assert volume[1, 0, 0] == 1 and volume[0, 1, 0] == 3 and volume[0, 0, 1] == 12  # first axis fastest
 
@@ -136,7 +136,7 @@ def test_reader_says_what_is_wrong(tmp_path, case):
     content, words = BROKEN[case]
     (tmp_path / "v.nii").write_bytes(content)
     with pytest.raises(ValueError) as caught:
-        phantoms.read_nifti(tmp_path / "v.nii")
+        brains.read_nifti(tmp_path / "v.nii")
     assert all(word in str(caught.value) for word in [*words, "v.nii"]), caught.value
 
 
@@ -175,28 +175,28 @@ def test_grid_without_a_network():
     found, history = scans.optimise_grid(SEEN, VIEWS, 150, operator=operators.project, size=16, progress=False)
     assert found.shape == (2, 16, 16) and (history["loss"][-1] < history["loss"][0] / 50).all()
     mask = operators.kspace_mask(KEY, (8, 8, 8), 300, 2.0)
-    volume = phantoms.brain_volume(8)
+    volume = brains.volume(8)
     y = operators.masked_fft(volume, mask)[None]
     found, _ = scans.optimise_grid(y, mask, 300, operator=operators.masked_fft, size=8, progress=False)
     np.testing.assert_allclose(operators.masked_fft(found[0], mask), y[0], atol=0.3)
 
 
 def test_heads_and_brains():
-    some, more = scans.heads(2, 16), scans.heads(3, 16)
+    some, more = phantoms.heads(2, 16), phantoms.heads(3, 16)
     assert some.names == ["head1", "head2"] and some.array.shape == (2, 16, 16)
     np.testing.assert_array_equal(some.array, more.array[:2])
-    assert scans.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
-    assert scans.brain(12).array.shape == (1, 12, 12, 12) and scans.brain_slices(2, 20).array.shape == (2, 20, 20)
+    assert phantoms.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
+    assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(2, 20).array.shape == (2, 20, 20)
     assert abs(float(scans.paper_mask(48).mean()) - float(scans.paper_mask(96).mean())) < 0.01
 
 
 def test_without_the_full_brain_there_is_the_small_one(monkeypatch):
     def gone(_):
-        raise scans.FetchError("no such host")
+        raise brains.FetchError("no such host")
 
-    monkeypatch.setattr(scans, "fetch", gone)
+    monkeypatch.setattr(brains, "fetch", gone)
     with pytest.warns(UserWarning, match="no such host.*small built-in brain"):
-        assert scans.brain(96).array.shape == (1, 48, 48, 48)
+        assert brains.volumes(96).array.shape == (1, 48, 48, 48)
 
 
 @pytest.mark.parametrize("name", scans.EXPERIMENTS)
@@ -205,7 +205,7 @@ def test_what_a_full_run_would_do(name, monkeypatch):
     settings = scans.EXPERIMENTS[name].settings
     solve = scans.EXPERIMENTS[name].solve
     small = {k: v for k, v in solve.keywords.items()} | {"setting": TINY}
-    truth = HEADS if settings["operator"] == "project" else phantoms.brain_volume(8)[None]
+    truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
     keys = item_keys(0, range(len(truth)))
     for mapping in scans.EXPERIMENTS[name].mappings if name.endswith("brain") else ("gaussian",):
         scores = solve.func(truth, keys, mapping, **small)
@@ -222,18 +222,18 @@ CASES = {
     "head: 7 columns": (lambda: phantoms.shepp_logan(8, np.ones((2, 7))), ValueError, ["parameters", "6", "8", "(2, 7)"]),
     "head: NaN": (lambda: phantoms.shepp_logan(8, np.full((1, 6), np.nan)), ValueError, ["parameters", "NaN"]),
     "perturbed: negative": (lambda: phantoms.perturbed(KEY, scale=-1.0), ValueError, ["scale", ">= 0"]),
-    "brain: too fine": (lambda: phantoms.brain_volume(64), ValueError, ["n is 64", "48", "read_nifti"]),
-    "brain: NaN": (lambda: phantoms.brain_volume(8, NAN_VOLUME), ValueError, ["source", "512", "NaN"]),
-    "brain: a picture": (lambda: phantoms.brain_volume(8, np.ones((8, 8))), ValueError, ["source", "3 axes", "(8, 8)"]),
-    "brain: not in [0, 1]": (lambda: phantoms.brain_volume(4, np.full((4, 4, 4), 7.0)), ValueError, ["source", "[0, 1]", "7"]),
-    "slice: no such": (lambda: phantoms.brain_slice(8, 9), ValueError, ["which", "0 … 3", "9"]),
-    "slice: outside": (lambda: phantoms.brain_slice(8, 1.5, np.ones((4, 4, 4))), ValueError, ["which", "(0, 1)", "1.5"]),
-    "slice: empty": (lambda: phantoms.brain_slice(8, 0.5, np.zeros((4, 4, 4))), ValueError, ["0.5", "empty"]),
+    "brain: too fine": (lambda: brains.volume(64), ValueError, ["n is 64", "48", "read_nifti"]),
+    "brain: NaN": (lambda: brains.volume(8, NAN_VOLUME), ValueError, ["source", "512", "NaN"]),
+    "brain: a picture": (lambda: brains.volume(8, np.ones((8, 8))), ValueError, ["source", "3 axes", "(8, 8)"]),
+    "brain: not in [0, 1]": (lambda: brains.volume(4, np.full((4, 4, 4), 7.0)), ValueError, ["source", "[0, 1]", "7"]),
+    "slice: no such": (lambda: brains.plane(8, 9), ValueError, ["which", "0 … 3", "9"]),
+    "slice: outside": (lambda: brains.plane(8, 1.5, np.ones((4, 4, 4))), ValueError, ["which", "(0, 1)", "1.5"]),
+    "slice: empty": (lambda: brains.plane(8, 0.5, np.zeros((4, 4, 4))), ValueError, ["0.5", "empty"]),
     "training: NaN measured": (lambda: ct(observed=SEEN * np.nan), ValueError, ["observed", "NaN"]),
     "training: one scan, two keys": (lambda: ct(observed=SEEN[:1]), ValueError, ["observed", "2", "(1, 5, 16)"]),
     "training: unknown mapping": (lambda: ct("wavelets"), ValueError, ["mapping", "'gaussian'", "'wavelets'"]),
     "training: unknown operator": (lambda: ct(operator=jnp.abs), ValueError, ["operator", "project", "masked_fft"]),
-    "heads: too many": (lambda: scans.heads(9, 8), ValueError, ["count", "at most 8", "9"]),
+    "heads: too many": (lambda: phantoms.heads(9, 8), ValueError, ["count", "at most 8", "9"]),
 }
 
 
