@@ -177,6 +177,12 @@ CASES = {
     "rfft_amplitude: a number": (lambda: metrics.rfft_amplitude(1.0), ValueError, ["y", "at least one axis", "single number"]),
     "rfft_amplitude: empty": (lambda: metrics.rfft_amplitude(Y[:0]), ValueError, ["y", "empty"]),
     "rfft_amplitude: complex": (lambda: metrics.rfft_amplitude(Y + 1j), TypeError, ["y", "real", "complex"]),
+    "ssim: shapes differ": (lambda: metrics.ssim(PICTURE, PICTURE[..., 0]), ValueError, ["pred and target", "(4, 6, 3)", "(4, 6)"]),
+    "ssim: too small": (lambda: metrics.ssim(PICTURE, PICTURE), ValueError, ["pred and target", "at least 11", "(4, 6, 3)"]),
+    "ssim: complex": (lambda: metrics.ssim(PICTURE + 1j, PICTURE), TypeError, ["pred and target", "real", "complex"]),
+    "ssim: negative peak": (lambda: metrics.ssim(PICTURE, PICTURE, peak=-1.0), ValueError, ["peak", "> 0", "-1"]),
+    "radial_power: a row": (lambda: metrics.radial_power(Y), ValueError, ["picture", "(H, W)", "(5,)"]),
+    "radial_power: too small": (lambda: metrics.radial_power(PICTURE[:3]), ValueError, ["picture", "at least 4", "(3, 6, 3)"]),
     # --- data
     "grid: no points": (lambda: data.grid(0), ValueError, ["n", "at least 1", "0"]),
     "grid: fractional": (lambda: data.grid(2.5), TypeError, ["n", "whole number", "2.5"]),
