@@ -63,6 +63,9 @@ serve: $(READY)  ## show the book in the browser
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --out _build/full $(CHAPTER)
 
+results: $(READY)  ## run the paper's experiments at full scale and record them: all, or NAME=image_text
+	@FFLIB_SCALE=full $(PY) tools/experiments.py $(NAME)
+
 bench: $(READY)  ## measure how fast training is, against a plain loop and this machine's matrix products
 	@$(PY) tools/bench.py
 
@@ -75,4 +78,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test unit check serve full bench sync address clean
+.PHONY: help book test unit check serve full results bench sync address clean

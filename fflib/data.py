@@ -1,4 +1,7 @@
-"""What the networks learn: coordinate grids, random signals and small built-in photographs."""
+"""What the networks learn: coordinate grids, random signals and small built-in photographs.
+
+Further pictures are made and loaded in :mod:`fflib.pictures`; the names are here as well.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from fflib import checks
+from fflib.pictures import load_image, photographs, text_image, text_pages  # noqa: F401
 
 IMAGES = ("astronaut", "cat", "coffee")
 

@@ -61,3 +61,20 @@ def expm(A):
     for _ in range(squarings):
         total = total @ total
     return total
+
+
+def ssim(pred, target, peak=1.0):
+    """Structural similarity of two (H, W) pictures, window by window, as the paper writes it."""
+    x = np.arange(-5, 6)
+    window = np.exp(-(x[:, None] ** 2 + x[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    values = []
+    for i in range(pred.shape[0] - 10):
+        for j in range(pred.shape[1] - 10):
+            p, t = (np.asarray(z[i : i + 11, j : j + 11], np.float64) for z in (pred, target))
+            mp, mt = (window * p).sum(), (window * t).sum()
+            vp, vt = (window * (p - mp) ** 2).sum(), (window * (t - mt) ** 2).sum()
+            cov = (window * (p - mp) * (t - mt)).sum()
+            values.append((2 * mp * mt + c1) * (2 * cov + c2) / ((mp**2 + mt**2 + c1) * (vp + vt + c2)))
+    return np.mean(values)
