@@ -6,6 +6,8 @@ one call; between chunks it records metrics, moves the progress bar and writes t
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
 import tempfile
 import time
@@ -23,6 +25,8 @@ import optax
 from tqdm.auto import tqdm
 
 from fflib import checks
+
+SAVE_SECONDS = 10.0  # the least time between two checkpoints
 
 
 class State(NamedTuple):
@@ -101,12 +105,15 @@ def fit(
         shared_data: whether the members share ``data``; else its leaves have the leading axis E too.
         progress: show a progress bar (never while the book is built).
         label: name on the bar.
-        checkpoint: file (``.npz``) written as training goes on and resumed from if it exists.
+        checkpoint: file (``.npz``) written as training goes on, at most every ten seconds and when a
+            multiple of ``every`` is reached, and resumed from if it exists. A resumed run ends in
+            exactly the parameters of an undisturbed one.
 
     Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
     (T, E), and every metric its own shape with T in front.
 
-    Raises: ValueError or TypeError for bad arguments; FloatingPointError when the loss of every
+    Raises: ValueError or TypeError for bad arguments; ValueError for a checkpoint that is damaged or
+    was made with another loss, optimizer, key or data; FloatingPointError when the loss of every
     member is NaN or infinite. Interrupted from the keyboard it returns what it has, or, with a
     checkpoint, saves and passes the interrupt on.
 
@@ -125,8 +132,16 @@ def fit(
     params = jax.tree.map(jnp.asarray, params)
     init = jax.vmap(optimizer.init) if ensemble else optimizer.init
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
+    run = {}
     if checkpoint is not None:
-        state, history = _resume(Path(checkpoint), state)
+        program = _chunk.lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
+        run = {
+            "params": _digest(state.params),
+            "data": _digest(data),
+            "key": _digest(jax.random.key_data(key)),
+            "loss, batch or optimizer": _digest(program.as_text()),
+        }
+        state, history = _resume(Path(checkpoint), state, run)
         if int(state.step) > steps:
             raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
     done, saved = int(state.step), time.monotonic()
@@ -159,12 +174,12 @@ def fit(
                 history.append(before | {"loss": losses[0]})
             state, done = after, done + length
             bar.update(length)
-            if checkpoint is not None and (time.monotonic() - saved > 10 or done == steps):
-                _save(Path(checkpoint), state, history)
+            if checkpoint is not None and (time.monotonic() - saved > SAVE_SECONDS or done == steps):
+                _save(Path(checkpoint), state, history, run)
                 saved = time.monotonic()
     except KeyboardInterrupt:
         if checkpoint is not None:
-            _save(Path(checkpoint), state, history)
+            _save(Path(checkpoint), state, history, run)
             raise
         warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
     finally:
@@ -186,7 +201,8 @@ def _check_finite(losses, step: int):
     if not np.isfinite(losses[-1]).any():
         bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
         raise FloatingPointError(
-            f"the loss is {losses[bad]} at step {step + bad}: the learning rate is probably too large"
+            f"the loss is {losses[bad]} at step {step + bad}: "
+            + ("try a learning rate ten times smaller" if step + bad else "look for NaN in data and params")
         )
 
 
@@ -212,19 +228,39 @@ def _check_members(params, data, ensemble, shared_data):
 
 
 # --------------------------------------------------------------------------------------------------
-# Checkpoints: one .npz, replaced atomically, so that a crash leaves the old one or the new one
+# Checkpoints: one .npz, replaced atomically, so that a crash leaves the old one or the new one. It
+# names the run it belongs to by digests of what the run starts from and of its compiled program.
+
+# what zipfile and numpy raise on files that are no checkpoint any more
+DAMAGE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile)
 
 
-def _save(path: Path, state: State, history: list[dict]) -> None:
+def _digest(tree) -> str:
+    """SHA-256 of the arrays of a pytree, or of a text."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(np.frombuffer(leaf.encode(), np.uint8) if isinstance(leaf, str) else leaf)
+        digest.update(f"{path} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _save(path: Path, state: State, history: list[dict], run: dict[str, str]) -> None:
     arrays = {f"state_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
     for name in history[0] if history else ():
         arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
+    arrays |= {f"run_{name}": np.array(digest) for name, digest in run.items()}
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):  # of a run that was killed while writing
+            left.unlink()
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False
+        ) as file:
             temporary = Path(file.name)
-            np.savez(file, **arrays)
+            np.savez(file, whole=np.array(_digest(arrays)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())  # the bytes first, then the name
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:
@@ -232,14 +268,16 @@ def _save(path: Path, state: State, history: list[dict]) -> None:
         warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
 
 
-def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
+def _resume(path: Path, state: State, run: dict[str, str]) -> tuple[State, list[dict]]:
     if not path.exists():
         return state, []
     leaves, treedef = jax.tree.flatten(state)
     try:
         with path.open("rb") as raw, np.load(raw) as file:
             arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if str(arrays.pop("whole", "")) != _digest(arrays):
+            raise ValueError("its contents have been changed")
+    except DAMAGE as error:
         raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
     stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
     extra = f"state_{len(leaves)}" in arrays
@@ -247,6 +285,12 @@ def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
             f"these params and this optimizer; delete it to start afresh"
+        )
+    changed = [name for name, digest in run.items() if str(arrays.get(f"run_{name}", "")) != digest]
+    if changed:
+        raise ValueError(
+            f"checkpoint {str(path)!r} belongs to another run: it was made with another "
+            f"{' and another '.join(changed)}; delete it to start afresh"
         )
     restored = jax.tree.unflatten(treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)])
     names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
