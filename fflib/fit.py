@@ -63,6 +63,9 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
     return jax.lax.scan(body, state, length=length)
 
 
+_lower = _chunk.lower  # the program's text, by which a checkpoint knows it
+
+
 @partial(jax.jit, static_argnames=("function", "ensemble", "shared_data"))
 def _evaluate(params, data, *, function, ensemble, shared_data):
     if ensemble:
@@ -134,7 +137,7 @@ def fit(
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
     run = {}
     if checkpoint is not None:
-        program = _chunk.lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
+        program = _lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
         run = {
             "params": _digest(state.params),
             "data": _digest(data),

@@ -101,7 +101,7 @@ def compare(kills: int, seed: int = 0) -> str:
         left = [path.name for path in hunted.iterdir() if path.suffix == ".tmp"]
     if left:
         raise RuntimeError(f"half-written files were left behind: {left}")
-    return f"killed {kills} times, last checkpoints at steps {reached} of {STEPS}; all {arrays} arrays are equal bit for bit"
+    return f"killed {kills} times, the last checkpoints at steps {reached} of {STEPS}; all {arrays} arrays are equal bit for bit"
 
 
 def _step(folder: Path) -> int:
