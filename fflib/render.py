@@ -28,12 +28,9 @@ from fflib import checks
 class Rendered(NamedTuple):
     """What rays see of a field; the background is black.
 
-    Attributes:
-        colour: (..., 3), Σ w_i c_i.
-        depth: (...), Σ w_i t_i + (1 − opacity)·far: the mean distance at which the light stops, with
-            what passes through counted at ``far``.
-        opacity: (...), Σ w_i, from 0 (all light passes) to 1.
-        weights: (..., n), w_i ≥ 0.
+    ``colour`` (..., 3) is Σ w_i c_i. ``opacity`` (...) is Σ w_i, from 0 (all light passes) to 1.
+    ``depth`` (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at which the light stops, with
+    what passes through counted at far. ``weights`` (..., n) are the w_i ≥ 0.
 
     Chapter: Radiance fields.
     """
