@@ -20,8 +20,8 @@ import optax
 
 from fflib import checks, features, metrics, render
 from fflib.experiments import Experiment
-from fflib.fetch import fetch
 from fflib.fit import fit
+from fflib.lego import SPLIT, lego
 from fflib.mlp import MLP, mlp
 
 MAPPINGS = (
@@ -245,10 +245,7 @@ def scores(field: Field, views: render.Views, samples: int) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------------------------------
-# The lego scene of the paper
-
-
-LEGO_SPLIT = (100, 107)  # pictures 0…99 train, 100…106 were for choosing the scales, 107…119 test
+# The paper's run
 
 
 class Tests(NamedTuple):
@@ -260,26 +257,10 @@ class Tests(NamedTuple):
     origin: str
 
 
-def lego(size: int = 400) -> tuple[render.Views, render.Views]:
-    """The lego scene (Mildenhall et al. 2020; CC BY-NC), 100 pictures to train and 13 to test.
-
-    Args: size, 100, 200 or 400 pixels.
-
-    Raises: ValueError for another size; fflib.fetch.FetchError when the file cannot be had.
-
-    Chapter: Radiance fields.
-    """
-    if size not in (100, 200, 400):
-        raise ValueError(f"size must be 100, 200 or 400, but got {size}")
-    with np.load(fetch(f"lego_{size}_rgba_premult.npz")) as file:
-        every = render.views(file["images"], file["poses"], float(file["focal"]))
-    return every[: LEGO_SPLIT[0]], every[LEGO_SPLIT[1] :]
-
-
 def _load() -> Tests:
     _, test = lego()
     pixels = np.asarray(jnp.round(255 * test.images), np.uint8).tobytes()
-    names = tuple(f"lego_{i}" for i in range(LEGO_SPLIT[1], LEGO_SPLIT[1] + len(test)))
+    names = tuple(f"lego_{i}" for i in range(SPLIT[1], SPLIT[1] + len(test)))
     origin = "lego, 400 × 400, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
     return Tests(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 

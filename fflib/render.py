@@ -235,7 +235,7 @@ def samples(near: float, far: float, n: int, key: jax.Array | None = None, shape
 
     Uniform within its part with a ``key`` (stratified sampling), in its middle without.
 
-    Returns: (*shape, n).
+    Returns: array of shape ``shape`` + (n,).
 
     Raises: ValueError unless 0 ≤ near < far and n ≥ 1.
 

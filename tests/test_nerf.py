@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import sys
 from pathlib import Path
 
 import jax
@@ -119,17 +120,8 @@ def lego_folder(tmp_path, monkeypatch):
     seen = scenes.views(6, render.hemisphere(120), oversample=1)
     images = np.concatenate([seen.images, np.ones((120, 6, 6, 1))], -1)
     np.savez(tmp_path / "lego.npz", images=np.uint8(255 * images), poses=seen.poses, focal=np.float32(8.3))
-    monkeypatch.setattr(nerf, "fetch", lambda name: tmp_path / "lego.npz")
+    monkeypatch.setattr(sys.modules["fflib.lego"], "fetch", lambda name: tmp_path / "lego.npz")
     return tmp_path
-
-
-def test_lego_is_split_as_in_the_paper(lego_folder):
-    train, test = nerf.lego()
-    assert len(train) == 100 and len(test) == 13 and train.focal == pytest.approx(8.3)
-    assert (train.near, train.far) == (2.0, 6.0)
-    np.testing.assert_allclose(test.poses, render.hemisphere(13, skip=107), rtol=1e-6)
-    with pytest.raises(ValueError, match="size must be 100, 200 or 400, but got 50"):
-        nerf.lego(50)
 
 
 def test_the_full_run_scores_every_test_picture(lego_folder):
