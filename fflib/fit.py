@@ -6,13 +6,9 @@ one call; between chunks it records metrics, moves the progress bar and writes t
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import os
-import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +21,7 @@ import optax
 from tqdm.auto import tqdm
 
 from fflib import checks
+from fflib.checkpoint import digest, resume, save
 
 SAVE_SECONDS = 10.0  # the least time between two checkpoints
 
@@ -139,12 +136,12 @@ def fit(
     if checkpoint is not None:
         program = _lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
         run = {
-            "params": _digest(state.params),
-            "data": _digest(data),
-            "key": _digest(jax.random.key_data(key)),
-            "loss, batch or optimizer": _digest(program.as_text()),
+            "params": digest(state.params),
+            "data": digest(data),
+            "key": digest(jax.random.key_data(key)),
+            "loss, batch or optimizer": digest(program.as_text()),
         }
-        state, history = _resume(Path(checkpoint), state, run)
+        state, history = resume(Path(checkpoint), state, run)
         if int(state.step) > steps:
             raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
     done, saved = int(state.step), time.monotonic()
@@ -178,11 +175,11 @@ def fit(
             state, done = after, done + length
             bar.update(length)
             if checkpoint is not None and (time.monotonic() - saved > SAVE_SECONDS or done == steps):
-                _save(Path(checkpoint), state, history, run)
+                save(Path(checkpoint), state, history, run)
                 saved = time.monotonic()
     except KeyboardInterrupt:
         if checkpoint is not None:
-            _save(Path(checkpoint), state, history, run)
+            save(Path(checkpoint), state, history, run)
             raise
         warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
     finally:
@@ -228,74 +225,3 @@ def _check_members(params, data, ensemble, shared_data):
             "with ensemble=True every array needs the same leading axis of members, but got leading "
             + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())
         )
-
-
-# --------------------------------------------------------------------------------------------------
-# Checkpoints: one .npz, replaced atomically, so that a crash leaves the old one or the new one. It
-# names the run it belongs to by digests of what the run starts from and of its compiled program.
-
-# what zipfile and numpy raise on files that are no checkpoint any more
-DAMAGE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile)
-
-
-def _digest(tree) -> str:
-    """SHA-256 of the arrays of a pytree, or of a text."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(np.frombuffer(leaf.encode(), np.uint8) if isinstance(leaf, str) else leaf)
-        digest.update(f"{path} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return digest.hexdigest()
-
-
-def _save(path: Path, state: State, history: list[dict], run: dict[str, str]) -> None:
-    arrays = {f"state_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
-    for name in history[0] if history else ():
-        arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
-    arrays |= {f"run_{name}": np.array(digest) for name, digest in run.items()}
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):  # of a run that was killed while writing
-            left.unlink()
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            np.savez(file, whole=np.array(_digest(arrays)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())  # the bytes first, then the name
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
-
-
-def _resume(path: Path, state: State, run: dict[str, str]) -> tuple[State, list[dict]]:
-    if not path.exists():
-        return state, []
-    leaves, treedef = jax.tree.flatten(state)
-    try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            arrays = dict(file)
-        if str(arrays.pop("whole", "")) != _digest(arrays):
-            raise ValueError("its contents have been changed")
-    except DAMAGE as error:
-        raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
-    stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
-    extra = f"state_{len(leaves)}" in arrays
-    if extra or any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
-        raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
-            f"these params and this optimizer; delete it to start afresh"
-        )
-    changed = [name for name, digest in run.items() if str(arrays.get(f"run_{name}", "")) != digest]
-    if changed:
-        raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: it was made with another "
-            f"{' and another '.join(changed)}; delete it to start afresh"
-        )
-    restored = jax.tree.unflatten(treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)])
-    names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
-    length = len(arrays["history_step"]) if names else 0
-    return restored, [{k: arrays[f"history_{k}"][i] for k in names} for i in range(length)]

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from fflib import render
+from fflib import cameras
 from fflib.fetch import FetchError, fetch
 
 SIZES = (100, 200, 400)
@@ -17,7 +17,7 @@ SPLIT = (100, 107)  # pictures 0…99 train, 100…106 were for choosing the sca
 ARCHIVE = "nerf_example_data.zip"
 
 
-def lego(size: int = 400) -> tuple[render.Views, render.Views]:
+def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
     """100 pictures of the lego excavator to train on and 13 to test on, premultiplied on black.
 
     The scene is by Mildenhall et al. 2020 (model by Heinzelnisse, CC BY-NC). It is read from the
@@ -34,14 +34,14 @@ def lego(size: int = 400) -> tuple[render.Views, render.Views]:
         raise ValueError(f"size must be 100, 200 or 400, but got {size}")
     try:
         with np.load(fetch(f"lego_{size}_rgba_premult.npz")) as file:
-            every = render.views(file["images"], file["poses"], float(file["focal"]))
+            every = cameras.views(file["images"], file["poses"], float(file["focal"]))
         return every[: SPLIT[0]], every[SPLIT[1] :]
     except FetchError:
         with zipfile.ZipFile(fetch(ARCHIVE)) as archive:
             return _part(archive, "train", size, 1), _part(archive, "test", size, 16)
 
 
-def _part(archive: zipfile.ZipFile, name: str, size: int, step: int) -> render.Views:
+def _part(archive: zipfile.ZipFile, name: str, size: int, step: int) -> cameras.Views:
     """Every ``step``-th picture of a part of the archive; the paper tested on every 16th."""
     folder = next(n for n in archive.namelist() if n.endswith(f"lego/transforms_{name}.json"))
     told = json.loads(archive.read(folder))
@@ -49,7 +49,7 @@ def _part(archive: zipfile.ZipFile, name: str, size: int, step: int) -> render.V
     folder = folder.rpartition("/")[0]
     images = [_reduced(archive.read(f"{folder}/{frame['file_path'].removeprefix('./')}.png"), size) for frame in frames]
     poses = np.array([frame["transform_matrix"] for frame in frames], np.float32)
-    return render.views(np.stack(images), poses, size / 2 / np.tan(told["camera_angle_x"] / 2))
+    return cameras.views(np.stack(images), poses, size / 2 / np.tan(told["camera_angle_x"] / 2))
 
 
 def _reduced(png: bytes, size: int) -> np.ndarray:

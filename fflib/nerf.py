@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import checks, features, metrics, render
+from fflib import cameras, checks, features, metrics, render
 from fflib.experiments import Experiment
 from fflib.fit import fit
 from fflib.lego import SPLIT, lego
@@ -162,7 +162,7 @@ def _adam(rate: float, warmup: int):
 
 
 def train(
-    views: render.Views,
+    views: cameras.Views,
     keys: jax.Array,
     mapping: str,
     setting: Setting,
@@ -215,7 +215,7 @@ def train(
     return [Field(gamma, model, jax.tree.map(lambda p: p[e], params)) for e in range(len(keys))], history
 
 
-def look(field: Field, views: render.Views, samples: int) -> render.Rendered:
+def look(field: Field, views: cameras.Views, samples: int) -> render.Rendered:
     """What a trained field looks like from the cameras of ``views``; arrays have leading axis n.
 
     Chapter: Radiance fields.
@@ -235,7 +235,7 @@ def _look(model, size, focal, near, far, samples):
     return jax.jit(lambda trained, poses: jax.lax.map(partial(one, trained), poses))
 
 
-def scores(field: Field, views: render.Views, samples: int) -> np.ndarray:
+def scores(field: Field, views: cameras.Views, samples: int) -> np.ndarray:
     """PSNR in dB of each of the views, (n,).
 
     Chapter: Radiance fields.

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fflib import checks, render
+from fflib import cameras, checks
 
 PITCH, LEVEL, STUD = 0.3, 0.24, (0.09, 0.05)  # width of a cell, height of a brick, radius and height of a stud
 GROUND = -0.5
@@ -146,7 +146,7 @@ def _pattern(point, is_round):
 
 def views(
     size: int, poses, solids: Solids | None = None, *, focal: float | None = None, oversample: int = 2
-) -> render.Views:
+) -> cameras.Views:
     """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
 
     Args:
@@ -162,10 +162,10 @@ def views(
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
     solids = bricks() if solids is None else solids
-    poses = render.check_poses(poses)
+    poses = cameras.check_poses(poses)
     focal = float(checks.positive("focal", 1.25 * size if focal is None else focal))
     images = jax.lax.map(lambda pose: _photograph(solids, pose, focal, size, oversample), poses)
-    return render.views(np.clip(images, 0, 1), poses, focal, *REACH)
+    return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
 
 
 def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Array:
@@ -173,13 +173,13 @@ def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Ar
 
     Chapter: Radiance fields.
     """
-    pixels = render.pixel_centres(size, size)
-    return trace(bricks() if solids is None else solids, *render.rays(pose, pixels, focal, (size, size))).depth
+    pixels = cameras.pixel_centres(size, size)
+    return trace(bricks() if solids is None else solids, *cameras.rays(pose, pixels, focal, (size, size))).depth
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))
 def _photograph(solids, pose, focal, size, oversample):
-    pixels = render.pixel_centres(size * oversample, size * oversample) / oversample
-    origins, directions = render.rays(pose, pixels, focal, (size, size))
+    pixels = cameras.pixel_centres(size * oversample, size * oversample) / oversample
+    origins, directions = cameras.rays(pose, pixels, focal, (size, size))
     colour = trace(solids, origins, directions).colour
     return colour.reshape(size, oversample, size, oversample, 3).mean((1, 3))

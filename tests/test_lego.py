@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fflib import lego, render
+from fflib import cameras, lego
 from fflib.fetch import FetchError
 
-POSES = np.asarray(render.hemisphere(120))
+POSES = np.asarray(cameras.hemisphere(120))
 
 
 def only(monkeypatch, path):

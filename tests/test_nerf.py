@@ -10,18 +10,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fflib import experiments, features, nerf, render, scenes
+from fflib import cameras, experiments, features, nerf, render, scenes
 
 KEYS = jax.random.split(jax.random.key(0), 2)
 TINY = nerf.Setting(
-    40, 16, 12, 64, 8, {"none": 1e-2, "basic": 5e-3, "rest": 5e-3}, {"positional": 3.0, "ladder": 2, "gaussian": 3.0}
+    steps=60,
+    width=32,
+    m=12,
+    rays=128,
+    samples=8,
+    rates={"none": 3e-3, "basic": 3e-3, "rest": 3e-3},
+    scales={"positional": 3.0, "ladder": 2, "gaussian": 3.0},
+    warmup=20,
 )
 POINTS = jax.random.uniform(jax.random.key(1), (50, 3), minval=-1.0)
 
 
 @pytest.fixture(scope="module")
 def views():
-    return scenes.views(12, render.hemisphere(6), oversample=1)
+    return scenes.views(12, cameras.hemisphere(6), oversample=1)
 
 
 # --- mappings
@@ -62,7 +69,7 @@ def test_an_unknown_mapping_is_named():
 @pytest.mark.parametrize("mapping", ["none", "basic", "positional", "positional, aligned", "gaussian"])
 def test_every_mapping_trains(mapping, views):
     fields, history = nerf.train(views, KEYS, mapping, TINY, every=1, progress=False)
-    assert len(fields) == 2 and history["loss"].shape == (41, 2)
+    assert len(fields) == 2 and history["loss"].shape == (61, 2)
     assert (history["loss"][-10:].mean(0) < history["loss"][:10].mean(0)).all()
     density, colour = fields[1](POINTS)
     assert density.shape == (50,) and (density >= 0).all()
@@ -117,7 +124,7 @@ def test_looking_and_scoring(views):
 @pytest.fixture
 def lego_folder(tmp_path, monkeypatch):
     """A stand-in for the lego file: 120 tiny pictures."""
-    seen = scenes.views(6, render.hemisphere(120), oversample=1)
+    seen = scenes.views(6, cameras.hemisphere(120), oversample=1)
     images = np.concatenate([seen.images, np.ones((120, 6, 6, 1))], -1)
     np.savez(tmp_path / "lego.npz", images=np.uint8(255 * images), poses=seen.poses, focal=np.float32(8.3))
     monkeypatch.setattr(sys.modules["fflib.lego"], "fetch", lambda name: tmp_path / "lego.npz")
@@ -138,8 +145,8 @@ def test_the_full_run_scores_every_test_picture(lego_folder):
 
 def test_a_mapping_is_data_not_program(views):
     """Two Gaussian scales share one compiled program."""
-    a = nerf._functions(nerf.mlp(24, 16, 4, 4, biases=0.01), 64, 8, 6.0)
-    b = nerf._functions(nerf.mlp(24, 16, 4, 4, biases=0.01), 64, 8, 6.0)
+    a = nerf._functions(nerf.mlp(24, 32, 4, 4, biases=0.01), 64, 8, 6.0)
+    b = nerf._functions(nerf.mlp(24, 32, 4, 4, biases=0.01), 64, 8, 6.0)
     assert a[0] is b[0] and a[1] is b[1]
     assert isinstance(nerf.encode("gaussian", KEYS[0], TINY), features.Mapping)
 

@@ -1,4 +1,4 @@
-"""Volume rendering against closed forms, differences, symmetries, and an independent way to compute it."""
+"""Cameras and volume rendering against closed forms, differences, symmetries, and an independent way to compute it."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import in_float64, x64
 
-from fflib import render
+from fflib import cameras, render
 
 KEY = jax.random.key(0)
 NEAR, FAR = 2.0, 6.0
@@ -151,7 +151,7 @@ def test_stratified_sampling_is_unbiased_and_steadier():
 
 
 def test_a_camera_at_the_origin_looks_along_minus_z():
-    o, d = render.rays(jnp.eye(4), render.pixel_centres(3, 5), 2.0, (3, 5))
+    o, d = cameras.rays(jnp.eye(4), cameras.pixel_centres(3, 5), 2.0, (3, 5))
     assert o.shape == d.shape == (3, 5, 3) and (o == 0).all()
     np.testing.assert_allclose(d[1, 2], [0, 0, -1], atol=1e-7)
     assert (d[0, :, 1] > 0).all() and (d[:, 4, 0] > 0).all()  # up, right
@@ -161,34 +161,34 @@ def test_a_camera_at_the_origin_looks_along_minus_z():
 
 def test_a_point_is_seen_where_perspective_puts_it():
     """Through the pixel (row, column) = (H/2 − f y/z, W/2 + f x/z), in the camera's frame."""
-    pose, focal, size = render.look_at([3.0, -1.5, 2.0]), 40.0, (30, 20)
+    pose, focal, size = cameras.look_at([3.0, -1.5, 2.0]), 40.0, (30, 20)
     point = np.array([0.3, 0.4, -0.2])
     x, y, z = np.asarray(pose, np.float64)[:3, :3].T @ (point - [3.0, -1.5, 2.0])
     pixel = jnp.array([size[0] / 2 + focal * y / z, size[1] / 2 - focal * x / z])
-    o, d = render.rays(pose, pixel, focal, size)
+    o, d = cameras.rays(pose, pixel, focal, size)
     np.testing.assert_allclose(np.cross(point - o, d), 0, atol=1e-5)
 
 
 def test_look_at_looks_there_and_keeps_up_upwards():
-    pose = np.asarray(render.check_poses(render.look_at([1.0, 2, 3], target=[0.5, 0, 0])))
+    pose = np.asarray(cameras.check_poses(cameras.look_at([1.0, 2, 3], target=[0.5, 0, 0])))
     back = np.array([0.5, 2, 3])
     np.testing.assert_allclose(pose[:3, 2], back / np.linalg.norm(back), rtol=1e-6)
     assert pose[2, 1] > 0 and abs(pose[2, 0]) < 1e-7
 
 
 def test_poses_around_a_scene():
-    for poses in (render.hemisphere(64, 4.0), render.turntable(12, 4.0, 0.3)):
+    for poses in (cameras.hemisphere(64, 4.0), cameras.turntable(12, 4.0, 0.3)):
         positions = np.asarray(poses)[:, :3, 3]
         np.testing.assert_allclose(np.linalg.norm(positions, axis=1), 4, rtol=1e-5)
         np.testing.assert_allclose(poses[:, :3, 2] * 4, positions, atol=1e-5)
         assert (positions[:, 2] > 0).all()
-    np.testing.assert_array_equal(render.hemisphere(5, skip=3), render.hemisphere(8)[3:])
+    np.testing.assert_array_equal(cameras.hemisphere(5, skip=3), cameras.hemisphere(8)[3:])
 
 
 @pytest.mark.parametrize("skip", [0, 100])
 def test_any_stretch_of_the_hemisphere_is_spread_evenly(skip):
     """Each of 4 × 2 patches of equal area gets its share of 64 cameras, give or take three."""
-    x, y, z = np.asarray(render.hemisphere(64, 1.0, skip=skip))[:, :3, 3].T
+    x, y, z = np.asarray(cameras.hemisphere(64, 1.0, skip=skip))[:, :3, 3].T
     patch = (np.floor((np.arctan2(y, x) / (2 * np.pi) % 1) * 4) * 2 + (z > 0.5)).astype(int)
     assert np.abs(np.bincount(patch, minlength=8) - 8).max() <= 3
 
@@ -197,9 +197,9 @@ def test_turning_scene_and_cameras_together_changes_nothing():
     R = rotation()
     blob = lambda x: (3 * jnp.exp(-((x - jnp.array([0.3, -0.2, 0.4])) ** 2).sum(-1)), jax.nn.sigmoid(x))
     turned = lambda x: blob(x @ R)  # a point of the turned world, turned back
-    pose, t = render.look_at([2.0, -3, 1.5]), render.samples(NEAR, FAR, 24)
+    pose, t = cameras.look_at([2.0, -3, 1.5]), render.samples(NEAR, FAR, 24)
     a = render.picture(blob, pose, 10.0, (6, 7), t, FAR)
-    b = render.picture(turned, render.turn(pose, R), 10.0, (6, 7), t, FAR)
+    b = render.picture(turned, cameras.turn(pose, R), 10.0, (6, 7), t, FAR)
     for p, q in zip(a, b, strict=True):
         np.testing.assert_allclose(p, q, atol=2e-5)
     assert np.abs(a.colour - render.picture(turned, pose, 10.0, (6, 7), t, FAR).colour).max() > 0.05
@@ -207,9 +207,9 @@ def test_turning_scene_and_cameras_together_changes_nothing():
 
 def test_a_picture_is_its_rays():
     blob = lambda x: (jnp.exp(-(x**2).sum(-1)), jnp.cos(x) ** 2)
-    pose, t = render.look_at([4.0, 0, 1]), render.samples(NEAR, FAR, 9)
+    pose, t = cameras.look_at([4.0, 0, 1]), render.samples(NEAR, FAR, 9)
     whole = render.picture(blob, pose, 5.0, (5, 4), t, FAR, rows=2)
-    o, d = render.rays(pose, jnp.array([3.5, 1.5]), 5.0, (5, 4))
+    o, d = cameras.rays(pose, jnp.array([3.5, 1.5]), 5.0, (5, 4))
     for p, q in zip(whole, render.render(blob, o, d, t, FAR), strict=True):
         np.testing.assert_allclose(p[3, 1], q, rtol=1e-4, atol=1e-6)
 
@@ -221,14 +221,14 @@ def test_a_picture_is_its_rays():
 def numbered(n=3, height=4, width=5):
     """Pictures whose colour tells their number, row and column."""
     i = np.stack(np.meshgrid(*map(np.arange, (n, height, width)), indexing="ij"), -1) / 10
-    return render.views(i.astype(np.float32), render.hemisphere(n), focal=6.0)
+    return cameras.views(i.astype(np.float32), cameras.hemisphere(n), focal=6.0)
 
 
 def test_random_rays_belong_to_their_colours():
     seen = numbered()
     batch = render.random_rays(KEY, seen, 200, 6)
     number, row, column = np.round(np.asarray(batch["colour"]) * 10).astype(int).T
-    o, d = render.rays(seen.poses[number], np.stack([row, column], -1) + 0.5, 6.0, (4, 5))
+    o, d = cameras.rays(seen.poses[number], np.stack([row, column], -1) + 0.5, 6.0, (4, 5))
     np.testing.assert_allclose(batch["origins"], o, rtol=1e-6)
     np.testing.assert_allclose(batch["directions"], d, rtol=1e-5, atol=1e-6)
     assert len(set(zip(number, row, column, strict=True))) > 50 and batch["t"].shape == (200, 6)
@@ -242,7 +242,7 @@ def test_views_are_sliced_turned_and_read_from_bytes():
     np.testing.assert_allclose(turned.poses[:, :3, 3], seen.poses[:, :3, 3] @ rotation().T, atol=1e-5)
     bytes_ = np.zeros((3, 4, 5, 4), np.uint8)
     bytes_[..., 0], bytes_[..., 3] = 51, 255
-    read = render.views(bytes_, seen.poses, np.array(6.0)).images
+    read = cameras.views(bytes_, seen.poses, np.array(6.0)).images
     np.testing.assert_allclose(read, np.broadcast_to([0.2, 0, 0], (3, 4, 5, 3)), rtol=1e-6)
 
 
@@ -253,7 +253,7 @@ def bad(pose, **changes):
     return pose
 
 
-POSES = np.asarray(render.hemisphere(2))
+POSES = np.asarray(cameras.hemisphere(2))
 WRONG_POSES = {
     "scaled": (np.stack([POSES[0], POSES[1] * [2, 2, 2, 1]]), r"poses\[1\] is no rotation: RᵀR differs .* by 3"),
     "mirrored": (POSES * [-1, 1, 1, 1], r"poses\[0\] mirrors"),
@@ -267,9 +267,9 @@ WRONG_POSES = {
 def test_poses_that_are_no_rotations(wrong):
     poses, message = WRONG_POSES[wrong]
     for use in (
-        render.check_poses,
-        lambda p: render.rays(p, jnp.ones((len(p), 2)), 1.0, (2, 2)),
-        lambda p: render.views(np.zeros((len(p), 2, 2, 3)), p, 1.0),
+        cameras.check_poses,
+        lambda p: cameras.rays(p, jnp.ones((len(p), 2)), 1.0, (2, 2)),
+        lambda p: cameras.views(np.zeros((len(p), 2, 2, 3)), p, 1.0),
     ):
         with pytest.raises(ValueError, match=message):
             use(poses)
@@ -277,19 +277,19 @@ def test_poses_that_are_no_rotations(wrong):
 
 IMAGES = np.zeros((2, 4, 4, 3), np.float32)
 WRONG = {
-    "shape": (lambda: render.views(IMAGES[0], POSES, 1.0), r"images must have shape .*got \(4, 4, 3\)"),
-    "grey": (lambda: render.views(IMAGES[..., :1], POSES, 1.0), r"images must have shape .*got \(2, 4, 4, 1\)"),
-    "range": (lambda: render.views(IMAGES + 2, POSES, 1.0), r"images must lie in \[0, 1\], but reach from 2 to 2"),
-    "nan": (lambda: render.views(IMAGES * np.nan, POSES, 1.0), "images has 96 entries that are NaN"),
-    "too few poses": (lambda: render.views(IMAGES, POSES[:1], 1.0), r"poses must have shape \(2, 4, 4\)"),
-    "focal": (lambda: render.views(IMAGES, POSES, 0.0), "focal must be finite and > 0"),
+    "shape": (lambda: cameras.views(IMAGES[0], POSES, 1.0), r"images must have shape .*got \(4, 4, 3\)"),
+    "grey": (lambda: cameras.views(IMAGES[..., :1], POSES, 1.0), r"images must have shape .*got \(2, 4, 4, 1\)"),
+    "range": (lambda: cameras.views(IMAGES + 2, POSES, 1.0), r"images must lie in \[0, 1\], but reach from 2 to 2"),
+    "nan": (lambda: cameras.views(IMAGES * np.nan, POSES, 1.0), "images has 96 entries that are NaN"),
+    "too few poses": (lambda: cameras.views(IMAGES, POSES[:1], 1.0), r"poses must have shape \(2, 4, 4\)"),
+    "focal": (lambda: cameras.views(IMAGES, POSES, 0.0), "focal must be finite and > 0"),
     "near": (lambda: render.samples(3.0, 2.0, 4), "near and far must satisfy 0 <= near < far, but got 3.0 and 2.0"),
     "n": (lambda: render.samples(2.0, 3.0, 0), "n must be at least 1"),
     "composite": (lambda: render.composite(jnp.ones(4), jnp.ones((5, 3)), jnp.ones(4), 6.0), r"colour \(..., n, 3\)"),
-    "up": (lambda: render.look_at([0, 0, 4]), r"up .* must not be parallel"),
-    "height": (lambda: render.turntable(3, height=1.0), "height must lie between"),
-    "turn": (lambda: render.turn(render.hemisphere(1), np.eye(2)), r"rotation must have shape \(3, 3\)"),
-    "no turn": (lambda: render.turn(render.hemisphere(1), 2 * np.eye(3)), "is no rotation"),
+    "up": (lambda: cameras.look_at([0, 0, 4]), r"up .* must not be parallel"),
+    "height": (lambda: cameras.turntable(3, height=1.0), "height must lie between"),
+    "turn": (lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)), r"rotation must have shape \(3, 3\)"),
+    "no turn": (lambda: cameras.turn(cameras.hemisphere(1), 2 * np.eye(3)), "is no rotation"),
 }
 
 

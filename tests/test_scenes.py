@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fflib import render, scenes
+from fflib import cameras, scenes
 
 SOLIDS = scenes.bricks()
 
@@ -19,8 +19,8 @@ def inside(point):
 
 @pytest.fixture(scope="module")
 def rays():
-    poses = render.hemisphere(4)
-    o, d = render.rays(poses[:, None, None], render.pixel_centres(8, 8), 10.0, (8, 8))
+    poses = cameras.hemisphere(4)
+    o, d = cameras.rays(poses[:, None, None], cameras.pixel_centres(8, 8), 10.0, (8, 8))
     return np.asarray(o).reshape(-1, 3), np.asarray(d).reshape(-1, 3)
 
 
@@ -74,7 +74,7 @@ def test_a_roof_casts_a_shadow():
 
 
 def test_the_scene_fits_between_near_and_far_and_in_the_picture():
-    poses = render.hemisphere(40)
+    poses = cameras.hemisphere(40)
     corners = np.asarray(SOLIDS.centre)[:, None] + np.asarray(SOLIDS.half)[:, None] * (
         np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), -1).reshape(-1, 3)
     )
@@ -87,11 +87,11 @@ def test_the_scene_fits_between_near_and_far_and_in_the_picture():
 
 
 def test_pictures_of_the_scene():
-    poses = render.hemisphere(2)
+    poses = cameras.hemisphere(2)
     fine, coarse = scenes.views(24, poses), scenes.views(24, poses, oversample=1)
     assert fine.images.shape == (2, 24, 24, 3) and fine.focal == pytest.approx(24 * 1.25)
     assert np.abs(np.asarray(fine.images) - coarse.images).mean() < 0.05
-    seen = scenes.trace(SOLIDS, *render.rays(poses[0], render.pixel_centres(24, 24), coarse.focal, (24, 24)))
+    seen = scenes.trace(SOLIDS, *cameras.rays(poses[0], cameras.pixel_centres(24, 24), coarse.focal, (24, 24)))
     np.testing.assert_allclose(coarse.images[0], seen.colour, atol=2e-3)
     np.testing.assert_array_equal(scenes.depth(24, poses[0], coarse.focal), seen.depth)
 
@@ -99,7 +99,7 @@ def test_pictures_of_the_scene():
 def test_every_surface_looks_the_same_from_everywhere():
     """No gloss: where two cameras see the same point they see the same colour."""
     point = np.array([[0.93, -0.93, scenes.GROUND]])
-    eyes = np.asarray(render.hemisphere(20))[:, :3, 3]
+    eyes = np.asarray(cameras.hemisphere(20))[:, :3, 3]
     d = (point - eyes) / np.linalg.norm(point - eyes, axis=1, keepdims=True)
     seen = scenes.trace(SOLIDS, jnp.asarray(eyes), jnp.asarray(d, jnp.float32))
     unhidden = np.abs(np.asarray(seen.depth) - np.linalg.norm(point - eyes, axis=1)) < 1e-3
@@ -110,10 +110,10 @@ def test_every_surface_looks_the_same_from_everywhere():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: scenes.views(0, render.hemisphere(1)), "size must be at least 1"),
-        (lambda: scenes.views(8, 2 * render.hemisphere(1)), "is no rotation"),
-        (lambda: scenes.views(8, render.hemisphere(1), oversample=0), "oversample must be at least 1"),
-        (lambda: scenes.views(8, render.hemisphere(1), focal=-1.0), "focal must be finite and > 0"),
+        (lambda: scenes.views(0, cameras.hemisphere(1)), "size must be at least 1"),
+        (lambda: scenes.views(8, 2 * cameras.hemisphere(1)), "is no rotation"),
+        (lambda: scenes.views(8, cameras.hemisphere(1), oversample=0), "oversample must be at least 1"),
+        (lambda: scenes.views(8, cameras.hemisphere(1), focal=-1.0), "focal must be finite and > 0"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -28,13 +28,13 @@ def train(checkpoint: str, result: str) -> None:
     """The training; writes its parameters and history when it is done."""
     import jax
 
-    from fflib import nerf, render, scenes
+    from fflib import cameras, nerf, scenes
 
     sys.modules["fflib.fit"].SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
     setting = nerf.Setting(
         STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
     )
-    views = scenes.views(16, render.hemisphere(8), oversample=1)
+    views = scenes.views(16, cameras.hemisphere(8), oversample=1)
     keys = jax.random.split(jax.random.key(0), 2)
     fields, history = nerf.train(
         views, keys, "gaussian", setting, every=EVERY, checkpoint=checkpoint, progress=False
