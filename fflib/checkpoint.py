@@ -27,7 +27,11 @@ def digest(tree) -> str:
     """SHA-256 of the arrays of a pytree, or of a text. Chapter: none; used by :mod:`fflib.fit`."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.ascontiguousarray(np.frombuffer(leaf.encode(), np.uint8) if isinstance(leaf, str) else leaf)
+        if isinstance(leaf, str):
+            leaf = np.frombuffer(leaf.encode(), np.uint8)
+        elif isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.ascontiguousarray(leaf)
         found.update(f"{path} {array.dtype} {array.shape}".encode() + array.tobytes())
     return found.hexdigest()
 

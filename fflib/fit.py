@@ -138,7 +138,7 @@ def fit(
         run = {
             "params": digest(state.params),
             "data": digest(data),
-            "key": digest(jax.random.key_data(key)),
+            "key": digest(key),
             "loss, batch or optimizer": digest(program.as_text()),
         }
         state, history = resume(Path(checkpoint), state, run)

@@ -394,6 +394,21 @@ def test_what_a_loss_closes_over_belongs_to_the_configuration(path):
                 attempt()
 
 
+def test_data_may_hold_random_keys(path):
+    keyed = lambda seed: fit(
+        {"w": jnp.ones(3)},
+        lambda p, key: ((p["w"] - jax.random.normal(key, (3,))) ** 2).sum(),
+        jax.random.key(seed),
+        steps=2,
+        optimizer=optax.sgd(0.1),
+        progress=False,
+        checkpoint=path,
+    )
+    keyed(0)
+    with pytest.raises(ValueError, match="made with another data"):
+        keyed(1)
+
+
 def test_an_edited_checkpoint_is_named(path):
     """A well-formed file whose numbers somebody changed."""
     run(steps=4, checkpoint=path)
