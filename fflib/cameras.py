@@ -144,7 +144,7 @@ def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
 def turntable(n: int, radius: float = 4.0, height: float = 0.5) -> jax.Array:
     """``n`` poses (n, 4, 4) around the z-axis, ``height`` (−1 … 1) times the radius above the centre.
 
-    Raises: ValueError when n < 1, radius is not positive or |height| ≥ 1.
+    Raises: ValueError when n < 1, radius is not positive or height ≤ −1 or ≥ 1.
 
     Chapter: Radiance fields.
     """

@@ -1,6 +1,6 @@
 r"""Volume rendering: from a field of density and colour to what a camera sees of it.
 
-A ray o + t·d, |d| = 1, crosses the field between t = near and t = far. Light that starts at t reaches
+A ray o + t·d, ‖d‖ = 1, crosses the field between t = near and t = far. Light that starts at t reaches
 the camera with the transmittance T(t), so the pixel shows
 
     C = ∫ T(t) σ(t) c(t) dt,   T(t) = exp(−∫_near^t σ(s) ds),                  (Max 1995)

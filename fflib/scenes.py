@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 def bricks() -> Solids:
     """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above.
 
-    It lies inside |x|, |y| ≤ 0.95, −0.6 ≤ z ≤ 0.51, so within 1.5 of the middle.
+    It lies inside −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51, so within 1.5 of the middle.
 
     Chapter: Radiance fields.
     """
