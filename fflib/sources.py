@@ -58,6 +58,6 @@ SOURCES = {
     },
     **{f"lego_{size}_rgba_premult.npz": Source("", *known) for size, known in _LEGO.items()},
     "nerf_example_data.zip": Source(
-        "http://cseweb.ucsd.edu/~viscomp/projects/LF/papers/ECCV20/nerf/nerf_example_data.zip"
+        "https://cseweb.ucsd.edu/~viscomp/projects/LF/papers/ECCV20/nerf/nerf_example_data.zip"
     ),
 }
