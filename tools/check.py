@@ -5,6 +5,7 @@ newest      the unit tests with another Python, where there is one, and the newe
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 twice       two builds from nothing give the same numbers
 killed      a training killed ten times at random moments ends where the undisturbed one ends
+twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
     python tools/check.py [STEP ...]     (all without any)
 
@@ -187,7 +188,14 @@ def killed() -> str:
     return run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
 
 
-STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed)}
+def twin() -> str:
+    for python in (sys.executable, shutil.which("python3")):
+        if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
+            return run(python, ROOT / "tools" / "twin.py", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+    raise Skip("no Python here has PyTorch and jax")
+
+
+STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed, twin)}
 
 
 def main() -> int:
