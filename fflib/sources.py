@@ -60,4 +60,10 @@ SOURCES = {
     "nerf_example_data.zip": Source(
         "https://cseweb.ucsd.edu/~viscomp/projects/LF/papers/ECCV20/nerf/nerf_example_data.zip"
     ),
+    "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz": Source(
+        "https://raw.githubusercontent.com/nilearn/nilearn/a0115edefd75f5c9c31802ea0336c2e015cc784e/nilearn/datasets/"
+        "data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
+        "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6",
+        1617531,
+    ),
 }

@@ -1,0 +1,257 @@
+r"""What an instrument measures: each operator a small linear function of an array.
+
+A scanner does not see the picture f(v); it sees A f. The network is asked for f on a grid, the
+operator turns that into a prediction of the measurement, and the loss compares there:
+
+    v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean |A f − y|².
+
+All of it can be differentiated and compiled, so nothing else about training changes. These are
+the operators of the CT and MRI experiments of Tancik et al. 2020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+
+from fflib import checks
+
+INTERPOLATION = {"nearest": 0, "linear": 1}
+
+
+def half_mean_square(residual) -> jax.Array:
+    """½ mean |r|² of a real or complex array of any shape: a real scalar, the loss of CT and MRI.
+
+    |r|² is written Re(r)² + Im(r)²: its gradient is right for complex r and finite at r = 0.
+
+    Chapter: Magnetic resonance.
+    """
+    r = jnp.asarray(residual)
+    return 0.5 * jnp.mean(r.real**2 + r.imag**2 if jnp.iscomplexobj(r) else r**2)
+
+
+def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
+    """Aᴴ of a linear operator A on arrays of one shape: Re⟨Ax, y⟩ = Re⟨x, Aᴴy⟩ for all x and y.
+
+    JAX derives it, by transposing A's program. For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives.
+
+    Args:
+        operator: x ↦ A x, linear.
+        shape: shape of x.
+        dtype: dtype of x (default: the default float).
+
+    Chapter: Computed tomography.
+    """
+    like = jax.ShapeDtypeStruct(tuple(shape), dtype or jnp.zeros(()).dtype)
+    transpose = jax.linear_transpose(operator, like)
+    return lambda y: jnp.conj(transpose(jnp.conj(y))[0])
+
+
+# --------------------------------------------------------------------------------------------------
+# Computed tomography
+
+
+def angles(count: int) -> jax.Array:
+    """``count`` directions of view, equally spaced over half a turn: linspace(0, π) without π.
+
+    Raises: ValueError when count < 1.
+
+    Chapter: Computed tomography.
+    """
+    return jnp.arange(checks.count("count", count)) * (jnp.pi / count)
+
+
+def project(image, angles, interpolation: str = "nearest") -> jax.Array:
+    r"""Parallel-beam projections, the Radon transform of a picture on the unit square (Eq. ct-radon).
+
+    p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
+    is turned by θ about its middle and averaged over its rows. Detector j sits at s = j/n − ½;
+    f is 0 outside the square. The side of the square is the unit of length.
+
+    Args:
+        image: (n, n), real.
+        angles: (k,) radians, see :func:`angles`.
+        interpolation: "nearest" (the paper's: the value of the nearest pixel) or "linear" (closer
+            to the integral and four times the work).
+
+    Returns: (k, n), the sinogram.
+
+    Raises: ValueError for another shape, no angles, NaN; TypeError for complex pictures.
+
+    Chapter: Computed tomography.
+    """
+    image, angles = _square_picture("image", image), _directions(angles)
+    order = INTERPOLATION[checks.one_of("interpolation", interpolation, tuple(INTERPOLATION))]
+    n = len(image)
+    t, s = jnp.meshgrid(*2 * [jnp.arange(n) - n / 2], indexing="ij")  # pixels from the middle
+
+    def view(theta):
+        row = n / 2 + s * jnp.sin(theta) + t * jnp.cos(theta)
+        column = n / 2 + s * jnp.cos(theta) - t * jnp.sin(theta)
+        return map_coordinates(image, [row, column], order, mode="constant").mean(axis=0)
+
+    return jax.vmap(view)(angles)
+
+
+def filtered_back_projection(sinogram, angles) -> jax.Array:
+    r"""The classical reconstruction: f(v) = ∫₀^π (p(θ, ·) * h)(s(v, θ)) dθ with the ramp filter h.
+
+    h has the spectrum |frequency| up to the detectors' Nyquist frequency (Ramachandran and
+    Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ, interpolated linearly.
+
+    Args:
+        sinogram: (k, n) as :func:`project` returns it.
+        angles: (k,) radians, equally spaced over half a turn.
+
+    Returns: (n, n); noise and few angles take it outside the range of the true picture.
+
+    Raises: ValueError when the shapes disagree, for NaN or no angles.
+
+    Chapter: Computed tomography.
+    """
+    sinogram, angles = _array("sinogram", sinogram, 2), _directions(angles)
+    if len(sinogram) != len(angles):
+        raise ValueError(
+            f"sinogram must have one row for each of the {len(angles)} angles, but got shape {sinogram.shape}"
+        )
+    n = sinogram.shape[1]
+    m = np.fft.fftfreq(2 * n, 1 / (2 * n))  # 0, 1, …, n−1, −n, …, −1; zeros to 2n: no wrap-around
+    with np.errstate(divide="ignore"):
+        ramp = np.where(m == 0, 1 / 4, np.where(m % 2 == 1, -1 / (np.pi * m) ** 2, 0.0))
+    filtered = jnp.fft.irfft(jnp.fft.rfft(sinogram, 2 * n) * np.fft.rfft(ramp), 2 * n)[:, :n] * n
+    row, column = jnp.meshgrid(*2 * [jnp.arange(n) - n / 2], indexing="ij")
+
+    def smear(q, theta):
+        s = n / 2 + column * jnp.cos(theta) + row * jnp.sin(theta)
+        return map_coordinates(q, [s], 1, mode="constant")
+
+    return jax.vmap(smear)(filtered.astype(sinogram.dtype), angles).sum(axis=0) * (jnp.pi / len(angles))
+
+
+# --------------------------------------------------------------------------------------------------
+# Magnetic resonance
+
+
+def kspace_mask(
+    key: jax.Array, shape: Sequence[int], draws: int = 200_000, std: float = 192**0.5
+) -> jax.Array:
+    """Which frequencies the scanner visits: cells hit by ``draws`` from N(centre, std²·I).
+
+    The defaults are the paper's for 96³, where about one cell in eight is hit. Draws outside the
+    grid are lost. Frequency 0 is at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
+    to the middle to look at.
+
+    Args:
+        key: jax random key.
+        shape: of the volume, one size an axis.
+        draws: number of draws.
+        std: standard deviation in cells (cycles per side), on every axis.
+
+    Returns: boolean, of the given shape.
+
+    Raises: ValueError for sizes or draws below 1 and std ≤ 0.
+
+    Chapter: Magnetic resonance.
+    """
+    shape = tuple(checks.count("shape", k) for k in shape)
+    draws, std = checks.count("draws", draws), checks.positive("std", std)
+    cell = jnp.round(std * jax.random.normal(key, (draws, len(shape)))).astype(int)
+    size = jnp.array(shape)
+    inside = ((cell >= -(size // 2)) & (cell < (size + 1) // 2)).all(axis=1)
+    cell = jnp.where(inside[:, None], cell % size, size)  # an index past the end is dropped
+    return jnp.zeros(shape, bool).at[tuple(cell.T)].set(True, mode="drop")
+
+
+def masked_fft(volume, mask) -> jax.Array:
+    """What the scanner measures: M F f, the unnormalised discrete Fourier transform where mask is True.
+
+    Args:
+        volume: real, any number of axes.
+        mask: boolean, same shape, frequency 0 at index 0.
+
+    Returns: complex, same shape, 0 where nothing was measured.
+
+    Raises: ValueError for NaN, a mask of another shape, or one that lets nothing through.
+
+    Chapter: Magnetic resonance.
+    """
+    volume = _array("volume", volume)
+    return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
+
+
+def zero_filled(observed) -> jax.Array:
+    """Re F⁻¹ y: the volume if every frequency that was not measured were zero; (MF)ᴴy / number of voxels.
+
+    Args:
+        observed: complex, as :func:`masked_fft` returns it.
+
+    Raises: ValueError when it is empty or not finite.
+
+    Chapter: Magnetic resonance.
+    """
+    observed = checks.finite("observed", jnp.asarray(observed))
+    if observed.size == 0:
+        raise ValueError(f"observed is empty: got shape {observed.shape}")
+    return jnp.fft.ifftn(observed).real
+
+
+def hermitian_filled(observed, mask) -> jax.Array:
+    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) fills the mirror cells.
+
+    A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too, which
+    :func:`zero_filled` ignores.
+
+    Raises: ValueError when observed and mask differ in shape or mask lets nothing through.
+
+    Chapter: Magnetic resonance.
+    """
+    observed = jnp.asarray(observed)
+    mask = _mask(mask, observed.shape)
+    both = mask.astype(observed.real.dtype) + mirrored(mask)
+    return zero_filled(jnp.where(mask, observed * 2 / jnp.maximum(both, 1), 0))
+
+
+def mirrored(spectrum) -> jax.Array:
+    """The array at −k instead of k, on every axis, frequency 0 at index 0.
+
+    Chapter: Magnetic resonance.
+    """
+    spectrum = jnp.asarray(spectrum)
+    axes = tuple(range(spectrum.ndim))
+    return jnp.roll(jnp.flip(spectrum, axes), 1, axes)
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+def _array(name: str, value, ndim: int | None = None) -> jax.Array:
+    array = checks.real_array(name, value, integers=True)
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, but got shape {array.shape}")
+    return array
+
+
+def _square_picture(name: str, value) -> jax.Array:
+    array = _array(name, value, 2)
+    if array.shape[0] != array.shape[1]:
+        raise ValueError(f"{name} must be square, (n, n), but got shape {array.shape}; pad it with zeros")
+    return array
+
+
+def _directions(angles) -> jax.Array:
+    return _array("angles", angles, 1)
+
+
+def _mask(mask, shape) -> jax.Array:
+    mask = jnp.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(f"mask must be boolean, but got {checks.describe(mask)}")
+    if mask.shape != shape:
+        raise ValueError(f"mask must have the shape {shape} of what it masks, but got {mask.shape}")
+    if not isinstance(mask, jax.core.Tracer) and not np.asarray(mask).any():
+        raise ValueError(f"mask is False everywhere ({mask.shape}): nothing would be measured")
+    return mask
