@@ -50,7 +50,7 @@ test: $(READY)  ## test the library, the notebooks and the built pages
 unit: $(READY)  ## test without the built book
 	@$(PY) -m pytest -q -m "not built"
 
-check: $(READY)  ## slow proofs: oldest and newest versions, notebooks on their own, two equal builds
+check: $(READY)  ## slow proofs: oldest and newest versions, notebooks on their own, two equal builds, a training killed ten times
 	@$(PY) tools/check.py
 
 serve: $(READY)  ## show the book in the browser

@@ -7,10 +7,8 @@ one call; between chunks it records metrics, moves the progress bar and writes t
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,9 @@ import optax
 from tqdm.auto import tqdm
 
 from fflib import checks
+from fflib.checkpoint import digest, resume, save
+
+SAVE_SECONDS = 10.0  # the least time between two checkpoints
 
 
 class State(NamedTuple):
@@ -57,6 +58,9 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
         return State(params, opt_state, state.step + 1), value
 
     return jax.lax.scan(body, state, length=length)
+
+
+_lower = _chunk.lower  # the program's text, by which a checkpoint knows it
 
 
 @partial(jax.jit, static_argnames=("function", "ensemble", "shared_data"))
@@ -101,12 +105,15 @@ def fit(
         shared_data: whether the members share ``data``; else its leaves have the leading axis E too.
         progress: show a progress bar (never while the book is built).
         label: name on the bar.
-        checkpoint: file (``.npz``) written as training goes on and resumed from if it exists.
+        checkpoint: file (``.npz``) written as training goes on, at most every ten seconds and when a
+            multiple of ``every`` is reached, and resumed from if it exists. A resumed run ends in
+            exactly the parameters of an undisturbed one.
 
     Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
     (T, E), and every metric its own shape with T in front.
 
-    Raises: ValueError or TypeError for bad arguments; FloatingPointError when the loss of every
+    Raises: ValueError or TypeError for bad arguments; ValueError for a checkpoint that is damaged or
+    was made with another loss, optimizer, key or data; FloatingPointError when the loss of every
     member is NaN or infinite. Interrupted from the keyboard it returns what it has, or, with a
     checkpoint, saves and passes the interrupt on.
 
@@ -125,8 +132,16 @@ def fit(
     params = jax.tree.map(jnp.asarray, params)
     init = jax.vmap(optimizer.init) if ensemble else optimizer.init
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
+    run = {}
     if checkpoint is not None:
-        state, history = _resume(Path(checkpoint), state)
+        program = _lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
+        run = {
+            "params": digest(state.params),
+            "data": digest(data),
+            "key": digest(key),
+            "loss, batch or optimizer": digest(program.as_text()),
+        }
+        state, history = resume(Path(checkpoint), state, run)
         if int(state.step) > steps:
             raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
     done, saved = int(state.step), time.monotonic()
@@ -159,12 +174,12 @@ def fit(
                 history.append(before | {"loss": losses[0]})
             state, done = after, done + length
             bar.update(length)
-            if checkpoint is not None and (time.monotonic() - saved > 10 or done == steps):
-                _save(Path(checkpoint), state, history)
+            if checkpoint is not None and (time.monotonic() - saved > SAVE_SECONDS or done == steps):
+                save(Path(checkpoint), state, history, run)
                 saved = time.monotonic()
     except KeyboardInterrupt:
         if checkpoint is not None:
-            _save(Path(checkpoint), state, history)
+            save(Path(checkpoint), state, history, run)
             raise
         warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
     finally:
@@ -186,7 +201,8 @@ def _check_finite(losses, step: int):
     if not np.isfinite(losses[-1]).any():
         bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
         raise FloatingPointError(
-            f"the loss is {losses[bad]} at step {step + bad}: the learning rate is probably too large"
+            f"the loss is {losses[bad]} at step {step + bad}: "
+            + ("try a learning rate ten times smaller" if step + bad else "look for NaN in data and params")
         )
 
 
@@ -209,46 +225,3 @@ def _check_members(params, data, ensemble, shared_data):
             "with ensemble=True every array needs the same leading axis of members, but got leading "
             + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())
         )
-
-
-# --------------------------------------------------------------------------------------------------
-# Checkpoints: one .npz, replaced atomically, so that a crash leaves the old one or the new one
-
-
-def _save(path: Path, state: State, history: list[dict]) -> None:
-    arrays = {f"state_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
-    for name in history[0] if history else ():
-        arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = Path(file.name)
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
-
-
-def _resume(path: Path, state: State) -> tuple[State, list[dict]]:
-    if not path.exists():
-        return state, []
-    leaves, treedef = jax.tree.flatten(state)
-    try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
-    stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
-    extra = f"state_{len(leaves)}" in arrays
-    if extra or any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
-        raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
-            f"these params and this optimizer; delete it to start afresh"
-        )
-    restored = jax.tree.unflatten(treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)])
-    names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
-    length = len(arrays["history_step"]) if names else 0
-    return restored, [{k: arrays[f"history_{k}"][i] for k in names} for i in range(length)]

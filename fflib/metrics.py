@@ -125,7 +125,7 @@ def _ssim(p, t, c1, c2):
 def radial_power(picture) -> jax.Array:
     """Mean power of all waves of (about) 0, 1, 2, … cycles per picture, in every direction.
 
-    |ŷ(k)|²/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. The mean value
+    ``|ŷ(k)|²``/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. The mean value
     is taken off and the borders are faded by a Hann window first, for the picture's opposite borders
     do not match.
 

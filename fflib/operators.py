@@ -3,7 +3,7 @@ r"""What an instrument measures: each operator a small linear function of an arr
 A scanner does not see the picture f(v); it sees A f. The network is asked for f on a grid, the
 operator turns that into a prediction of the measurement, and the loss compares there:
 
-    v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean |A f − y|².
+    v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean ‖A f − y‖².
 
 All of it can be differentiated and compiled, so nothing else about training changes. These are
 the operators of the CT and MRI experiments of Tancik et al. 2020.
@@ -24,9 +24,9 @@ INTERPOLATION = {"nearest": 0, "linear": 1}
 
 
 def half_mean_square(residual) -> jax.Array:
-    """½ mean |r|² of a real or complex array of any shape: a real scalar, the loss of CT and MRI.
+    """½ mean ``|r|²`` of a real or complex array of any shape: a real scalar, the loss of CT and MRI.
 
-    |r|² is written Re(r)² + Im(r)²: its gradient is right for complex r and finite at r = 0.
+    ``|r|²`` is written Re(r)² + Im(r)²: its gradient is right for complex r and finite at r = 0.
 
     Chapter: Magnetic resonance.
     """
@@ -100,7 +100,7 @@ def project(image, angles, interpolation: str = "nearest") -> jax.Array:
 def filtered_back_projection(sinogram, angles) -> jax.Array:
     r"""The classical reconstruction: f(v) = ∫₀^π (p(θ, ·) * h)(s(v, θ)) dθ with the ramp filter h.
 
-    h has the spectrum |frequency| up to the detectors' Nyquist frequency (Ramachandran and
+    h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency (Ramachandran and
     Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ, interpolated linearly.
 
     Args:

@@ -40,6 +40,12 @@ _KODAK = {
     "16": ("a89c7268ccd4718ba424a99fc4643c572cf692ca6eae887185ceb4e9f11d2e54", 534247),
 }
 
+_LEGO = {
+    100: ("4f28ea38074137aa534810b96e62c6d63f34ce9733d61782a8d6d8c1012bbd4a", 1357034),
+    200: ("ce7f8fefd52a4e08d82f5409ef1eb1e940e39be31f0bdb938268e3592b093cab", 4809419),
+    400: ("74e0835a137ae08c30b8112926e18a51bc9800ca8863549f19ce6f08b4cddac8", 17412478),
+}
+
 SOURCES = {
     "DIV2K_valid_HR.zip": Source(
         "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
@@ -50,6 +56,10 @@ SOURCES = {
         f"kodim{k}.png": Source(f"https://r0k.us/graphics/kodak/kodak/kodim{k}.png", *known)
         for k, known in _KODAK.items()
     },
+    **{f"lego_{size}_rgba_premult.npz": Source("", *known) for size, known in _LEGO.items()},
+    "nerf_example_data.zip": Source(
+        "https://cseweb.ucsd.edu/~viscomp/projects/LF/papers/ECCV20/nerf/nerf_example_data.zip"
+    ),
     "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz": Source(
         "https://raw.githubusercontent.com/nilearn/nilearn/a0115edefd75f5c9c31802ea0336c2e015cc784e/nilearn/datasets/"
         "data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",

@@ -349,6 +349,101 @@ def test_a_checkpoint_of_another_run_is_refused(other, path):
         OTHERS[other](path)
 
 
+def shifted(key, data):
+    return three_points(jax.random.fold_in(key, 1), data)
+
+
+CHANGES = {
+    "another learning rate": (dict(optimizer=optax.adam(2e-2)), "another loss, batch or optimizer"),
+    "another batch": (dict(batch=shifted), "another loss, batch or optimizer"),
+    "another key": (dict(key=jax.random.key(4)), "another key"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_checkpoint_of_another_configuration_is_refused(change, path):
+    """Shapes that agree are not enough: the run must be the same run. The file stays as it was."""
+    run(steps=4, checkpoint=path)
+    before = path.read_bytes()
+    changes, message = CHANGES[change]
+    with pytest.raises(ValueError, match=rf"run\.npz' belongs to another run: it was made with {message}; delete it"):
+        run(checkpoint=path, **changes)
+    assert path.read_bytes() == before
+
+
+def test_a_checkpoint_of_other_data_or_params_is_refused(path):
+    run(steps=4, checkpoint=path)
+    again = lambda params, data: fit(params, loss, data, checkpoint=path, **RUN)
+    with pytest.raises(ValueError, match="made with another data;"):
+        again(PARAMS, (X, 2 * DATA[1]))
+    with pytest.raises(ValueError, match="made with another params;"):
+        again(MODEL.init(jax.random.key(9)), DATA)
+
+
+def test_what_a_loss_closes_over_belongs_to_the_configuration(path):
+    """The feature mapping, say: the same code with other numbers inside is another loss."""
+    for factor in (1.0, 2.0):
+        offset = jnp.arange(3.0) * factor
+        attempt = lambda: fit(  # noqa: B023
+            {"w": jnp.ones(3)}, lambda p, _: ((p["w"] - offset) ** 2).sum(), steps=2, checkpoint=path, **QUIET
+        )
+        if factor == 1.0:
+            attempt()
+        else:
+            with pytest.raises(ValueError, match="made with another loss"):
+                attempt()
+
+
+def test_data_may_hold_random_keys(path):
+    keyed = lambda seed: fit(
+        {"w": jnp.ones(3)},
+        lambda p, key: ((p["w"] - jax.random.normal(key, (3,))) ** 2).sum(),
+        jax.random.key(seed),
+        steps=2,
+        optimizer=optax.sgd(0.1),
+        progress=False,
+        checkpoint=path,
+    )
+    keyed(0)
+    with pytest.raises(ValueError, match="made with another data"):
+        keyed(1)
+
+
+def test_an_edited_checkpoint_is_named(path):
+    """A well-formed file whose numbers somebody changed."""
+    run(steps=4, checkpoint=path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["state_1"] = arrays["state_1"] + 1e-3
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=r"run\.npz' cannot be read \(its contents have been changed\); delete it"):
+        run(checkpoint=path)
+
+
+def test_no_damaged_byte_goes_unnoticed(path):
+    """Bytes changed at random places: an error that names the file, or the very same result."""
+    run(steps=4, checkpoint=path)
+    good, wanted = path.read_bytes(), run(steps=4)
+    rng, named = np.random.default_rng(0), 0
+    for place in rng.integers(0, len(good), 60):
+        path.write_bytes(good[:place] + bytes([good[place] ^ int(rng.integers(1, 256))]) + good[place + 1 :])
+        try:
+            same_run(run(steps=4, checkpoint=path), wanted)
+        except ValueError as error:
+            assert "run.npz" in str(error) and "delete it" in str(error)
+            named += 1
+    assert named > 20
+
+
+def test_half_written_files_of_a_killed_run_are_cleared_away(path):
+    left = path.parent / "run.npz.abc.tmp"
+    left.write_bytes(b"half")
+    other = path.parent / "other.npz.abc.tmp"
+    other.write_bytes(b"of another run")
+    run(checkpoint=path)
+    assert sorted(p.name for p in path.parent.iterdir()) == ["other.npz.abc.tmp", "run.npz"]
+
+
 def test_a_checkpoint_with_other_metrics_is_refused(path):
     run(steps=4, checkpoint=path)
     with pytest.raises(ValueError, match=r"run\.npz' recorded .*'mse'.*metrics now gives \['loss', 'step'\]"):
@@ -369,13 +464,18 @@ def test_a_checkpoint_past_the_asked_steps_is_refused(path):
 def test_a_diverging_loss_stops_with_the_step(every):
     """w → −99 w each step: the square of w passes float32's largest number at step 10."""
     square = lambda p, _: 0.5 * (p["w"] ** 2).sum()
-    with pytest.raises(FloatingPointError, match=r"the loss is inf at step 10: the learning rate"):
+    with pytest.raises(FloatingPointError, match=r"the loss is inf at step 10: try a learning rate ten times smaller"):
         fit({"w": jnp.ones(1)}, square, steps=30, every=every, optimizer=optax.sgd(100.0), progress=False)
 
 
 def test_a_loss_that_is_lost_in_the_last_step():
     with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step 1"):
         fit({"w": jnp.ones(1)}, lambda p, _: (p["w"] ** 2).sum(), steps=1, optimizer=optax.sgd(1e30), progress=False)
+
+
+def test_a_loss_that_is_lost_at_once_points_at_the_data():
+    with pytest.raises(FloatingPointError, match=r"the loss is nan at step 0: look for NaN in data and params"):
+        fit(PARAMS, loss, (X, np.nan * X), steps=3, **QUIET)
 
 
 def test_the_bar_shows_label_and_can_be_silenced(capsys, monkeypatch):

@@ -178,7 +178,7 @@ def test_grid_without_a_network():
     volume = brains.volume(8)
     y = operators.masked_fft(volume, mask)[None]
     found, _ = scans.optimise_grid(y, mask, 300, operator=operators.masked_fft, size=8, progress=False)
-    np.testing.assert_allclose(operators.masked_fft(found[0], mask), y[0], atol=0.3)
+    assert np.linalg.norm(operators.masked_fft(found[0], mask) - y[0]) < 0.1 * np.linalg.norm(y)
 
 
 def test_heads_and_brains():
@@ -200,14 +200,15 @@ def test_without_the_full_brain_there_is_the_small_one(monkeypatch):
 
 
 @pytest.mark.parametrize("name", scans.EXPERIMENTS)
-def test_what_a_full_run_would_do(name, monkeypatch):
-    """Every mapping and baseline of an experiment, at a small size and for a few steps."""
+def test_what_a_full_run_would_do(name):
+    """One mapping of each experiment, and the baselines, at a small size and for a few steps."""
     settings = scans.EXPERIMENTS[name].settings
     solve = scans.EXPERIMENTS[name].solve
     small = {k: v for k, v in solve.keywords.items()} | {"setting": TINY}
     truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
     keys = item_keys(0, range(len(truth)))
-    for mapping in scans.EXPERIMENTS[name].mappings if name.endswith("brain") else ("gaussian",):
+    assert scans.EXPERIMENTS[name].mappings == (*MAPPINGS, "grid", "direct")
+    for mapping in ("positional", "grid", "direct") if name.endswith("brain") else ("gaussian",):
         scores = solve.func(truth, keys, mapping, **small)
         (metric,) = scores[0]
         assert len(scores) == len(truth) and np.isfinite(scores[0][metric])

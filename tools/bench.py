@@ -124,7 +124,7 @@ def main() -> None:
     pixels = data.grid(64, 2).reshape(-1, 2)
     colours = data.image("astronaut", 64).reshape(-1, 3)
     measure(
-        "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, pixels, colours, 10, repeats
+        "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, pixels, colours, 30, repeats
     )
 
 

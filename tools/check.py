@@ -4,6 +4,8 @@ floors      the unit tests with the oldest versions that pyproject.toml allows
 newest      the unit tests with another Python, where there is one, and the newest versions
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 twice       two builds from nothing give the same numbers
+killed      a training killed ten times at random moments ends where the undisturbed one ends
+twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
     python tools/check.py [STEP ...]     (all without any)
 
@@ -182,7 +184,18 @@ def twice() -> str:
     return f"{sum(map(len, first.values()))} outputs of {len(first)} pages are equal"
 
 
-STEPS = {step.__name__: step for step in (floors, newest, alone, twice)}
+def killed() -> str:
+    return run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+
+
+def twin() -> str:
+    for python in (sys.executable, shutil.which("python3")):
+        if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
+            return run(python, ROOT / "tools" / "twin.py", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+    raise Skip("no Python here has PyTorch and jax")
+
+
+STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed, twin)}
 
 
 def main() -> int:

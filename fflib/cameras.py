@@ -1,0 +1,210 @@
+r"""Cameras and the pictures they took: poses, rays, and views of a scene.
+
+A pose is a matrix (4, 4) that takes a point from the camera's frame to the world's. Cameras follow the
+convention of OpenGL and Blender: x to the right, y up, looking along −z.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fflib import checks
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Views:
+    """Pictures of one scene and the cameras that took them; ``views[:100]`` keeps the first hundred.
+
+    Attributes:
+        images: (n, H, W, 3) in [0, 1], on black.
+        poses: (n, 4, 4), camera to world.
+        focal: focal length in pixels.
+        near, far: distances along a ray between which the scene lies.
+
+    Chapter: Radiance fields.
+    """
+
+    images: jax.Array
+    poses: jax.Array
+    focal: float = dataclasses.field(metadata=dict(static=True))
+    near: float = dataclasses.field(default=2.0, metadata=dict(static=True))
+    far: float = dataclasses.field(default=6.0, metadata=dict(static=True))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, which) -> Views:
+        return dataclasses.replace(self, images=self.images[which], poses=self.poses[which])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.images.shape[1:3]
+
+    def turned(self, rotation) -> Views:
+        """The same pictures of the scene turned by ``rotation`` (3, 3) together with its cameras."""
+        return dataclasses.replace(self, poses=turn(self.poses, rotation))
+
+
+def views(images, poses, focal: float, near: float = 2.0, far: float = 6.0) -> Views:
+    """Checked :class:`Views` of pictures (n, H, W, 3) or, premultiplied on black, (n, H, W, 4).
+
+    Integers are taken as 0 … 255.
+
+    Raises: ValueError for other shapes, as many poses as pictures not given, values outside [0, 1],
+    poses that are no rotations, a focal length or distances that make no sense.
+
+    Chapter: Radiance fields.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
+        raise ValueError(f"images must have shape (n, H, W, 3) or (n, H, W, 4), but got {images.shape}")
+    if images.dtype == np.uint8:
+        images = images.astype(np.float32) / 255
+    checks.finite("images", images)
+    if images.min() < 0 or images.max() > 1:
+        raise ValueError(f"images must lie in [0, 1], but reach from {images.min():.3g} to {images.max():.3g}")
+    poses = check_poses(poses)
+    if poses.shape != (len(images), 4, 4):
+        raise ValueError(f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}")
+    focal = float(checks.positive("focal", focal if np.ndim(focal) else float(focal)))
+    check_range(near, far)
+    return Views(jnp.asarray(images[..., :3], jnp.float32), poses, focal, float(near), float(far))
+
+
+def check_poses(poses) -> jax.Array:
+    """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1.
+
+    Raises: ValueError that names the first pose that is none, and what is wrong with it.
+
+    Chapter: Radiance fields.
+    """
+    poses = checks.real_array("poses", poses, integers=True)
+    if poses.shape[-2:] != (4, 4):
+        raise ValueError(f"poses must have shape (..., 4, 4), but got {poses.shape}")
+    if isinstance(poses, jax.core.Tracer):
+        return poses
+    each = np.asarray(poses, np.float64).reshape(-1, 4, 4)
+    for i, pose in enumerate(each):
+        off = np.abs(pose[:3, :3].T @ pose[:3, :3] - np.eye(3)).max()
+        if off > 1e-3:
+            raise ValueError(f"poses[{i}] is no rotation: RᵀR differs from the identity by {off:.3g}")
+        if np.linalg.det(pose[:3, :3]) < 0:
+            raise ValueError(f"poses[{i}] mirrors: its determinant is −1, but a rotation has +1")
+        if np.abs(pose[3] - [0, 0, 0, 1]).max() > 1e-6:
+            raise ValueError(f"poses[{i}] must end with the row 0 0 0 1, but got {pose[3].tolist()}")
+    return poses
+
+
+def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
+    """The pose (4, 4) of a camera at ``position`` (3,) that looks at ``target``, ``up`` upwards.
+
+    Raises: ValueError when it looks nowhere, or straight along ``up``.
+
+    Chapter: Radiance fields.
+    """
+    position, target, up = (
+        np.asarray(checks.real_array(name, value, integers=True), np.float64)
+        for name, value in (("position", position), ("target", target), ("up", up))
+    )
+    back = position - target
+    right = np.cross(up, back)
+    if np.linalg.norm(right) < 1e-6 * max(np.linalg.norm(up) * np.linalg.norm(back), 1e-300):
+        raise ValueError(f"up {up.tolist()} must not be parallel to the view, {(-back).tolist()}")
+    back, right = back / np.linalg.norm(back), right / np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3] = np.stack([right, np.cross(back, right), back, position], axis=1)
+    return jnp.asarray(pose, jnp.float32)
+
+
+def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
+    """``n`` poses (n, 4, 4) spread evenly over the upper half of a sphere, looking at its centre.
+
+    A sequence of which every stretch is spread evenly (steps of the plastic number, mod 1): the first
+    hundred serve to train and the next ones (``skip=100``) to test.
+
+    Raises: ValueError when n < 1, skip < 0 or radius is not positive.
+
+    Chapter: Radiance fields.
+    """
+    i = checks.count("skip", skip, least=0) + np.arange(checks.count("n", n)) + 1
+    plastic = 1.324717957244746
+    z, turns = np.mod(np.outer([1 / plastic, 1 / plastic**2], i), 1)
+    z, angle = 0.02 + 0.96 * z, 2 * np.pi * turns  # neither the horizon nor the zenith
+    rho = np.sqrt(1 - z**2)
+    positions = np.stack([rho * np.cos(angle), rho * np.sin(angle), z], axis=1)
+    return jnp.stack([look_at(checks.positive("radius", radius) * p) for p in positions])
+
+
+def turntable(n: int, radius: float = 4.0, height: float = 0.5) -> jax.Array:
+    """``n`` poses (n, 4, 4) around the z-axis, ``height`` (−1 … 1) times the radius above the centre.
+
+    Raises: ValueError when n < 1, radius is not positive or height ≤ −1 or ≥ 1.
+
+    Chapter: Radiance fields.
+    """
+    if not -1 < height < 1:
+        raise ValueError(f"height must lie between −1 and 1, but got {height}")
+    angle = 2 * np.pi * np.arange(checks.count("n", n)) / n
+    rho = np.full(n, np.sqrt(1 - height**2))
+    positions = np.stack([rho * np.cos(angle), rho * np.sin(angle), np.full(n, height)], axis=1)
+    return jnp.stack([look_at(checks.positive("radius", radius) * p) for p in positions])
+
+
+def turn(poses, rotation) -> jax.Array:
+    """The poses (..., 4, 4) of the cameras after the world was turned by ``rotation`` (3, 3).
+
+    Raises: ValueError when ``rotation`` is none.
+
+    Chapter: Radiance fields.
+    """
+    whole = np.eye(4)
+    rotation = np.asarray(checks.real_array("rotation", rotation, integers=True))
+    if rotation.shape != (3, 3):
+        raise ValueError(f"rotation must have shape (3, 3), but got {rotation.shape}")
+    whole[:3, :3] = rotation
+    return check_poses(jnp.asarray(whole, poses.dtype)) @ poses
+
+
+def pixel_centres(height: int, width: int) -> jax.Array:
+    """Row and column of the middle of every pixel, (height, width, 2): ½, 1½, … .
+
+    Chapter: Radiance fields.
+    """
+    rows, columns = checks.count("height", height), checks.count("width", width)
+    return jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), axis=-1) + 0.5
+
+
+def rays(pose, pixels, focal: float, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+    """The rays through points of the picture.
+
+    In the camera's frame d ∝ ((column − W/2)/f, (H/2 − row)/f, −1); R turns it into the world.
+
+    Args:
+        pose: (..., 4, 4), camera to world; leading axes broadcast with those of ``pixels``.
+        pixels: (..., 2), row and column in pixels (see :func:`pixel_centres`).
+        focal: focal length f in pixels.
+        size: height H and width W of the picture.
+
+    Returns: origins and unit directions, (..., 3) each.
+
+    Raises: ValueError when ``pose`` is no rotation or ``focal`` is not positive.
+
+    Chapter: Radiance fields.
+    """
+    pose, focal = check_poses(pose), checks.positive("focal", focal)
+    row, column = pixels[..., 0], pixels[..., 1]
+    d = jnp.stack([(column - size[1] / 2) / focal, (size[0] / 2 - row) / focal, -jnp.ones_like(row)], -1)
+    d = jnp.einsum("...ij,...j->...i", pose[..., :3, :3], d / jnp.linalg.norm(d, axis=-1, keepdims=True))
+    return jnp.broadcast_to(pose[..., :3, 3], d.shape), d
+
+
+def check_range(near: float, far: float) -> None:
+    """0 ≤ near < far < ∞, or a ValueError. Chapter: Radiance fields."""
+    if not 0 <= near < far < np.inf:
+        raise ValueError(f"near and far must satisfy 0 <= near < far, but got {near} and {far}")
