@@ -3,7 +3,7 @@ r"""Kernels on regular grids without the matrix: n log n where the dense formula
 With a Fourier mapping the kernel depends on the offset of two points alone. On a regular grid equal
 offsets recur all over, so the Gram matrix is (block-)Toeplitz: a few numbers a point describe it, and
 a product with it is a convolution, which the fast Fourier transform does. Here are the grids, the
-matrix as that convolution, and its spectrum. :mod:`fflib.krylov` solves with it, :mod:`fflib.lanczos`
+matrix as that convolution, and its spectrum. :mod:`fflib.krylov` solves with it, :mod:`fflib.flow`
 trains.
 """
 
@@ -154,15 +154,7 @@ class Toeplitz:
 
     def __matmul__(self, w) -> jax.Array:
         w = on_grid("w", w, self.columns)
-        d, ring = self.rows.d, _ring(self.rows, self.columns, self.strides)
-        axes, (p, q) = range(d), self.strides
-        if max(q) > 1:  # put zeros between the values
-            fine = tuple((m - 1) * s + 1 for m, s in zip(self.columns.shape, q, strict=True))
-            w = jnp.zeros((*fine, *w.shape[d:]), w.dtype).at[tuple(slice(None, None, s) for s in q)].set(w)
-        spectrum = self.spectrum[(...,) + (None,) * (w.ndim - d)]
-        f = jnp.fft.irfftn(jnp.fft.rfftn(w, ring, axes) * spectrum, ring, axes)
-        keep = zip(self.rows.shape, p, strict=True)
-        return f[tuple(slice(0, (n - 1) * s + 1, s) for n, s in keep)]
+        return _multiply(self, w)
 
     @property
     def T(self) -> Toeplitz:
@@ -186,6 +178,19 @@ class Toeplitz:
         k = jnp.fft.irfftn(self.spectrum, ring, range(len(ring)))
         shift = tuple(n - 1 for n in self.rows.shape)
         return jnp.roll(k, shift, range(len(ring)))[tuple(slice(2 * n - 1) for n in self.rows.shape)]
+
+
+@jax.jit
+def _multiply(K: Toeplitz, w):
+    d, ring = K.rows.d, _ring(K.rows, K.columns, K.strides)
+    axes, (p, q) = range(d), K.strides
+    if max(q) > 1:  # put zeros between the values
+        fine = tuple((m - 1) * s + 1 for m, s in zip(K.columns.shape, q, strict=True))
+        w = jnp.zeros((*fine, *w.shape[d:]), w.dtype).at[tuple(slice(None, None, s) for s in q)].set(w)
+    spectrum = K.spectrum[(...,) + (None,) * (w.ndim - d)]
+    f = jnp.fft.irfftn(jnp.fft.rfftn(w, ring, axes) * spectrum, ring, axes)
+    keep = zip(K.rows.shape, p, strict=True)
+    return f[tuple(slice(0, (n - 1) * s + 1, s) for n, s in keep)]
 
 
 def square(name: str, K: Toeplitz) -> Toeplitz:
@@ -318,7 +323,7 @@ def rates(K: Toeplitz) -> jax.Array:
     The eigenvalues of the circulant matrix nearest to K (T. Chan 1988), whose eigenvectors are the
     waves of the grid: lag l and lag l − n share a place, weighted (1 − l/n) and l/n. Exact when the
     kernel has the grid's period; else the waves leak at the edges and this is the mean rate of a wave,
-    λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f (see :func:`fflib.lanczos.gradient_flow`).
+    λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f (see :func:`fflib.flow.gradient_flow`).
 
     Raises: ValueError when K is not of one grid with itself.
 

@@ -1,8 +1,9 @@
-r"""Kernel regression from products with the kernel alone, by conjugate gradients.
+r"""Kernel regression from products with the kernel alone.
 
 For kernels that can be multiplied with but not written down: matrices on grids (:mod:`fflib.grid`), seen
-directly or through a linear measurement, K → A K Aᵀ. What training does with them is in
-:mod:`fflib.lanczos`.
+directly or through a linear measurement, K → A K Aᵀ. Conjugate gradients solve the system, Lanczos'
+recurrence estimates traces; both look for their answer in the Krylov space of y, Ky, K²y, … What
+training does with such a kernel is in :mod:`fflib.flow`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
@@ -197,3 +200,91 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
 
 def or_one(x):
     return jnp.where(x != 0, x, 1.0)
+
+
+# --------------------------------------------------------------------------------------------------
+# Traces
+
+
+def trace(
+    K: Toeplitz | Measured, function: Callable, key: jax.Array, *, probes: int = 8, steps: int = 128
+) -> tuple[float, float]:
+    """tr f(K) = Σ_i f(λ_i) and its standard error, from random vectors of signs (Ubaru et al. 2017).
+
+    For a probe z, zᵀ f(K) z = |z|² e₁ᵀ f(T) e₁ with the T of Lanczos' recurrence from z, and its mean is
+    the trace. With f(λ) = λ/(λ + ridge) it is the effective dimension of the regression: how many
+    numbers about y it can express; with 1 − e^{−λt} that of training for time t.
+
+    Args:
+        K: kernel of the observations.
+        function: f of an array of eigenvalues ≥ 0.
+        key: jax random key of the probes.
+        probes: number of random vectors, at least 2.
+        steps: of the recurrence.
+
+    Raises: ValueError or TypeError for bad arguments.
+
+    Chapter: The closed form at image scale.
+    """
+    probes, steps = checks.count("probes", probes, least=2), checks.count("steps", steps)
+    length, alpha, beta = _lanczos(K, _signs(K, key, probes), steps)
+    alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)  # (steps, probes)
+    values = []
+    for c in range(probes):
+        ritz, Q = scipy.linalg.eigh_tridiagonal(alpha[:, c], beta[:-1, c])
+        values.append(float(length) ** 2 * float(Q[0] ** 2 @ np.asarray(function(np.maximum(ritz, 0.0)))))
+    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes))
+
+
+def _signs(K, key, probes: int):
+    """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
+    shape = K.shape if isinstance(K, Measured) else grid.square("K", K).rows.shape
+    real = (K.K if isinstance(K, Measured) else K).spectrum.real.dtype
+    dtype = jax.eval_shape(lambda K, z: K @ z, K, jax.ShapeDtypeStruct(shape, real)).dtype
+    z = jax.random.rademacher(key, (2, *shape, probes)).astype(real)
+    return z[0] + 1j * z[1] if jnp.issubdtype(dtype, jnp.complexfloating) else z[0]
+
+
+@partial(jax.jit, static_argnames="steps")
+def _lanczos(K, z, steps):
+    """|z| and T's diagonal and off-diagonal, (steps, probes): β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
+    length = jnp.sqrt(dot(z, z))
+
+    def step(state, _):
+        before, v, beta = state
+        u = K @ v
+        size = jnp.sqrt(dot(u, u))
+        u = u - beta * before
+        alpha = dot(v, u)
+        u = u - alpha * v
+        beta = jnp.sqrt(dot(u, u))
+        beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: nothing is left
+        return (v, jnp.where(beta > 0, u / or_one(beta), 0.0), beta), (alpha, beta)
+
+    start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
+    return length[0], *jax.lax.scan(step, start, length=steps)[1]
+
+
+def effective_dimension(K: Toeplitz | Measured, ridge: float, key: jax.Array, **how) -> tuple[float, float]:
+    """tr K (K + ridge·I)⁻¹ and its standard error: how many independent numbers the regression fits.
+
+    Between 0 and the number of observations. Further arguments as for :func:`trace`.
+
+    Raises: ValueError when ridge is not positive, and as :func:`trace`.
+
+    Chapter: The closed form at image scale.
+    """
+    ridge = checks.positive("ridge", ridge)
+    return trace(K, lambda lam: lam / (lam + ridge), key, **how)
+
+
+def largest(K: Toeplitz | Measured) -> float:
+    """The largest eigenvalue λ₁ of K, from below and to about a per cent.
+
+    Training by plain gradient descent on ½ Σ (f − y)² diverges at learning rates above 2/λ₁.
+
+    Chapter: The closed form at image scale.
+    """
+    _, alpha, beta = _lanczos(K, _signs(K, jax.random.key(0), 1), 40)
+    ritz = scipy.linalg.eigvalsh_tridiagonal(np.asarray(alpha[:, 0], float), np.asarray(beta[:-1, 0], float))
+    return float(ritz[-1])
