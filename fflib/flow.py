@@ -9,7 +9,6 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
@@ -125,7 +124,7 @@ def _chebyshev(function, top: float, degree: int):
     n = 64
     while True:
         values = function(top * np.cos(np.pi * np.arange(n + 1) / (2 * n)) ** 2)  # λ = 0 is among the nodes
-        c = scipy.fft.dct(values, type=1, axis=1) / n
+        c = np.fft.rfft(np.concatenate([values, values[:, -2:0:-1]], 1)).real / n
         c[:, [0, -1]] /= 2
         if np.abs(c[:, -n // 4 :]).max() * n < 1e-14 * np.abs(values).max() or n // 2 >= degree:
             return c[:, : min(n + 1, degree)]

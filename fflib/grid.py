@@ -194,7 +194,12 @@ def _multiply(K: Toeplitz, w):
 
 
 def square(name: str, K: Toeplitz) -> Toeplitz:
-    """K, when it is the matrix of one grid with itself. Raises: ValueError, TypeError otherwise."""
+    """K, when it is the matrix of one grid with itself.
+
+    Raises: ValueError or TypeError otherwise.
+
+    Chapter: The closed form at image scale.
+    """
     if not isinstance(K, Toeplitz):
         raise TypeError(f"{name} must be a Toeplitz matrix of fflib.grid, but got {checks.describe(K)}")
     if K.rows != K.columns:
@@ -203,7 +208,12 @@ def square(name: str, K: Toeplitz) -> Toeplitz:
 
 
 def on_grid(name: str, w, grid: Grid) -> jax.Array:
-    """w as values on the grid, of shape grid.shape or grid.shape + (c,). Raises: ValueError otherwise."""
+    """w as values on the grid: of its shape, or that and (c,) for c channels.
+
+    Raises: ValueError or TypeError otherwise.
+
+    Chapter: The closed form at image scale.
+    """
     w = checks.real_array(name, w)
     if w.shape[: grid.d] != grid.shape or w.ndim > grid.d + 1:
         raise ValueError(f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got {w.shape}")

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
@@ -71,7 +70,12 @@ def _each_channel(function, x, d: int):
 
 
 def problem(K, y, name: str = "y"):
-    """The values y with a last axis of channels; raises when they do not fit the kernel."""
+    """The values y with a last axis of channels.
+
+    Raises: ValueError or TypeError when they do not fit the kernel K, or K is none.
+
+    Chapter: The closed form at image scale.
+    """
     if isinstance(K, Measured):
         grid.square("K", K.K)
         shape, y = K.shape, jnp.asarray(y)
@@ -84,7 +88,7 @@ def problem(K, y, name: str = "y"):
     return y if y.ndim > len(shape) else y[..., None]
 
 
-def dot(a, b):
+def _dot(a, b):
     """Re Σ ā b for each channel: (..., c), (..., c) -> (c,)."""
     return (a.conj() * b).real.sum(axis=tuple(range(a.ndim - 1)))
 
@@ -175,7 +179,7 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
 
     def iterate(matvec, b):
         z = precondition(b)
-        start = jnp.maximum(dot(b, z), jnp.finfo(z.real.dtype).tiny)
+        start = jnp.maximum(_dot(b, z), jnp.finfo(z.real.dtype).tiny)
 
         def going_on(state):
             *_, rz, k = state
@@ -184,21 +188,21 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
         def step(state):
             x, r, p, rz, k = state
             q = matvec(p)
-            a = jnp.where(rz > 0, rz / or_one(dot(p, q)), 0.0)
+            a = jnp.where(rz > 0, rz / _or_one(_dot(p, q)), 0.0)
             x, r = x + a * p, r - a * q
             z = precondition(r)
-            new = dot(r, z)
-            return x, r, z + jnp.where(rz > 0, new / or_one(rz), 0.0) * p, new, k + 1
+            new = _dot(r, z)
+            return x, r, z + jnp.where(rz > 0, new / _or_one(rz), 0.0) * p, new, k + 1
 
-        x, r, _, rz, k = jax.lax.while_loop(going_on, step, (jnp.zeros_like(b), b, z, dot(b, z), 0))
+        x, r, _, rz, k = jax.lax.while_loop(going_on, step, (jnp.zeros_like(b), b, z, _dot(b, z), 0))
         rest = b - matvec(x)
-        true = jnp.sqrt(jnp.maximum(dot(rest, precondition(rest)), 0.0) / start).max()
+        true = jnp.sqrt(jnp.maximum(_dot(rest, precondition(rest)), 0.0) / start).max()
         return x, (k, jnp.sqrt(rz / start).max(), true)
 
     return jax.lax.custom_linear_solve(system, b, iterate, symmetric=True, has_aux=True)
 
 
-def or_one(x):
+def _or_one(x):
     return jnp.where(x != 0, x, 1.0)
 
 
@@ -231,35 +235,34 @@ def trace(
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)  # (steps, probes)
     values = []
     for c in range(probes):
-        ritz, Q = scipy.linalg.eigh_tridiagonal(alpha[:, c], beta[:-1, c])
+        ritz, Q = np.linalg.eigh(_tridiagonal(alpha[:, c], beta[:-1, c]))
         values.append(float(length) ** 2 * float(Q[0] ** 2 @ np.asarray(function(np.maximum(ritz, 0.0)))))
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes))
 
 
 def _signs(K, key, probes: int):
     """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
-    shape = K.shape if isinstance(K, Measured) else grid.square("K", K).rows.shape
-    real = (K.K if isinstance(K, Measured) else K).spectrum.real.dtype
-    dtype = jax.eval_shape(lambda K, z: K @ z, K, jax.ShapeDtypeStruct(shape, real)).dtype
-    z = jax.random.rademacher(key, (2, *shape, probes)).astype(real)
-    return z[0] + 1j * z[1] if jnp.issubdtype(dtype, jnp.complexfloating) else z[0]
+    real = (K.K if isinstance(K, Measured) else grid.square("K", K)).spectrum.real.dtype
+    like = jax.eval_shape(K.A, K.image) if isinstance(K, Measured) else jax.ShapeDtypeStruct(K.rows.shape, real)
+    z = jax.random.rademacher(key, (2, *like.shape, probes)).astype(real)
+    return z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
 
 
 @partial(jax.jit, static_argnames="steps")
 def _lanczos(K, z, steps):
     """|z| and T's diagonal and off-diagonal, (steps, probes): β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
-    length = jnp.sqrt(dot(z, z))
+    length = jnp.sqrt(_dot(z, z))
 
     def step(state, _):
         before, v, beta = state
         u = K @ v
-        size = jnp.sqrt(dot(u, u))
+        size = jnp.sqrt(_dot(u, u))
         u = u - beta * before
-        alpha = dot(v, u)
+        alpha = _dot(v, u)
         u = u - alpha * v
-        beta = jnp.sqrt(dot(u, u))
+        beta = jnp.sqrt(_dot(u, u))
         beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: nothing is left
-        return (v, jnp.where(beta > 0, u / or_one(beta), 0.0), beta), (alpha, beta)
+        return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
 
     start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
     return length[0], *jax.lax.scan(step, start, length=steps)[1]
@@ -286,5 +289,8 @@ def largest(K: Toeplitz | Measured) -> float:
     Chapter: The closed form at image scale.
     """
     _, alpha, beta = _lanczos(K, _signs(K, jax.random.key(0), 1), 40)
-    ritz = scipy.linalg.eigvalsh_tridiagonal(np.asarray(alpha[:, 0], float), np.asarray(beta[:-1, 0], float))
-    return float(ritz[-1])
+    return float(np.linalg.eigvalsh(_tridiagonal(np.asarray(alpha[:, 0]), np.asarray(beta[:-1, 0])))[-1])
+
+
+def _tridiagonal(diagonal, beside):
+    return np.diag(diagonal.astype(float)) + np.diag(beside, 1) + np.diag(beside, -1)

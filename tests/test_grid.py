@@ -311,6 +311,27 @@ def test_adjoint_is_the_adjoint_for_complex_measurements():
     np.testing.assert_allclose(left, right, rtol=1e-4)
 
 
+def test_complex_measurements_count_as_pairs_of_real_ones():
+    """Trace, largest eigenvalue and dynamics of Fourier samples, against the real dense matrix of parts."""
+    with x64(True):
+        x, _ = pair((5, 6))
+        K = grid.ntk(net(24), drawn(2), x)
+        split = lambda z: jnp.concatenate([z.real.ravel(), z.imag.ravel()])
+        A = lambda f: jnp.fft.fft2(f)[:3]
+        measured = krylov.Measured(K, A)
+        parts = jax.vmap(lambda f: split(A(f.reshape(5, 6))))(jnp.eye(30)).T
+        AKA = np.asarray(parts @ K.dense() @ parts.T)
+        lam, Q = np.linalg.eigh((AKA + AKA.T) / 2)
+        lam = np.maximum(lam, 0.0)
+        np.testing.assert_allclose(krylov.largest(measured), lam[-1], rtol=1e-3)
+        found, spread = krylov.trace(measured, lambda t: t, KEY, probes=64)
+        assert abs(found - lam.sum()) < 4 * spread
+        y = A(jnp.asarray(RNG.normal(size=(5, 6))))
+        t = 20 / lam[-1]
+        expected = Q @ ((1 - np.exp(-lam * t)) * (Q.T @ np.asarray(split(y))))
+        np.testing.assert_allclose(split(flow.gradient_flow(measured, y, t)), expected, atol=1e-9)
+
+
 @pytest.mark.parametrize("shape", [(16,), (8, 12)], ids=str)
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_fourier_samples_of_a_periodic_kernel_are_filtered_zero_filling(shape, symmetric):
