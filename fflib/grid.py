@@ -173,11 +173,15 @@ class Toeplitz:
 
     def lags(self) -> jax.Array:
         """k at the offsets −(n−1) … n−1 steps of a square matrix, (2n₁−1, …, 2n_d−1)."""
-        square("K", self)
-        ring = _ring(self.rows, self.columns, self.strides)
-        k = jnp.fft.irfftn(self.spectrum, ring, range(len(ring)))
-        shift = tuple(n - 1 for n in self.rows.shape)
-        return jnp.roll(k, shift, range(len(ring)))[tuple(slice(2 * n - 1) for n in self.rows.shape)]
+        return _lags(square("K", self))
+
+
+@jax.jit
+def _lags(K: Toeplitz):
+    ring = _ring(K.rows, K.columns, K.strides)
+    k = jnp.fft.irfftn(K.spectrum, ring, range(len(ring)))
+    shift = tuple(n - 1 for n in K.rows.shape)
+    return jnp.roll(k, shift, range(len(ring)))[tuple(slice(2 * n - 1) for n in K.rows.shape)]
 
 
 @jax.jit
@@ -339,7 +343,12 @@ def rates(K: Toeplitz) -> jax.Array:
 
     Chapter: The closed form at image scale.
     """
-    k = K.lags()
+    return _rates(square("K", K))
+
+
+@jax.jit
+def _rates(K: Toeplitz):
+    k = _lags(K)
     for axis, n in enumerate(K.rows.shape):
         k = jnp.moveaxis(k, axis, 0)
         weight = (1 - jnp.arange(n) / n).astype(k.dtype).reshape(-1, *(1,) * (k.ndim - 1))

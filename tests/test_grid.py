@@ -15,6 +15,11 @@ from fflib.mlp import mlp
 RNG = np.random.default_rng(0)
 SHAPES = [(13,), (6, 7), (3, 4, 5)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=["1-D", "2-D", "3-D"])
+some = pytest.mark.parametrize(
+    ("shape", "wide"),
+    [(SHAPES[0], True), (SHAPES[1], False), (SHAPES[1], True), (SHAPES[2], False)],
+    ids=["1-D float64", "2-D float32", "2-D float64", "3-D float32"],
+)
 both = pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 KEY = jax.random.key(0)
 
@@ -59,8 +64,7 @@ def error(a, b):
 # Products
 
 
-@each_shape
-@both
+@some
 def test_products_are_those_of_the_dense_matrix(shape, wide):
     """A finer grid, a coarser one and a shifted one of another size, and transposes; textbook kernel in numpy."""
     d = len(shape)
@@ -80,7 +84,7 @@ def test_products_are_those_of_the_dense_matrix(shape, wide):
         assert error((K.T @ jnp.asarray(w)).ravel(), expected.T @ w.ravel()) < (1e-9 if wide else 1e-5)
 
 
-@each_shape
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=["2-D", "3-D"])
 def test_separable_sum_is_the_plain_one(shape):
     """ntk (products of one matrix an axis) and toeplitz of ntk_stationary are one kernel; NTK parameterization."""
     x, shifted = pair(shape)
@@ -108,7 +112,7 @@ def test_training_and_test_pixels_of_an_image():
     assert error(everywhere[1::2, 1::2], K @ jnp.ones((6, 8))) < 1e-5
 
 
-@each_shape
+@pytest.mark.parametrize("shape", SHAPES[1:2], ids=["2-D"])
 def test_symmetric_and_positive_up_to_rounding(shape):
     model = net(24)
     x, _ = pair(shape)
@@ -217,8 +221,7 @@ def problem(shape):
     return y, f0, f0_test, ridge, t, regression, at, elsewhere
 
 
-@each_shape
-@both
+@some
 def test_regression_and_dynamics_agree_with_dense_formulas(shape, wide):
     """1e-10 in float64, 1e-5 in float32, against dense formulas in float64; the initial function is kept."""
     *given, ridge, t, regression, at, elsewhere = problem(shape)
@@ -231,15 +234,25 @@ def test_regression_and_dynamics_agree_with_dense_formulas(shape, wide):
         solution = krylov.solve(K, y, ridge)
         assert solution.steps < 60 and solution.residual < bound
         assert error((K_test @ solution.weights).reshape(-1, 2), regression) < bound
-        alone = krylov.solve(K, y[..., 1], ridge).weights
-        assert alone.shape == shape and error(alone, solution.weights[..., 1]) < bound
         found = flow.gradient_flow(K, y, t, f0)
         assert found.shape == (4, *shape, 2)
         assert error(found.reshape(at.shape), at) < bound
         found = flow.gradient_flow(K, y, t, f0, K_test, f0_test)
         assert error(found.reshape(elsewhere.shape), elsewhere) < 2 * bound
+
+
+def test_one_channel_and_one_time():
+    """Values without an axis of channels, and a single time, give answers without those axes."""
+    y, f0, f0_test, ridge, t, *_ = problem((6, 7))
+    with x64(True):
+        x, shifted = pair((6, 7))
+        model, mapping = net(24), drawn(2)
+        K, K_test = grid.ntk(model, mapping, x), grid.ntk(model, mapping, shifted, x)
+        alone, both = (krylov.solve(K, jnp.asarray(z), ridge).weights for z in (y[..., 1], y))
+        assert alone.shape == (6, 7) and error(alone, both[..., 1]) < 1e-10
         one = flow.gradient_flow(K, y[..., 0], t[2], f0[..., 0], K_test, f0_test[..., 0])
-        assert one.shape == shape and error(one, found[2, ..., 0]) < bound
+        many = flow.gradient_flow(K, y, t, f0, K_test, f0_test)
+        assert one.shape == (6, 7) and error(one, many[2, ..., 0]) < 1e-10
 
 
 def test_long_training_ends_in_regression():
