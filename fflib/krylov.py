@@ -100,7 +100,7 @@ def _dot(a, b):
 class Solution(NamedTuple):
     """Weights of a regression, of y's shape, and how well they solve it.
 
-    steps: conjugate-gradient steps. residual: |y − (K + ridge·I) w| / |y|, the worst channel's, in the
+    steps: conjugate-gradient steps. residual: ‖y − (K + ridge·I) w‖ / ‖y‖, the worst channel's, in the
     norm that the preconditioner measures in (frequency by frequency relative to what K makes of it).
 
     Chapter: The closed form at image scale.
@@ -215,7 +215,7 @@ def trace(
 ) -> tuple[float, float]:
     """tr f(K) = Σ_i f(λ_i) and its standard error, from random vectors of signs (Ubaru et al. 2017).
 
-    For a probe z, zᵀ f(K) z = |z|² e₁ᵀ f(T) e₁ with the T of Lanczos' recurrence from z, and its mean is
+    For a probe z, zᵀ f(K) z = ‖z‖² e₁ᵀ f(T) e₁ with the T of Lanczos' recurrence from z, and its mean is
     the trace. With f(λ) = λ/(λ + ridge) it is the effective dimension of the regression: how many
     numbers about y it can express; with 1 − e^{−λt} that of training for time t.
 
