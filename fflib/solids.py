@@ -101,8 +101,8 @@ def _urchin() -> Mesh:
     up, angle = 1 - k / 40, np.pi * (1 + 5**0.5) * k
     flat = np.sqrt(1 - up**2)
     bumps = np.stack([flat * np.cos(angle), flat * np.sin(angle), up], -1)
-    near = (v @ bumps.T / np.maximum(r, 1e-9)[..., None]).max(-1)  # cosine to the nearest bump
-    return contour(0.7 + 0.25 * np.exp((near - 1) * 80) - r, -1, 1)
+    cosine = v @ bumps.T / np.maximum(r, 1e-9)[..., None]
+    return contour(0.68 + 0.27 * np.exp(60 * (cosine - 1)).sum(-1) - r, -1, 1)
 
 
 # --------------------------------------------------------------------------------------------------
