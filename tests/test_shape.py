@@ -45,7 +45,7 @@ def test_the_truth_scores_one_and_ignorance_less():
         truth = lambda v, made=made: 2.0 * jnp.asarray(shapes.inside(made, v)) - 1
         assert shape.score(truth, one(e)) == {"iou": 1.0, "iou_uniform": 1.0}
         everything = shape.score(lambda v: jnp.ones(len(v)), one(e))
-        assert everything["iou"] == pytest.approx(READY.array["near_inside"][e].mean(), abs=1e-6)
+        assert everything["iou"] == pytest.approx(float(READY.array["near_inside"][e].mean()), abs=1e-6)
 
 
 def test_cross_entropy():
