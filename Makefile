@@ -35,9 +35,10 @@ book: $(READY)  ## run every chapter and write the book as HTML
 	@mkdir -p _build
 	@echo "Building the book; the first time every chapter runs, which takes some minutes …"
 	@NO_COLOR=1 $(BIN)jupyter-book build . -W -n --keep-going 2>&1 | tee $(LOG) \
-	  | awk '/: Executed notebook in/ {n = split($$1, part, "/"); sub(/\.md:$$/, "", part[n]); \
-	      printf "  ran %-20s %5.1f s\n", part[n], $$5; fflush()} \
-	      /WARNING|ERROR|Warning:/ {print; fflush()}' \
+	  | while IFS= read -r line; do case "$$line" in \
+	      *": Executed notebook in "*) name=$${line%%.md:*} time=$${line##*Executed notebook in }; \
+	        LC_ALL=C printf '  ran %-20s %5.1f s\n' "$${name##*/}" "$${time%% *}" ;; \
+	      *WARNING*|*ERROR*|*Warning:*) printf '%s\n' "$$line" ;; esac; done \
 	  || { echo "The build failed, see $(LOG):" >&2; \
 	    { sed -n '/A chapter failed/,/^The above exception/{/^The above exception/!p}' $(LOG) | grep . || tail -n 40 $(LOG); } >&2; exit 1; }
 	@! grep -qE 'WARNING|Warning:' $(LOG) || { echo "The build warned, see $(LOG)" >&2; exit 1; }
