@@ -46,6 +46,13 @@ _LEGO = {
     400: ("74e0835a137ae08c30b8112926e18a51bc9800ca8863549f19ce6f08b4cddac8", 17412478),
 }
 
+_SCANS = {  # watertight reductions of the Stanford scans, without an address of their own
+    "dragon": ("cab43170b1a682b21817805bd02ee96e4e958efc68d1716f0d82b4c7a255e3fb", 3432987),
+    "armadillo": ("17200138dad1ad0f86ef9a98dd38f9932098b2c9e94d8694bd3f6143601e8c54", 961652),
+    "buddha": ("b8a3aa6ffc36151a9c30dea3a68b086c0fbfdafcb6dd728d29b4718a7b90ed00", 667566),
+    "lucy": ("f906abd50e4fdfa81edf0f26f4613a9170713133f345d889a0edf1e258f11946", 3763310),
+}
+
 SOURCES = {
     "DIV2K_valid_HR.zip": Source(
         "https://data.vision.ee.ethz.ch/cvl/DIV2K/DIV2K_valid_HR.zip",
@@ -66,4 +73,5 @@ SOURCES = {
         "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6",
         1617531,
     ),
+    **{f"{name}.obj": Source("", *known) for name, known in _SCANS.items()},
 }

@@ -1,6 +1,8 @@
 """The runner of Table 1: every item and mapping once, saved on the way, resumed where it stopped."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import experiments as tool
@@ -126,3 +128,9 @@ def test_the_tool_refuses_unknown_names(capsys):
     with pytest.raises(SystemExit):
         tool.main(["nothing_like_it"])
     assert "there is no nothing_like_it; there are: image_natural" in capsys.readouterr().err
+
+
+def test_table_1_asks_for_records_that_the_runner_writes():
+    page = (Path(__file__).parents[1] / "book/experiments/table1.md").read_text(encoding="utf-8")
+    asked = re.findall(r'^    "[^"]+": \("(\w+)", "\w+", "(?:dB|IoU)"', page, re.M)
+    assert len(asked) == 7 and set(asked) <= tool.experiments().keys()

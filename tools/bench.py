@@ -5,11 +5,15 @@ Seconds depend on the machine and on what else it does; ratios of runs that alte
 1. `fflib.fit` (all steps in one compiled scan) against a loop in Python that calls a compiled step.
 2. The arithmetic rate of a training step against the rate of its matrix products alone: 1 would
    mean that everything else (activations, the optimizer) costs nothing.
+3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against the
+   number of pixels, and the dense solution for as long as its matrix is small.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import resource
 import time
 from collections.abc import Callable
 
@@ -18,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import data, features
+from fflib import data, features, grid, kernels, krylov
 from fflib.fit import fit
 from fflib.mlp import mlp
 
@@ -110,6 +114,49 @@ def measure(name: str, mapping, width: int, points, values, steps: int, repeats:
     print(f"  (billion operations a second: {', '.join(rates)})", flush=True)
 
 
+def regression(size: int, dense: bool, answer) -> None:
+    """Put seconds (compiled before) and memory in MB, beyond a fresh process, of a regression of size² pixels."""
+    mapping = features.gaussian(jax.random.key(0), m=256, d=2, scale=10.0)
+    model = mlp(mapping.num_features, width=256, depth=4, d_out=3, biases=0.01)
+    points, key = data.grid(size, 2), jax.random.key(1)
+    values = jax.random.uniform(key, (size, size, 3))  # noise: the hardest picture
+    ridge = 0.1 * float(kernels.ntk_stationary(model, mapping, jnp.zeros(2)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def solve():
+        K = grid.ntk(model, mapping, points)
+        if dense:  # the matrix is filled from its lags, which favours the dense solution
+            at = np.subtract.outer(np.arange(size), np.arange(size)) + size - 1
+            K = K.lags()[at[:, None, :, None], at[None, :, None, :]].reshape(size**2, size**2)
+            return kernels.kernel_regression(K, values.reshape(-1, 3), ridge)
+        return krylov.solve(K, values, ridge).weights
+
+    jax.block_until_ready(solve())
+    start = time.perf_counter()
+    jax.block_until_ready(solve())
+    took = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    answer.put((took, (peak - before) / 1024))
+
+
+def exponents() -> None:
+    """Print time and memory of kernel regression against the number of pixels, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    print("kernel regression of n pixels × 3 channels (seconds; MB beyond a process that has done nothing)")
+    for name, dense, sizes in (("grid", False, (64, 128, 256, 512)), ("dense", True, (32, 45, 64, 90))):
+        found = []
+        for size in sizes:
+            answer = context.Queue()
+            process = context.Process(target=regression, args=(size, dense, answer))
+            process.start()
+            found.append(answer.get())
+            process.join()
+            print(f"  {name}: n = {size}² = {size * size}: {found[-1][0]:.2f} s, {found[-1][1]:.0f} MB", flush=True)
+        n = np.log(np.array(sizes[-3:], float) ** 2)
+        slopes = [np.polyfit(n, np.log(np.maximum(part, 1e-9)), 1)[0] for part in np.array(found)[-3:].T]
+        print(f"  {name}: exponent of time {slopes[0]:.2f}, of memory {slopes[1]:.2f} (three largest)")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training against its own arithmetic.")
     parser.add_argument("--repeats", type=int, default=5, help="turns, of which the median counts")
@@ -126,6 +173,7 @@ def main() -> None:
     measure(
         "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, pixels, colours, 30, repeats
     )
+    exponents()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ Each step prints its name and how it went. A step that cannot be tried here says
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -144,12 +145,18 @@ def numbers(build: Path) -> dict[str, list[str]]:
     for path in sorted((build / "_build" / "jupyter_execute").rglob("*.ipynb")):
         texts = []
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            # One print after another arrives in one piece or in several, and myst-nb, which joins
+            # them for the page, leaves here the whole and then its parts again.
+            printing = False
             for output in cell.get("outputs", []):
                 bundle = output.get("data", {})
-                text = (
-                    output.get("text") or bundle.get("text/html") or bundle.get("text/plain") or ""
-                )
-                texts.append(TIMES.sub("<time>", "".join(text)))
+                text = output.get("text") or bundle.get("text/html") or bundle.get("text/plain") or ""
+                text = TIMES.sub("<time>", "".join(text))
+                if printing and "text" in output:
+                    texts[-1] += "" if texts[-1].endswith(text) else text
+                else:
+                    texts.append(text)
+                printing = "text" in output
         found[path.stem] = texts
     return found
 
@@ -176,7 +183,7 @@ def twice() -> str:
     differ = [
         f"{name}, output {i + 1}"
         for name in first
-        for i, (a, b) in enumerate(zip(first[name], second.get(name, []), strict=True))
+        for i, (a, b) in enumerate(itertools.zip_longest(first[name], second.get(name, [])))
         if a != b
     ]
     if not first or differ:

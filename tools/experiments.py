@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("fflib.image", "fflib.scans", "fflib.nerf")  # each has EXPERIMENTS, a dict name -> Experiment
+MODULES = ("fflib.image", "fflib.shape", "fflib.scans", "fflib.nerf")  # each has EXPERIMENTS: name -> Experiment
 
 
 def experiments() -> dict:

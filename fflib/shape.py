@@ -1,0 +1,295 @@
+"""Learn solids: coordinates → mapping → MLP → the odds of being inside, compared with yes or no.
+
+The measurement operator asks whether a point lies inside. The output becomes a probability, and the
+squared error the cross-entropy; the rest stays as it was for pictures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fflib import checks, contour, experiments, features, metrics, shapes, solids
+from fflib.experiments import Experiment
+from fflib.fit import fit
+from fflib.mlp import MLP, mlp
+
+SIGMA = 0.01  # how far test points lie from the surface
+LOOK = 1 << 13  # of the test points, so many on the way
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The numbers of a run.
+
+    Attributes:
+        steps: of Adam, each with new points.
+        width, depth: of the network; depth counts the output layer.
+        m: frequencies of the Gaussian mapping; the positional has the next lower multiple of 3.
+        batch: points a step.
+        rate: learning rate at the start.
+        decay: steps in which it falls to a tenth, continuously.
+        scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
+            (cycles a unit; the solid fills most of one unit).
+
+    Chapter: Solid shapes.
+    """
+
+    steps: int
+    width: int
+    depth: int
+    m: int
+    batch: int
+    rate: float
+    decay: int
+    scales: dict[str, float]
+
+
+PAPER = Setting(10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0})
+
+
+class Solids(NamedTuple):
+    """Solids made ready for training and test.
+
+    Attributes:
+        names: one name a solid.
+        array: dict of arrays with leading axis E, one a solid: ``box`` (E, 2, 3); for training
+            ``xy`` (E, C, 2), vertical lines uniform in the box, and ``heights`` (E, C, K), where
+            they enter and leave the solid; for tests ``uniform`` and ``near`` (E, T, 3), points of
+            which ``uniform_inside`` and ``near_inside`` (E, T) tell the truth.
+        sha256: of the meshes.
+        origin: a sentence that says what they are.
+
+    Chapter: Solid shapes.
+    """
+
+    names: tuple[str, ...]
+    array: dict[str, jax.Array]
+    sha256: str
+    origin: str
+
+
+def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Solids:
+    """Ask the meshes everything that training and tests will want to know, once.
+
+    A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step, so
+    that its label is exact and costs a comparison with a few numbers. Test points are uniform in the
+    box, and on the surface with N(0, 0.01²) added to every coordinate.
+
+    Raises: ValueError when a number is below 1.
+
+    Chapter: Solid shapes.
+    """
+    lines, tests = checks.count("lines", lines), checks.count("tests", tests)
+    made = [_prepare(m, k, lines, tests) for m, k in zip(found.meshes, jax.random.split(key, len(found.meshes)))]
+    most = max(one["heights"].shape[1] for one in made)
+    for one in made:
+        one["heights"] = np.pad(one["heights"], ((0, 0), (0, most - one["heights"].shape[1])), constant_values=np.inf)
+    digest = hashlib.sha256(b"".join(x.tobytes() for m in found.meshes for x in (m.vertices, m.faces))).hexdigest()
+    array = {k: jnp.asarray(np.stack([one[k] for one in made])) for k in made[0]}
+    return Solids(found.names, array, digest, found.origin)
+
+
+def _prepare(m: shapes.Mesh, key: jax.Array, lines: int, tests: int) -> dict[str, np.ndarray]:
+    k_lines, k_uniform, k_surface, k_noise = jax.random.split(key, 4)
+    low, high = box = shapes.box(m).astype(np.float32)
+    xy = low[:2] + (high - low)[:2] * np.asarray(jax.random.uniform(k_lines, (lines, 2)))
+    uniform = low + (high - low) * np.asarray(jax.random.uniform(k_uniform, (tests, 3)))
+    noise = SIGMA * np.asarray(jax.random.normal(k_noise, (tests, 3)))
+    near = (shapes.on_surface(m, k_surface, tests) + noise).astype(np.float32)
+    return {
+        "box": box,
+        "xy": xy,
+        "heights": shapes.columns(m, xy).astype(np.float32),
+        "uniform": uniform,
+        "uniform_inside": shapes.inside(m, uniform),
+        "near": near,
+        "near_inside": shapes.inside(m, near),
+    }
+
+
+def encode(mapping: str, key: jax.Array, setting: Setting):
+    """One of the paper's four mappings, of norm 1; "none" maps [0, 1]³ to [−1, 1]³.
+
+    Raises: ValueError for another name.
+
+    Chapter: Solid shapes.
+    """
+    if mapping == "none":
+        return features.none(3, shift=0.5, scale=2.0)
+    m = setting.m // 3 * 3 if mapping == "positional" else setting.m
+    return experiments.encode(mapping, key, m, 3, setting.scales.get(mapping)).normalized()
+
+
+def cross_entropy(logit, inside) -> jax.Array:
+    """−⟨y log p + (1 − y) log(1 − p)⟩ with p = σ(logit), y = 1 inside and 0 outside: a scalar.
+
+    Written as ⟨softplus(logit) − y·logit⟩, which no logit overflows. At p = ½ it is log 2.
+
+    Chapter: Solid shapes.
+    """
+    return jnp.mean(jax.nn.softplus(logit) - inside * logit)
+
+
+def random_points(key: jax.Array, solid: dict[str, jax.Array], n: int) -> tuple[jax.Array, jax.Array]:
+    """n points, uniform in the box of one solid, and whether they lie inside: (n, 3) and (n,).
+
+    Chapter: Solid shapes.
+    """
+    k_line, k_z = jax.random.split(key)
+    line = jax.random.randint(k_line, (n,), 0, len(solid["xy"]))
+    z = jax.random.uniform(k_z, (n,), minval=solid["box"][0, 2], maxval=solid["box"][1, 2])
+    return jnp.concatenate([solid["xy"][line], z[:, None]], -1), shapes.below(solid["heights"][line], z)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says inside.
+
+    Chapter: Solid shapes.
+    """
+
+    gamma: Any = dataclasses.field(metadata={"static": False})
+    params: Any = dataclasses.field(metadata={"static": False})
+    model: MLP = dataclasses.field(metadata={"static": True})
+
+    def __call__(self, v) -> jax.Array:
+        v = checks.real_array("v", v)
+        return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
+
+
+def _mapped(gamma, v):
+    """γ as data; () stands for no mapping."""
+    return gamma(v) if isinstance(gamma, features.Mapping) else 2 * v - 1
+
+
+@jax.jit
+def _logits(field: Field, v):
+    one = lambda p: field.model(field.params, _mapped(field.gamma, p))[0]
+    return jax.lax.map(one, v, batch_size=min(len(v), 1 << 14))
+
+
+@cache  # the same functions for the same model, so that what was compiled for them is found again
+def _functions(model: MLP, n: int):
+    def loss(params, seen):
+        points, inside = seen["points"]
+        return cross_entropy(model(params, _mapped(seen["gamma"], points))[..., 0], inside)
+
+    def batch(key, data):
+        return {"gamma": data["gamma"], "points": random_points(key, data, n)}
+
+    def look(params, data):
+        logit = model(params, _mapped(data["gamma"], data["near"][:LOOK]))[..., 0]
+        return {"iou": metrics.iou(logit > 0, data["near_inside"][:LOOK])}
+
+    return loss, batch, look
+
+
+@cache
+def _adam(rate: float, decay: int):
+    return optax.adam(optax.exponential_decay(rate, decay, 0.1))
+
+
+def sculpt(
+    array: dict[str, jax.Array],
+    keys: jax.Array,
+    mapping: str,
+    setting: Setting,
+    *,
+    looks: int = 0,
+    progress: bool = True,
+) -> tuple[list[Field], dict[str, np.ndarray]]:
+    """Train one network a solid, all as one program, on random points of the box.
+
+    Each solid gets its own draw of the frequencies and of the network.
+
+    Args:
+        array: of :class:`Solids`, E of them.
+        keys: E random keys, see :func:`fflib.experiments.item_keys`.
+        mapping: "none", "basic", "positional" or "gaussian".
+        setting: the numbers of the run.
+        looks: how often, besides the start, to record the overlap near the surface on the way.
+        progress: show a progress bar.
+
+    Returns: E trained fields, and the history of :func:`fflib.fit.fit`, with ``looks`` also
+    ``history["iou"]`` of shape (T, E).
+
+    Raises: ValueError for another mapping, or a number of keys other than E.
+
+    Chapter: Solid shapes.
+    """
+    if len(keys) != len(array["box"]):
+        raise ValueError(f"keys must be one a solid, {len(array['box'])}, but got {len(keys)}")
+    draw, init, train = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
+    gammas = [encode(mapping, key, setting) for key in draw]
+    model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
+    loss, batch, look = _functions(model, setting.batch)
+    mapped = isinstance(gammas[0], features.Mapping)
+    gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas) if mapped else ()
+    params, history = fit(
+        jax.vmap(model.init)(init),
+        loss,
+        array | {"gamma": gamma},
+        steps=setting.steps,
+        optimizer=_adam(setting.rate, setting.decay),
+        key=train[0],
+        batch=batch,
+        metrics=look if looks else None,
+        every=-(-setting.steps // looks) if looks else None,
+        ensemble=True,
+        shared_data=False,
+        progress=progress,
+        label=mapping,
+    )
+    pick = lambda tree, e: jax.tree.map(lambda x: x[e], tree)
+    return [Field(pick(gamma, e), pick(params, e), model) for e in range(len(keys))], history
+
+
+def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
+    """How well a function tells inside from outside, intersection over union on test points.
+
+    Args:
+        field: (T, 3) → (T,), positive inside.
+        solid: the arrays of one solid.
+
+    Returns: "iou" near the surface, the harder test and the one of Table 1, and "iou_uniform".
+
+    Chapter: Solid shapes.
+    """
+    return {
+        name: float(metrics.iou(field(solid[points]) > 0, solid[f"{points}_inside"]))
+        for name, points in (("iou", "near"), ("iou_uniform", "uniform"))
+    }
+
+
+def surface(field, n: int = 64) -> shapes.Mesh:
+    """The learned surface, where the logit changes sign on a grid of n³ points of [0, 1]³.
+
+    Raises: ValueError when the field is positive nowhere.
+
+    Chapter: Solid shapes.
+    """
+    x = jnp.linspace(0.0, 1.0, checks.count("n", n, least=2))
+    return contour.contour(field(jnp.stack(jnp.meshgrid(x, x, x, indexing="ij"), -1)))
+
+
+def _solve(array, keys, mapping, setting):
+    fields, _ = sculpt(array, keys, mapping, setting)
+    return [score(field, jax.tree.map(lambda x: x[e], array)) for e, field in enumerate(fields)]
+
+
+EXPERIMENTS = {
+    "shape_scans": Experiment(
+        lambda: prepare(solids.scans(), jax.random.key(0), lines=1 << 20, tests=1 << 18),
+        partial(_solve, setting=PAPER),
+        dataclasses.asdict(PAPER),
+    )
+}
