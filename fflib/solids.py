@@ -239,7 +239,8 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
         warnings.warn(f"{error}. Taking the built-in solids instead", stacklevel=2)
         return solids(BUILTIN[: len(names)])
     faces = ", ".join(f"{len(m.faces)}" for m in found)
-    return Meshes(tuple(names), found, f"Stanford scans, watertight reductions of {faces} faces, coarser than the paper's")
+    origin = f"Stanford scans, watertight reductions to {faces} faces, coarser than the paper's"
+    return Meshes(tuple(names), found, origin)
 
 
 def solids(names=BUILTIN[:3]) -> Meshes:
