@@ -270,15 +270,18 @@ def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
     }
 
 
-def surface(field, n: int = 64) -> shapes.Mesh:
-    """The learned surface, where the logit changes sign on a grid of n³ points of [0, 1]³.
+def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> shapes.Mesh:
+    """The learned surface, where the logit changes sign on a grid of n³ points of a box.
+
+    Give the box that training points came from: what a network says beyond it is anybody's guess.
 
     Raises: ValueError when the field is positive nowhere.
 
     Chapter: Solid shapes.
     """
-    x = jnp.linspace(0.0, 1.0, checks.count("n", n, least=2))
-    return contour.contour(field(jnp.stack(jnp.meshgrid(x, x, x, indexing="ij"), -1)))
+    low, high = jnp.asarray(box)
+    axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
+    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):

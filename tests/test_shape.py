@@ -100,6 +100,8 @@ def test_the_surface_of_a_function():
     """A ball given as a function: the mesh has its volume, and scores near 1 against itself."""
     made = shape.surface(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48)
     assert made.volume == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.01) and made.euler == 2
+    half = shape.surface(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48, [[0, 0, 0], [1, 1, 0.5]])
+    assert half.volume == pytest.approx(made.volume / 2, rel=0.03)  # one layer of the border more
     ready = shape.prepare(solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 4096)
     ball = jax.tree.map(lambda x: x[0], ready.array)
     found = shape.score(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), ball)
