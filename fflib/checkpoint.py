@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import os
-import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from fflib._files import replacing
 
 # what zipfile and numpy raise on files that are no checkpoint any more
 DAMAGE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile)
@@ -47,22 +47,12 @@ def save(path: Path, state, history: list[dict], run: dict[str, str]) -> None:
     for name in history[0] if history else ():
         arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
     arrays |= {f"run_{name}": np.array(digest) for name, digest in run.items()}
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):  # of a run that was killed while writing
             left.unlink()
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        with replacing(path) as file:
             np.savez(file, whole=np.array(digest(arrays)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())  # the bytes first, then the name
-        os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
 
 

@@ -15,13 +15,16 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from fflib import checks, features, results
+from fflib.fit import fit
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
 
@@ -66,6 +69,29 @@ def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
         "positional": lambda: features.positional(m, d, scale),
         "gaussian": lambda: features.gaussian(key, m, d, scale),
     }[mapping]()
+
+
+adam = cache(optax.adam)  # the same optimizer for the same rate, so that `fit` finds what it compiled
+
+
+def train(params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how) -> tuple:
+    """Train one network an item, all as one program: :func:`fflib.fit.fit` with data of their own.
+
+    Args:
+        params: leading axis E.
+        loss: (params, data) → scalar of one item.
+        data: leading axis E.
+        steps: of the optimizer.
+        look: (params, data) → dict of what to record of one item.
+        looks: how often to, besides the start; 0 for not at all.
+        how: further arguments of ``fit``: optimizer, batch, key, progress, label.
+
+    Returns: parameters and history, as ``fit`` does.
+
+    Chapter: Photographs and text.
+    """
+    watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
+    return fit(params, loss, data, steps=steps, ensemble=True, shared_data=False, **watch, **how)
 
 
 def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:

@@ -12,6 +12,7 @@ compares with the formula.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -77,9 +78,12 @@ class Mapping:
         return jnp.cos(2 * jnp.pi * delta @ self.B.T) @ self.a**2
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["d", "shift", "scale"])
 @dataclasses.dataclass(frozen=True)
 class Identity:
     """No mapping: v ↦ scale · (v − shift), shape (..., d) to (..., d).
+
+    A JAX pytree without arrays, so it goes wherever a ``Mapping`` goes.
 
     The sources feed v − ½ in 1-D (shift=0.5), v in images, CT and MRI, 2v − 1 in 3-D shape
     (shift=0.5, scale=2).

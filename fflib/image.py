@@ -12,11 +12,9 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from fflib import checks, data, metrics
-from fflib.experiments import Experiment, encode
-from fflib.fit import fit
+from fflib.experiments import Experiment, adam, encode, train
 from fflib.mlp import MLP, mlp
 
 
@@ -67,9 +65,6 @@ def _functions(model: MLP):
     return loss, look
 
 
-_adam = cache(optax.adam)
-
-
 def paint(
     pictures, keys: jax.Array, mapping: str, setting: Setting, *, looks: int = 0, progress: bool = True
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
@@ -110,16 +105,14 @@ def paint(
     seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
     if looks:
         seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
-    params, history = fit(
+    params, history = train(
         jax.vmap(model.init)(init),
         loss,
         seen,
         steps=setting.steps,
-        optimizer=_adam(setting.rates[mapping]),
-        metrics=look if looks else None,
-        every=-(-setting.steps // looks) if looks else None,
-        ensemble=True,
-        shared_data=False,
+        optimizer=adam(setting.rates[mapping]),
+        look=look,
+        looks=looks,
         progress=progress,
         label=mapping,
     )

@@ -141,7 +141,7 @@ class Field(NamedTuple):
 @cache  # the same functions for the same model, so that what was compiled for them is found again
 def _functions(model: MLP, rays: int, samples: int, far: float):
     def loss(params, seen):
-        field = lambda points: render.radiance(model(params, _mapped(seen["gamma"], points)))
+        field = lambda points: render.radiance(model(params, seen["gamma"](points)))
         drawn = render.render(field, seen["origins"], seen["directions"], seen["t"], far)
         return jnp.mean((drawn.colour - seen["colour"]) ** 2)
 
@@ -149,11 +149,6 @@ def _functions(model: MLP, rays: int, samples: int, far: float):
         return render.random_rays(key, data["views"], rays, samples) | {"gamma": data["gamma"]}
 
     return loss, batch
-
-
-def _mapped(gamma, points):
-    """γ as data: None is no mapping."""
-    return points if gamma is None else gamma(points)
 
 
 @cache
@@ -197,7 +192,7 @@ def train(
     gamma = encode(mapping, pairs[0, 0], setting) if gamma is None else gamma
     model = mlp(gamma.num_features, setting.width, depth=4, d_out=4, biases=0.01)
     loss, batch = _functions(model, setting.rays, setting.samples, views.far)
-    data = {"views": views, "gamma": gamma if isinstance(gamma, features.Mapping) else None}
+    data = {"views": views, "gamma": gamma}
     params, history = fit(
         jax.vmap(model.init)(pairs[:, 1]),
         loss,
@@ -221,7 +216,7 @@ def look(field: Field, views: cameras.Views, samples: int) -> render.Rendered:
     Chapter: Radiance fields.
     """
     return _look(field.model, views.size, views.focal, views.near, views.far, samples)(
-        (field.gamma if isinstance(field.gamma, features.Mapping) else None, field.params), views.poses
+        (field.gamma, field.params), views.poses
     )
 
 
@@ -229,7 +224,7 @@ def look(field: Field, views: cameras.Views, samples: int) -> render.Rendered:
 def _look(model, size, focal, near, far, samples):
     def one(trained, pose):
         gamma, params = trained
-        field = lambda points: render.radiance(model(params, _mapped(gamma, points)))
+        field = lambda points: render.radiance(model(params, gamma(points)))
         return render.picture(field, pose, focal, size, render.samples(near, far, samples), far)
 
     return jax.jit(lambda trained, poses: jax.lax.map(partial(one, trained), poses))

@@ -15,7 +15,6 @@ import math
 import os
 import platform
 import re
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ import jax
 import numpy as np
 
 from fflib import checks, show
+from fflib._files import replacing
 
 FOLDER = Path(__file__).parent / "results"
 KEYS = ("item", "mapping", "seed", "metric", "value")
@@ -78,17 +78,9 @@ def record(
     }
     text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder = FOLDER if folder is None else Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp", delete=False) as file:
-        try:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-            os.chmod(file.name, 0o644)
-            os.replace(file.name, folder / f"{experiment}.json")
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(folder / f"{experiment}.json") as file:
+        file.write(text.encode())
+        os.chmod(file.name, 0o644)
     return json.loads(text)
 
 

@@ -14,21 +14,13 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from fflib import brains, checks, data, metrics, operators, phantoms
-from fflib.experiments import MAPPINGS, Experiment, encode
-from fflib.fit import fit
-from fflib.image import Setting
+from fflib.experiments import MAPPINGS, Experiment, adam, encode, train
+from fflib.image import NATURAL, Setting
 from fflib.mlp import MLP, mlp
 
-CT_SHEPP = Setting(
-    steps=1000,
-    width=256,
-    m=256,
-    rates={"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3},
-    scales={"positional": 3.0, "gaussian": 4.0},
-)
+CT_SHEPP = dataclasses.replace(NATURAL, steps=1000, scales={"positional": 3.0, "gaussian": 4.0})
 CT_BRAIN = dataclasses.replace(CT_SHEPP, scales={"positional": 5.0, "gaussian": 5.0})
 MRI_BRAIN = dataclasses.replace(
     CT_SHEPP, m=255, rates=dict.fromkeys(CT_SHEPP.rates, 2e-3), scales={"positional": 4.0, "gaussian": 5.0}
@@ -56,9 +48,6 @@ def _network(model: MLP):
 
 def _grid(params, seen):
     return jax.nn.sigmoid(params)
-
-
-_adam = cache(optax.adam)
 
 
 def reconstruct(
@@ -127,18 +116,8 @@ def _train(values, params, seen, observed, how, operator, *, steps, rate, looks,
     how = jnp.asarray(how)
     seen |= {"y": observed, "how": jnp.broadcast_to(how, (count, *how.shape))}
     loss, look = _functions(values, operator)
-    params, history = fit(
-        params,
-        loss,
-        seen,
-        steps=steps,
-        optimizer=_adam(rate),
-        metrics=look if looks else None,
-        every=-(-steps // looks) if looks else None,
-        ensemble=True,
-        shared_data=False,
-        progress=progress,
-        label=label,
+    params, history = train(
+        params, loss, seen, steps=steps, optimizer=adam(rate), look=look, looks=looks, progress=progress, label=label
     )
     made = history["f"][-1] if looks else jax.jit(jax.vmap(values))(params, seen)
     return jnp.asarray(made), history

@@ -18,7 +18,6 @@ import optax
 
 from fflib import checks, contour, experiments, features, metrics, shapes, solids
 from fflib.experiments import Experiment
-from fflib.fit import fit
 from fflib.mlp import MLP, mlp
 
 SIGMA = 0.01  # how far test points lie from the surface
@@ -166,14 +165,9 @@ class Field:
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 
-def _mapped(gamma, v):
-    """γ as data; () stands for no mapping."""
-    return gamma(v) if isinstance(gamma, features.Mapping) else 2 * v - 1
-
-
 @jax.jit
 def _logits(field: Field, v):
-    one = lambda p: field.model(field.params, _mapped(field.gamma, p))[0]
+    one = lambda p: field.model(field.params, field.gamma(p))[0]
     return jax.lax.map(one, v, batch_size=min(len(v), 1 << 14))
 
 
@@ -181,13 +175,13 @@ def _logits(field: Field, v):
 def _functions(model: MLP, n: int):
     def loss(params, seen):
         points, inside = seen["points"]
-        return cross_entropy(model(params, _mapped(seen["gamma"], points))[..., 0], inside)
+        return cross_entropy(model(params, seen["gamma"](points))[..., 0], inside)
 
     def batch(key, data):
         return {"gamma": data["gamma"], "points": random_points(key, data, n)}
 
     def look(params, data):
-        logit = model(params, _mapped(data["gamma"], data["near"][:LOOK]))[..., 0]
+        logit = model(params, data["gamma"](data["near"][:LOOK]))[..., 0]
         return {"iou": metrics.iou(logit > 0, data["near_inside"][:LOOK])}
 
     return loss, batch, look
@@ -232,20 +226,17 @@ def sculpt(
     gammas = [encode(mapping, key, setting) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
     loss, batch, look = _functions(model, setting.batch)
-    mapped = isinstance(gammas[0], features.Mapping)
-    gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas) if mapped else ()
-    params, history = fit(
+    gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas)
+    params, history = experiments.train(
         jax.vmap(model.init)(init),
         loss,
         array | {"gamma": gamma},
         steps=setting.steps,
         optimizer=_adam(setting.rate, setting.decay),
+        look=look,
+        looks=looks,
         key=train[0],
         batch=batch,
-        metrics=look if looks else None,
-        every=-(-setting.steps // looks) if looks else None,
-        ensemble=True,
-        shared_data=False,
         progress=progress,
         label=mapping,
     )
