@@ -3,6 +3,8 @@
 floors      the unit tests with the oldest versions that pyproject.toml allows
 newest      the unit tests with another Python, where there is one, and the newest versions
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
+colab       the same with the versions that Colab has installed, where there is its Python
+live        every notebook in a real JupyterLab, each slider moved by key and by pointer
 twice       two builds from nothing give the same numbers
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
@@ -52,6 +54,10 @@ def run(*command, cwd: Path = ROOT, **env: str) -> str:
     return done.stdout
 
 
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]
+
+
 def environment(name: str, *requirements: str, python: str = sys.executable) -> Path:
     """A fresh virtual environment with `requirements`; returns its Python."""
     folder = WORK / name
@@ -68,7 +74,7 @@ def unit_tests(python: Path) -> str:
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if path.name not in ("test_pages.py", "test_export.py", "test_project.py")
     ]
-    return run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+    return last_line(run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT)))
 
 
 def versions(python: Path) -> str:
@@ -77,7 +83,7 @@ def versions(python: Path) -> str:
         "found = [f'{m.__name__} {m.__version__}' for m in (jax, numpy, optax)];"
         "print('Python', platform.python_version(), *found)"
     )
-    return run(python, "-c", code).strip().splitlines()[-1]
+    return last_line(run(python, "-c", code))
 
 
 def floors() -> str:
@@ -117,13 +123,34 @@ def newest() -> str:
     return f"{versions(python)}: {unit_tests(python)}"
 
 
-def alone() -> str:
+def wheel() -> Path:
+    """The wheel of this checkout, freshly made."""
     wheels = WORK / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     run(sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--wheel-dir", wheels, ROOT)
-    python = environment("alone", *wheels.glob("*.whl"))
-    notebooks = sorted((ROOT / "book").rglob("*.ipynb"))
-    for notebook in notebooks:
+    return next(wheels.glob("*.whl"))
+
+
+def notebooks() -> list[Path]:
+    return sorted((ROOT / "book").rglob("*.ipynb"))
+
+
+def colab() -> str:
+    python = shutil.which("python3.13")
+    if not python or subprocess.run([python, "-V"], capture_output=True).returncode:
+        raise Skip("Colab's Python, 3.13, is not on PATH")
+    python = environment("colab", "-r", ROOT / "tools" / "colab.txt", python=python)
+    return last_line(run(sys.executable, ROOT / "tools" / "colab.py", python, wheel()))
+
+
+def live() -> str:
+    python = environment("live", wheel(), "jupyterlab>=4.2,<5")
+    return last_line(run(sys.executable, ROOT / "tools" / "live.py", python.parent / "jupyter", *notebooks()))
+
+
+def alone() -> str:
+    python = environment("alone", wheel())
+    for notebook in notebooks():
         with tempfile.TemporaryDirectory() as empty:
             shutil.copy(notebook, empty)
             shutil.copy(ROOT / "tools" / "run_notebook.py", empty)
@@ -136,7 +163,7 @@ def alone() -> str:
                 FFLIB_SCALE="quick",
             )
             print(f"    {notebook.relative_to(ROOT)}", flush=True)
-    return f"{len(notebooks)} notebooks ran with the wheel alone"
+    return f"{len(notebooks())} notebooks ran with the wheel alone"
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
@@ -192,17 +219,17 @@ def twice() -> str:
 
 
 def killed() -> str:
-    return run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+    return last_line(run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)))
 
 
 def twin() -> str:
     for python in (sys.executable, shutil.which("python3")):
         if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
-            return run(python, ROOT / "tools" / "twin.py", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
+            return last_line(run(python, ROOT / "tools" / "twin.py", PYTHONPATH=str(ROOT)))
     raise Skip("no Python here has PyTorch and jax")
 
 
-STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed, twin)}
+STEPS = {step.__name__: step for step in (floors, newest, alone, colab, live, twice, killed, twin)}
 
 
 def main() -> int:

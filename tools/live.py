@@ -1,0 +1,154 @@
+"""Notebooks in a real JupyterLab: run, then touch every slider with the keyboard and the pointer.
+
+    python tools/live.py JUPYTER NOTEBOOK ...
+
+JUPYTER is the `jupyter` of an environment with jupyterlab and fflib; this Python brings playwright.
+For each slider the picture below it is photographed, the slider moved, and the picture awaited; it
+has to be another one, and be whole: no message beside it, no error on the browser's console. Prints
+how long each recomputation took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests"))
+
+from pages import launch  # noqa: E402
+from playwright.sync_api import Error, sync_playwright  # noqa: E402
+
+RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
+ENDED = """() => {
+  const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(e => e.textContent);
+  return document.querySelector("[data-mime-type='application/vnd.jupyter.error']") !== null
+      || (prompts.length > 0 && prompts.every(text => /\\[\\d+\\]/.test(text)));
+}"""  # every cell has its number, or one raised
+
+
+@contextmanager
+def lab(jupyter: str, folder: Path):
+    """A JupyterLab that serves `folder`; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = Path(jupyter).parent.parent / "share/jupyter/lab/settings/overrides.json"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(json.dumps({"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}))
+    quiet = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.token=", "--LabApp.news_url=")
+    log = (folder / ".lab.log").open("w")
+    environment = {name: value for name, value in os.environ.items() if name != "FFLIB_STATIC"}
+    command = [jupyter, "lab", *quiet, f"--port={port}"]
+    server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=environment)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{address}/api").close()
+                break
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.5)
+        else:
+            raise RuntimeError(f"JupyterLab did not start: {(folder / '.lab.log').read_text()[-2000:]}")
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def run(tab, address: str, name: str) -> None:
+    """Open a notebook, run every cell, wait until the last has run."""
+    tab.goto(f"{address}/lab/tree/{name}?reset")
+    tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
+    tab.click("text=Run >> nth=0")
+    tab.click("text=Run All Cells")
+    try:
+        tab.wait_for_function(ENDED, timeout=1000 * RUN_S, polling=1000)
+    except Error as error:
+        raise RuntimeError(f"{name} had not ended after {RUN_S} s") from error
+    if (raised := tab.locator("[data-mime-type='application/vnd.jupyter.error']")).count():
+        raise RuntimeError(f"{name}: a cell raised {raised.first.inner_text()[-500:]}")
+
+
+def move(tab, box, touch) -> float:
+    """Seconds until the picture of the slider `box` had changed after `touch()`.
+
+    Raises:
+        RuntimeError: if it did not, or a message says why not.
+    """
+    picture = box.locator(".widget-html").last
+    before, start = picture.screenshot(), time.perf_counter()
+    touch()
+    while time.perf_counter() - start < DRAW_S:
+        tab.wait_for_timeout(100)
+        said = box.locator("[role=status]").all_inner_texts()
+        if any("No picture" in text for text in said):
+            raise RuntimeError(f"the slider said {said}")
+        if not said and picture.screenshot() != before:
+            return time.perf_counter() - start
+    raise RuntimeError(f"the picture stayed the same for {DRAW_S} s")
+
+
+def try_sliders(tab) -> list[float]:
+    """Move every slider of the page by key and by pointer; seconds each recomputation took."""
+    took = []
+    boxes = tab.locator(".widget-vbox:has(.widget-slider)")
+    for box in boxes.all():
+        box.scroll_into_view_if_needed()
+        handle = box.locator(".noUi-handle").first
+        low, high, now = (float(handle.get_attribute(f"aria-value{end}")) for end in ("min", "max", "now"))
+        key = "ArrowRight" if now < (low + high) / 2 else "ArrowLeft"
+
+        def by_key(handle=handle, key=key):
+            handle.focus()
+            for _ in range(4):  # a step is a quarter of the distance between the drawn frames
+                tab.keyboard.press(key)
+
+        def by_pointer(box=box):
+            track = box.locator(".noUi-base").first.bounding_box()
+            part = 0.2 if key == "ArrowRight" else 0.8
+            tab.mouse.click(track["x"] + part * track["width"], track["y"] + track["height"] / 2)
+
+        took += [move(tab, box, by_key), move(tab, box, by_pointer)]
+    return took
+
+
+def main(jupyter: str, *names: str) -> str:
+    count, slowest = 0, 0.0
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        for name in names:
+            shutil.copy(name, folder)
+        with lab(jupyter, Path(folder)) as address:
+            browser = launch(playwright)
+            for name in map(Path, names):
+                tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+                errors: list[str] = []
+                tab.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
+                run(tab, address, name.name)
+                took = try_sliders(tab)
+                if errors:
+                    raise RuntimeError(f"{name.name}: errors in the page: {errors[:3]}")
+                print(f"    {name.stem}: {len(took)} moves, {', '.join(f'{s:.1f}' for s in took)} s", flush=True)
+                if not took and "show.slider(" in name.read_text(encoding="utf-8"):
+                    raise RuntimeError(f"{name.name} has sliders, but JupyterLab showed none")
+                count, slowest = count + len(took), max([slowest, *took])
+                tab.close()
+                for kernel in json.load(urllib.request.urlopen(f"{address}/api/sessions")):
+                    gone = urllib.request.Request(f"{address}/api/sessions/{kernel['id']}", method="DELETE")
+                    urllib.request.urlopen(gone).close()
+            browser.close()
+    return f"{len(names)} notebooks in JupyterLab, {count} moves of sliders, the slowest {slowest:.1f} s"
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))
