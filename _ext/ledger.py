@@ -187,7 +187,7 @@ def content(env) -> dict:
 # --- The page --------------------------------------------------------------------------------------
 
 
-class Place(nodes.General, nodes.Element):
+class LedgerPlace(nodes.General, nodes.Element):
     """Where a part of the ledger will stand, once every chapter has been read."""
 
 
@@ -197,7 +197,7 @@ class Ledger(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         part = directives.choice(self.arguments[0], PARTS)
         self.env.ledger_pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
-        return [Place(part=part)]
+        return [LedgerPlace(part=part)]
 
 
 def rewrite(app, env) -> list[str]:
@@ -211,7 +211,7 @@ class Fill(SphinxPostTransform):
     default_priority = 8
 
     def run(self, **kwargs) -> None:
-        places = list(self.document.findall(Place))
+        places = list(self.document.findall(LedgerPlace))
         if not places:
             return
         book = content(self.env)
@@ -355,7 +355,7 @@ def write_data(app, exception) -> None:
 
 
 def setup(app) -> dict:
-    app.add_node(Place)
+    app.add_node(LedgerPlace)
     app.add_directive("ledger", Ledger)
     app.add_post_transform(Fill)
     app.connect("doctree-read", collect)
