@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ pytest.importorskip("myst_nb", reason="the tools that build the book are not ins
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "_ext"))
 
+import check  # noqa: E402
 import ledger  # noqa: E402
 
 # --- What a cell leaves ----------------------------------------------------------------------------
@@ -235,7 +237,7 @@ def book(tmp_path):
         found["ran"] = done.stdout.count("Executed notebook")
         return found
 
-    return SimpleNamespace(write=write, build=build)
+    return SimpleNamespace(write=write, build=build, folder=tmp_path)
 
 
 def test_the_page_tells_what_the_chapters_claimed(book):
@@ -256,6 +258,22 @@ def test_the_page_tells_what_the_chapters_claimed(book):
     shown = "before\n✓ a &lt; b &amp; c (1.5 times)\nbetween\n✓ plain\n"
     assert shown in made["first"].replace('<span></span>', "")
     assert "fflib.entry" not in made["first"]
+
+    # The same build again says the same, another number does not.
+    target = book.folder / "_build" / "html"
+    page = {key: made[key] for key in ("chapters", "records", "published")}
+    for name, detail, date in (("one", "2 dB", "yesterday"), ("two", "2 dB", "today"), ("three", "2.1 dB", "today")):
+        build = target.parent / name / "_build"
+        page["chapters"][0]["date"] = date
+        page["chapters"][0]["claims"][0]["detail"] = detail
+        (build / "html" / "book" / "reference").mkdir(parents=True)
+        (build / "html/book/reference/ledger.json").write_text(json.dumps(page))
+        shutil.copytree(target.parent / "jupyter_execute", build / "jupyter_execute")
+    one, two, three = (target.parent / name for name in ("one", "two", "three"))
+    assert check.numbers(one)["first"] and check.ledger(one)
+    assert check.differences(one, two) == []
+    [differ] = check.differences(one, three)
+    assert "second" in differ and "2.1 dB" in differ
 
     # One chapter changes: the other is not run again, and both are in the ledger.
     book.write("second", "another", "3 dB")

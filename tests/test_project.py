@@ -1,5 +1,6 @@
 """The project as a whole: every chapter has its form, every file agrees with the others."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -109,6 +110,31 @@ def test_each_exercise_has_a_check_a_stub_and_a_solution(name):
         written = {f for cell in stubs for f in re.findall(r"^def (\w+)", cell.body, re.M)}
         solved = {f for cell in solutions for f in re.findall(r"^(?:def )?(\w+)", cell.body, re.M)}
         assert written <= solved, where + f"solution for {sorted(written - solved)}"
+
+
+def called_at_once(source):
+    """Calls that a cell makes for sure when it runs: function and arguments, as written."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield ast.unparse(node.value.func), [ast.unparse(a) for a in node.value.args]
+
+
+@each_chapter
+def test_a_blank_stub_is_tried_and_the_solution_is_checked(name):
+    """The cells run in every build, in this order: the stub by `attempt`, which says how it went
+    (`test_blank_exercises_fail_and_solutions_pass` looks at that), the solution by the check itself,
+    which raises, and so fails the build, when it is wrong."""
+    for exercise, cells in exercises(CHAPTERS[name]):
+        tried, checked = [], []
+        for cell in cells:
+            calls = list(called_at_once(cell.body))
+            if "raise NotImplementedError" in cell.body:
+                tried += [arguments for function, arguments in calls if function == "show.attempt"]
+            elif cell.body.lstrip().startswith("# solution"):
+                checked += [[function, *arguments] for function, arguments in calls]
+        assert tried, f"{name}.md:{exercise.line}: no stub is handed to show.attempt"
+        missing = [pair for pair in tried if pair not in checked]
+        assert not missing, f"{name}.md:{exercise.line}: no solution is handed to {missing}"
 
 
 @each_chapter

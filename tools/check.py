@@ -3,7 +3,7 @@
 floors      the unit tests with the oldest versions that pyproject.toml allows
 newest      the unit tests with another Python, where there is one, and the newest versions
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
-twice       two builds from nothing give the same numbers
+twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
@@ -140,25 +140,51 @@ def alone() -> str:
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
-    """What every code cell of a build printed, as text, without the times."""
+    """What every code cell of a build printed and showed, as text, without the times."""
     found = {}
     for path in sorted((build / "_build" / "jupyter_execute").rglob("*.ipynb")):
         texts = []
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            # One print after another arrives in one piece or in several, and myst-nb, which joins
-            # them for the page, leaves here the whole and then its parts again.
-            printing = False
+            printed = ""
             for output in cell.get("outputs", []):
                 bundle = output.get("data", {})
                 text = output.get("text") or bundle.get("text/html") or bundle.get("text/plain") or ""
                 text = TIMES.sub("<time>", "".join(text))
-                if printing and "text" in output:
-                    texts[-1] += "" if texts[-1].endswith(text) else text
-                else:
+                # One print after another arrives in one piece or in several, and myst-nb, which joins
+                # them for the page, leaves here the whole and then its parts again.
+                if "text" not in output:
                     texts.append(text)
-                printing = "text" in output
+                elif text.strip() not in printed:
+                    printed += text
+            texts.append(printed)
         found[path.stem] = texts
     return found
+
+
+def ledger(build: Path) -> list[tuple[str, str]]:
+    """What a build claims, line by line: (chapter, everything but the time it took and when)."""
+    path = build / "_build" / "html" / "book" / "reference" / "ledger.json"
+    book = json.loads(path.read_text(encoding="utf-8"))
+    lines = []
+    for chapter in book["chapters"]:
+        about = {k: v for k, v in chapter.items() if k not in ("date", "seconds", "claims", "attempts")}
+        lines += [(chapter["chapter"], about)]
+        lines += [(chapter["chapter"], entry) for entry in chapter["claims"] + chapter["attempts"]]
+    lines += [("recorded", record) for record in book["records"] + book["published"]]
+    return [(where, TIMES.sub("<time>", json.dumps(line, ensure_ascii=False))) for where, line in lines]
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Where two builds differ, in what their cells printed or in what their ledgers say."""
+    printed, again = numbers(first), numbers(second)
+    differ = [
+        f"{name}, output {i + 1}"
+        for name in sorted(printed.keys() | again.keys())
+        for i, (a, b) in enumerate(itertools.zip_longest(printed.get(name, []), again.get(name, [])))
+        if a != b
+    ]
+    claimed = itertools.zip_longest(ledger(first), ledger(second))
+    return differ + [f"ledger: {a} against {b}" for a, b in claimed if a != b]
 
 
 def twice() -> str:
@@ -178,17 +204,13 @@ def twice() -> str:
             "--path-output",
             target,
         )
-        builds.append(numbers(target))
-    first, second = builds
-    differ = [
-        f"{name}, output {i + 1}"
-        for name in first
-        for i, (a, b) in enumerate(itertools.zip_longest(first[name], second.get(name, [])))
-        if a != b
-    ]
-    if not first or differ:
-        raise RuntimeError(f"the two builds differ: {differ or 'there are no chapters'}")
-    return f"{sum(map(len, first.values()))} outputs of {len(first)} pages are equal"
+        builds.append(target)
+    if differ := differences(*builds):
+        raise RuntimeError("the two builds differ:\n" + "\n".join(differ))
+    printed, claimed = numbers(builds[0]), ledger(builds[0])
+    if not printed or not claimed:
+        raise RuntimeError("there are no chapters, or they claim nothing")
+    return f"{sum(map(len, printed.values()))} outputs of {len(printed)} pages and {len(claimed)} lines of the ledger are equal"
 
 
 def killed() -> str:
