@@ -237,7 +237,7 @@ class Page:
             )
             for row in book["published"]
         ]  # fmt: skip
-        columns = ("Experiment", "Mapping", "Published", "Ours", "Items", "Tolerance", "")
+        columns = ("Experiment", "Mapping", "Published", "Ours", "Items", "Tolerance", "In or out")
         if rows:
             parts.append(table("Table 1 of the paper, at full scale", columns, rows))
         missing = sorted(set(library().TABLE1) - {row["experiment"] for row in book["published"]})
@@ -247,7 +247,7 @@ class Page:
         return [part for part in parts if part is not None]
 
     def compared(self, found: list[dict]) -> nodes.Node | None:
-        """Claims about one number that give the published or predicted one."""
+        """Claims about one number that give the published or predicted one beside it."""
         rows = [
             (
                 claim["claim"], self.link(chapter), f"{claim['published']:.4g}",
@@ -258,7 +258,7 @@ class Page:
             for claim in chapter["claims"]
             if "published" in claim
         ]  # fmt: skip
-        columns = ("Claim", "Chapter", "Published", "Ours", "Tolerance", "")
+        columns = ("Claim", "Chapter", "Published or predicted", "Ours", "Tolerance", "In or out")
         return table("Numbers measured by the chapters", columns, rows) if rows else None
 
     def records(self, book: dict) -> list[nodes.Node]:

@@ -491,7 +491,7 @@ def test_guesses_are_told_beside_the_measurement(chromium, name):
                 opened.tab.keyboard.type("12")
             else:
                 for k, field in enumerate(fields):
-                    field.select_option(str(k))
+                    field.select_option(value=str(k))
         assert all(text.startswith("You guessed ") for text in revealed.all_inner_texts())
 
 
