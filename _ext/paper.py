@@ -27,10 +27,12 @@ def read(path: Path) -> dict[str, list[dict]]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def pytest_name(proof: str) -> str:
-    """ "kernels::symmetric" as pytest wants it."""
+def sentence(proof: str) -> nodes.Node:
+    """A test's name as the sentence it is, with its file."""
     file, _, test = proof.partition("::")
-    return f"tests/test_{file}.py::test_{test}"
+    cell = nodes.inline(text=f"{test.replace('_', ' ')} (")
+    cell.extend([nodes.literal(text=f"test_{file}.py"), nodes.Text(")")])
+    return cell
 
 
 class PaperPlace(nodes.General, nodes.Element):
@@ -61,7 +63,7 @@ class Fill(SphinxPostTransform):
             f"{entry['number']}: {entry['what']}",
             self.chapter(entry),
             listed(self.function(name) for name in entry["code"]),
-            listed(nodes.literal(text=pytest_name(proof)) for proof in entry["proof"]),
+            listed(map(sentence, entry["proof"])),
         ]
 
     def chapter(self, entry: dict) -> nodes.Node:
@@ -90,7 +92,7 @@ class Fill(SphinxPostTransform):
 def listed(parts: Iterable[nodes.Node]) -> nodes.Node:
     cell = nodes.inline()
     for part in parts:
-        cell.extend([nodes.Text(", "), part] if cell.children else [part])
+        cell.extend([nodes.Text("; "), part] if cell.children else [part])
     return cell
 
 
