@@ -148,8 +148,7 @@ def test_every_check_of_a_chapter_is_in_the_ledger():
     """As many claims as the pages show ticks; each with what was measured."""
     page = (BOOK / "book/reference/ledger.html").read_text(encoding="utf-8")
     for chapter, kept in ledger().items():
-        shown = html.unescape((BOOK / f"{chapter}.html").read_text(encoding="utf-8"))
-        ticks = len(re.findall(r"^(?:<[^>]*>)*✓ ", shown, re.M))
+        ticks = (BOOK / f"{chapter}.html").read_text(encoding="utf-8").count("✓ ")
         right = sum(attempt["passed"] for attempt in kept["attempts"])
         assert len(kept["claims"]) + right == ticks, chapter
         for claim in kept["claims"]:
