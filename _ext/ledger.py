@@ -6,7 +6,7 @@ chapter by chapter, whether the chapter ran now or came from the cache, adds the
 results of `fflib/results`, and writes both as tables into the page that asks for them::
 
     ```{ledger} published      measured numbers beside published ones, in or out
-    ```{ledger} records        what has been recorded at full scale
+    ```{ledger} records        what has been recorded
     ```{ledger} runs           which chapter ran where, when, with which seeds
     ```{ledger} claims         every checked claim with what was measured
 
@@ -152,14 +152,14 @@ def _score(rows: list[dict]) -> dict:
 
 
 def beside_published(found: list[dict]) -> list[dict]:
-    """The recorded scores of Table 1 with the published ones.
+    """The scores of Table 1 recorded at full scale with the published ones.
 
     In means: the two means differ by at most twice the standard error of their difference,
     2 √(s²/n + s′²/n′), the items of the two being different draws of the same kind.
     """
     rows = []
     for record in found:
-        column = library().published(record["experiment"])
+        column = library().published(record["experiment"]) if record["scale"] == "full" else None
         for score in record["scores"]:
             if column is None or score["metric"] != column.metric or score["mapping"] not in column.scores:
                 continue
@@ -276,7 +276,7 @@ class Page:
                 f"seeds {spans(record['seeds'])}. {record['notes']}"
             )
             parts.append(nodes.paragraph(text=said))
-        return parts or [nodes.paragraph(text="Nothing has been recorded at full scale yet.")]
+        return parts or [nodes.paragraph(text="Nothing has been recorded yet.")]
 
     def runs(self, book: dict) -> list[nodes.Node]:
         machines: dict[tuple, int] = {}
