@@ -62,6 +62,10 @@ def spans(numbers: Sequence[int]) -> str:
     return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
+def short(number: float, digits: int = 4) -> str:
+    return f"{number:.{digits}g}".replace("-", "−")
+
+
 def collect(app, doctree) -> None:
     """Keep what the page just read has left; no entry, no place in the ledger."""
     env = app.env
@@ -231,9 +235,9 @@ class Page:
         rows = [
             (
                 row["experiment"], row["mapping"],
-                f"{row['published']:g} ± {row['published_spread']:g}",
-                f"{row['mean']:.4g} ± {row['spread']:.2g}", str(row["items"]),
-                f"{row['tolerance']:.2g}", "in" if row["in"] else "out",
+                f"{short(row['published'])} ± {short(row['published_spread'])}",
+                f"{short(row['mean'])} ± {short(row['spread'], 2)}", str(row["items"]),
+                short(row["tolerance"], 2), "in" if row["in"] else "out",
             )
             for row in book["published"]
         ]  # fmt: skip
@@ -250,8 +254,8 @@ class Page:
         """Claims about one number that give the published or predicted one beside it."""
         rows = [
             (
-                claim["claim"], self.link(chapter), f"{claim['published']:.4g}",
-                f"{claim['value']:.4g}", f"{claim['tolerance']:.2g}",
+                claim["claim"], self.link(chapter), short(claim["published"]),
+                short(claim["value"]), short(claim["tolerance"], 2),
                 "in" if abs(claim["value"] - claim["published"]) <= claim["tolerance"] else "out",
             )
             for chapter in found
@@ -265,7 +269,7 @@ class Page:
         parts: list[nodes.Node] = []
         for record in book["records"]:
             rows = [
-                (s["mapping"], s["metric"], f"{s['mean']:.4g}", f"{s['spread']:.2g}", str(s["items"]))
+                (s["mapping"], s["metric"], short(s["mean"]), short(s["spread"], 2), str(s["items"]))
                 for s in record["scores"]
             ]
             columns = ("Mapping", "Measure", "Mean", "Spread", "Items")

@@ -120,6 +120,10 @@ def test_spans(numbers, short):
     assert ledger.spans(numbers) == short
 
 
+def test_numbers_in_short():
+    assert (ledger.short(-0.48151), ledger.short(25.576, 2)) == ("−0.4815", "26")
+
+
 def test_what_one_process_read_the_other_gets_and_what_is_gone_is_dropped():
     mine = SimpleNamespace(ledger={"a": 1}, ledger_pages={})
     theirs = SimpleNamespace(ledger={"b": 2, "c": 3}, ledger_pages={"b": True})
