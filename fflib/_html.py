@@ -13,7 +13,11 @@ from importlib import resources
 from pathlib import Path
 
 PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
+# myst-nb takes outputs of this prefix out of the page and keeps them; notebooks show nothing.
+KEPT = "application/papermill.record/"
+ENTRY = "application/vnd.fflib.entry+json"
 _outputs = itertools.count(1)
+_entries = itertools.count(1)
 _files = itertools.count(1)
 
 escape = html.escape
@@ -50,6 +54,24 @@ def emit(body: str, text: str) -> None:
     from IPython.display import display
 
     display(Shown(body, text))
+
+
+def leave(kind: str, **entry) -> None:
+    """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen.
+
+    Only where the book is built (FFLIB_STATIC=1, in a kernel): a reader's notebook stays as it is.
+    The first entry of a session also says where it ran.
+    """
+    if not static() or shell() is None:
+        return
+    from IPython.display import display
+
+    from fflib.results import circumstances
+
+    number = next(_entries)
+    entry = {"kind": kind, **entry} | ({"circumstances": circumstances()} if number == 1 else {})
+    name = {"name": f"fflib-{number}", "mime_prefix": KEPT}
+    display({KEPT + ENTRY: entry}, metadata={"scrapbook": name}, raw=True)
 
 
 def write(body: str, text: str) -> None:

@@ -13,14 +13,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fflib import _html
+from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
 from fflib._html import escape, number, words
-from fflib._reader import Guess, attempt, check, guess
+from fflib._reader import attempt, check
 from fflib._slider import MAX_FRAMES, Slider, widget_capable
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
-    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "attempt", "check", "figure", "guess",
-    "images", "panel", "pick", "scale", "slider", "table", "use_style",
+    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "NumberGuess", "OrderGuess", "attempt",
+    "check", "figure", "guess", "guess_number", "guess_order", "images", "panel", "pick", "scale",
+    "slider", "table", "use_style",
 ]  # fmt: skip
 
 SCALES = ("quick", "full")

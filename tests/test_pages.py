@@ -6,8 +6,13 @@ light and in the dark and from a local server, with its hidden cells unfolded.
 
 from __future__ import annotations
 
+import base64
 import functools
+import html
 import http.server
+import importlib
+import inspect
+import json
 import os
 import re
 import sys
@@ -16,6 +21,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
+import export
 import pytest
 import yaml
 
@@ -25,6 +31,7 @@ from pages import BOOK, NO_BOOK, ROOT, NoBrowser, all_pages, launch, outline  # 
 pytestmark = pytest.mark.built
 
 PAGES = all_pages()
+SOURCES = export.Book(ROOT).pages
 SLIDER = '<figure class="ff ff-slider"'
 SLIDER_PAGES = [p for p in PAGES if SLIDER in (BOOK / p).read_text(encoding="utf-8")]
 SCHEMES = ("light", "dark")
@@ -107,6 +114,123 @@ def test_no_cell_complains(name):
 @each_page
 def test_no_widget_is_left_over(name):
     assert "application/vnd.jupyter.widget" not in (BOOK / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def ledger() -> dict:
+    text = (BOOK / "book/reference/ledger.json").read_text(encoding="utf-8")
+    return {chapter["chapter"]: chapter for chapter in json.loads(text)["chapters"]}
+
+
+EXERCISES = {
+    f"{name}.html": re.findall(r"^show\.attempt\((\w+), (\w+)\)$", page.source, re.M)
+    for name, page in SOURCES.items()
+    if any(block.kind == "exercise" for block in page.blocks)
+}
+
+
+def test_there_are_exercises():
+    assert len(EXERCISES) > 10 and all(len(stubs) >= 3 for stubs in EXERCISES.values())
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_blank_exercises_fail_and_solutions_pass(name):
+    """As the build saw it: every blank stub was refused. Every solution went through the same check
+    in a cell of its own (test_project.py), whose failure would have stopped the build."""
+    attempts = ledger()[name.removesuffix(".html")]["attempts"]
+    passed = {(attempt["check"], attempt["name"]): attempt["passed"] for attempt in attempts}
+    for stub in EXERCISES[name]:
+        assert passed[stub] is False, f"{stub} passes without being written"
+    text = (BOOK / name).read_text(encoding="utf-8")
+    assert text.count("not written yet. Replace the") >= len(EXERCISES[name])
+
+
+def test_every_check_of_a_chapter_is_in_the_ledger():
+    """As many claims as the pages show ticks; each with what was measured."""
+    page = (BOOK / "book/reference/ledger.html").read_text(encoding="utf-8")
+    for chapter, kept in ledger().items():
+        ticks = (BOOK / f"{chapter}.html").read_text(encoding="utf-8").count("✓ ")
+        right = sum(attempt["passed"] for attempt in kept["attempts"])
+        assert len(kept["claims"]) + right == ticks, chapter
+        for claim in kept["claims"]:
+            assert html.escape(claim["claim"], quote=False) in page, claim
+        assert f'href="{os.path.relpath(chapter, "book/reference")}.html"' in page
+        assert kept["versions"] and kept["device"] and kept["scale"] == kept["scale"].lower()
+
+
+def test_published_values_of_a_chapter_are_met():
+    """A number beside a published one is in, or its claim would not hold."""
+    for chapter, kept in ledger().items():
+        for claim in kept["claims"]:
+            if "published" in claim:
+                off = abs(claim["value"] - claim["published"])
+                assert off <= claim["tolerance"], f"{chapter}: {claim}"
+
+
+def public_names() -> set[str]:
+    """Everything of the library that has no underscore and is its own, as Sphinx writes it."""
+    found = set()
+    for path in (ROOT / "fflib").glob("[a-z]*.py"):
+        if path.stem == "checks":
+            continue
+        module = importlib.import_module(f"fflib.{path.stem}")
+        names = getattr(module, "__all__", None) or [
+            name
+            for name, thing in vars(module).items()
+            if getattr(thing, "__module__", "") == module.__name__ and not name.startswith("_")
+        ]
+        for name in names:
+            thing = getattr(module, name)
+            if inspect.isfunction(thing) or inspect.isclass(thing):
+                found.add(f"fflib.{path.stem}.{name}")
+                own = vars(thing).items() if inspect.isclass(thing) else ()
+                found |= {
+                    f"fflib.{path.stem}.{name}.{method}"
+                    for method, function in own
+                    if inspect.isfunction(function) and not method.startswith("_") and function.__doc__
+                }
+    return found
+
+
+def test_the_reference_has_every_public_name():
+    ids = anchors("book/reference/api.html")
+    missing = sorted(name for name in public_names() if name not in ids)
+    assert not missing, f"not in the reference: {missing}"
+
+
+def test_previous_and_next_lead_through_the_whole_book():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    order = [contents["root"], *(c["file"] for part in contents["parts"] for c in part["chapters"])]
+    for before, name, after in zip([None, *order], order, [*order[1:], None], strict=False):
+        text = (BOOK / f"{name}.html").read_text(encoding="utf-8")
+        found = dict(re.findall(r'class="(left|right)-(?:prev|next)"\s*href="([^"]+)"', text))
+        told = {side: os.path.normpath(f"{name}/../{link}") for side, link in found.items()}
+        wanted = {"left": before, "right": after}
+        assert told == {side: f"{page}.html" for side, page in wanted.items() if page}, name
+
+
+@each_page
+def test_the_text_is_there_before_any_script_runs(name):
+    """Headings, figures and tables stand in the file; scripts only add."""
+    source = SOURCES.get(name.removesuffix(".html"))
+    text = (BOOK / name).read_text(encoding="utf-8")
+    bare = re.sub(r"<script\b.*?</script>|<style\b.*?</style>", "", text, flags=re.S)
+    if source is None:  # the index and the search
+        return
+    assert re.search(r"<h1>", bare) and bare.count("<p") > 2
+    for heading in re.findall(r"^## ([\w ,']+)$", source.source, re.M):
+        assert f"<h2>{html.escape(heading.strip(), quote=False)}" in html.unescape(bare), heading
+    for slider in bare.split(SLIDER)[1:]:  # one frame of each is to be seen
+        assert re.search(r'class="ff-frame" data-text="[^"]*">', slider)
+
+
+@each_page
+def test_nothing_moves_by_itself(name):
+    text = (BOOK / name).read_text(encoding="utf-8")
+    assert not re.search(r"<(marquee|blink|animate\w*|video|audio)\b|\bautoplay\b", text)
+    for kind, data in re.findall(r"data:image/(webp|gif|png);base64,([A-Za-z0-9+/=]+)", text):
+        moving = {"webp": b"ANIM", "gif": b"NETSCAPE", "png": b"acTL"}[kind]
+        assert moving not in base64.b64decode(data)[:4096], "a picture is animated"
 
 
 # --- In a browser ------------------------------------------------------------------------------------
@@ -326,7 +450,69 @@ def check_slider(slider) -> None:
     assert now_said and now_said != said
 
 
-def test_search_works_from_the_file_system(chromium):
-    with Visit(chromium, FILES, "search.html?q=network") as opened:
-        opened.tab.wait_for_selector("#search-results li a")
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("network", "book/why_blurry.html"),
+        ("circulant", "book/theory/spectral_bias.html"),
+        ("detector shadows", "book/experiments/ct.html"),
+        ("kernel_regression", "book/reference/api.html"),
+        ("zzz-not-there", None),
+    ],
+)
+def test_search_works_from_the_file_system(chromium, words, page):
+    with Visit(chromium, FILES, f"search.html?q={words}") as opened:
+        done = "/finished|did not match/.test(document.querySelector('.search-summary')?.textContent)"
+        opened.tab.wait_for_function(done)
+        links = opened.tab.locator("#search-results li a").evaluate_all("all => all.map((a) => a.href)")
+        pages = {urldefrag(link)[0].removeprefix(FILES).partition("?")[0] for link in links}
+        assert page in pages if page else not links
         assert not opened.elsewhere and not opened.missing and not opened.errors
+
+
+GUESS_PAGES = [p for p in PAGES if "data-ff-reveal" in (BOOK / p).read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("name", GUESS_PAGES)
+def test_guesses_are_told_beside_the_measurement(chromium, name):
+    """Every question of the book is answered with the keyboard, and told once it is."""
+    with Visit(chromium, FILES, name) as opened:
+        boxes = opened.tab.locator(".ff-guess").all()
+        revealed = opened.tab.locator("[data-ff-reveal]")
+        assert boxes and revealed.count() == len(boxes), "a guess without its measurement"
+        assert not any(revealed.all_inner_texts()), "told before a guess"
+        for box in boxes:
+            fields = box.locator("input, select").all()
+            if (kind := fields[0].get_attribute("type")) == "radio":
+                fields[0].focus()
+                opened.tab.keyboard.press("Space")
+            elif kind == "number":
+                fields[0].focus()
+                opened.tab.keyboard.type("12")
+            else:
+                for k, field in enumerate(fields):
+                    field.select_option(value=str(k))
+        assert all(text.startswith("You guessed ") for text in revealed.all_inner_texts())
+
+
+def test_each_kind_of_guess_is_used():
+    found = Counter(
+        kind
+        for name in GUESS_PAGES
+        for box in re.findall(r'<div class="ff ff-guess">.*?</fieldset>', (BOOK / name).read_text(encoding="utf-8"), re.S)
+        for kind in [re.search(r'type="radio"|type="number"|<select', box)[0]]
+    )
+    assert len(found) == 3 and min(found.values()) >= 2, found
+
+
+def test_reduced_motion_is_honoured(chromium):
+    """Nothing runs, and nothing takes time, when the reader asks for less motion."""
+    with Visit(chromium, FILES, "book/why_blurry.html") as opened:
+        slow = """() => [...document.querySelectorAll("*")].filter((e) => {
+          const style = getComputedStyle(e);
+          return Math.max(...style.transitionDuration.split(",").map(parseFloat)) > 0.01
+            || (style.animationName !== "none" && parseFloat(style.animationDuration) > 0.01);
+        }).length"""
+        assert opened.ask(slow) == 0
+        assert opened.ask("document.getAnimations().filter((a) => a.playState === 'running').length") == 0
+        assert opened.ask("getComputedStyle(document.documentElement).scrollBehavior") == "auto"

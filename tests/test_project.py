@@ -1,5 +1,6 @@
 """The project as a whole: every chapter has its form, every file agrees with the others."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -111,6 +112,31 @@ def test_each_exercise_has_a_check_a_stub_and_a_solution(name):
         assert written <= solved, where + f"solution for {sorted(written - solved)}"
 
 
+def called_at_once(source):
+    """Calls that a cell makes for sure when it runs: function and arguments, as written."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            yield ast.unparse(node.value.func), [ast.unparse(a) for a in node.value.args]
+
+
+@each_chapter
+def test_a_blank_stub_is_tried_and_the_solution_is_checked(name):
+    """The cells run in every build, in this order: the stub by `attempt`, which says how it went
+    (`test_blank_exercises_fail_and_solutions_pass` looks at that), the solution by the check itself,
+    which raises, and so fails the build, when it is wrong."""
+    for exercise, cells in exercises(CHAPTERS[name]):
+        tried, checked = [], []
+        for cell in cells:
+            calls = list(called_at_once(cell.body))
+            if "raise NotImplementedError" in cell.body:
+                tried += [arguments for function, arguments in calls if function == "show.attempt"]
+            elif cell.body.lstrip().startswith("# solution"):
+                checked += [[function, *arguments] for function, arguments in calls]
+        assert tried, f"{name}.md:{exercise.line}: no stub is handed to show.attempt"
+        missing = [pair for pair in tried if pair not in checked]
+        assert not missing, f"{name}.md:{exercise.line}: no solution is handed to {missing}"
+
+
 @each_chapter
 def test_chapter_has_its_parts(name):
     text = CHAPTERS[name].source
@@ -122,18 +148,6 @@ def test_chapter_has_its_parts(name):
     assert "show.check(" in text or re.search(
         r"^check\(", text, re.M
     ), "claims are checked in cells"
-
-
-@each_chapter
-def test_measured_results_are_not_typed(name):
-    """A PSNR in the prose is published, and says so, or it belongs into the output of a cell."""
-    for block in CHAPTERS[name].blocks:
-        if block.kind != "code-cell":
-            for paragraph in re.split(r"\n\s*\n", block.body):
-                typed = re.search(r"\d+(\.\d+)?\s*(dB|decibels)\b", paragraph)
-                assert (
-                    not typed or "(published)" in paragraph
-                ), f"near {name}.md:{block.line}: {typed[0]}"
 
 
 @each_notebook
@@ -150,6 +164,45 @@ def test_readme_and_front_page_list_the_chapter(name):
     assert f"]({name}.md)" in read("README.md")
     front = BOOK.pages["book/index"].source
     assert name.removeprefix("book/") in re.findall(r"\{doc\}`(?:/book/)?([^`<>]+)`", front)
+
+
+# ---------------------------------------------------------------- the glossary
+
+GLOSSARY = BOOK.pages["book/reference/notation"]
+LINK = re.compile(r"\{term\}`(?:[^`<]*<)?([^`<>]+)>?`")
+
+
+def prose(page):
+    """The running text of a chapter, with its links to terms."""
+    kinds = ("text", "admonition", "note", "exercise")
+    text = "\n\n".join(block.body for block in page.blocks if block.kind in kinds)
+    role_or_code = re.compile(r"^#+ .*$|(\{[\w:]+\})?`[^`]*`", re.M)
+    return role_or_code.sub(lambda match: match[0] if match[1] == "{term}" else "", text)
+
+
+def introducing(term):
+    """The chapter that the glossary names behind a term."""
+    [block] = [block for block in GLOSSARY.blocks if block.kind == "glossary"]
+    entry = re.search(rf"^{re.escape(term)}\n((?:  .*\n?)+)", block.body + "\n", re.M)
+    found = re.search(r"→ \{doc\}`\.\./([^`]+)`\s*$", entry[1])
+    assert found, f"{term}: no chapter is named as '→ {{doc}}`../chapter`'"
+    return BOOK.pages[f"book/{found[1]}"]
+
+
+@pytest.mark.parametrize("term", GLOSSARY.terms)
+def test_a_term_is_linked_where_it_is_introduced_and_at_its_first_use(term):
+    text = prose(introducing(term))
+    text = LINK.sub(lambda match: match[0] if match[1] == term else "", text)
+    links = [match for match in LINK.finditer(text) if match[1] == term]
+    assert links, f"{introducing(term).file} does not link {{term}}`{term}`"
+    words = re.search(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", text, re.I)
+    where = "" if words is None else text[words.start() - 40 : words.end() + 20]
+    assert words is None or words.end() > links[0].start(), f"{term} is used before its link: …{where}…"
+
+
+def test_terms_are_linked_only_if_the_glossary_has_them():
+    linked = {match[1] for page in BOOK.pages.values() for match in LINK.finditer(page.source)}
+    assert linked <= set(GLOSSARY.terms), linked - set(GLOSSARY.terms)
 
 
 # ---------------------------------------------------------------- the library

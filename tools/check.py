@@ -5,7 +5,7 @@ newest      the unit tests with another Python, where there is one, and the newe
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 colab       the same with the versions that Colab has installed, where there is its Python
 live        every notebook in a real JupyterLab, each slider moved by key and by pointer
-twice       two builds from nothing give the same numbers
+twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
@@ -31,6 +31,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "_build" / "check"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# Tests of the book and of the tools that make it, which need more than the library does.
+BOOK_TESTS = ("test_pages.py", "test_export.py", "test_project.py", "test_typed.py", "test_paper.py")
 # Output that may differ from run to run: a time taken.
 TIMES = re.compile(r"\d+(\.\d+)? ?(ms|s|seconds|min|minutes|it/s)\b")
 
@@ -72,7 +74,7 @@ def unit_tests(python: Path) -> str:
     tests = [
         path
         for path in sorted((ROOT / "tests").glob("test_*.py"))
-        if path.name not in ("test_pages.py", "test_export.py", "test_project.py")
+        if path.name not in BOOK_TESTS
     ]
     return last_line(run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT)))
 
@@ -167,25 +169,51 @@ def alone() -> str:
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
-    """What every code cell of a build printed, as text, without the times."""
+    """What every code cell of a build printed and showed, as text, without the times."""
     found = {}
     for path in sorted((build / "_build" / "jupyter_execute").rglob("*.ipynb")):
         texts = []
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            # One print after another arrives in one piece or in several, and myst-nb, which joins
-            # them for the page, leaves here the whole and then its parts again.
-            printing = False
+            printed = ""
             for output in cell.get("outputs", []):
                 bundle = output.get("data", {})
                 text = output.get("text") or bundle.get("text/html") or bundle.get("text/plain") or ""
                 text = TIMES.sub("<time>", "".join(text))
-                if printing and "text" in output:
-                    texts[-1] += "" if texts[-1].endswith(text) else text
-                else:
+                # One print after another arrives in one piece or in several, and myst-nb, which joins
+                # them for the page, leaves here the whole and then its parts again.
+                if "text" not in output:
                     texts.append(text)
-                printing = "text" in output
+                elif text.strip() not in printed:
+                    printed += text
+            texts.append(printed)
         found[path.stem] = texts
     return found
+
+
+def ledger(build: Path) -> list[tuple[str, str]]:
+    """What a build claims, line by line: (chapter, everything but the time it took and when)."""
+    path = build / "_build" / "html" / "book" / "reference" / "ledger.json"
+    book = json.loads(path.read_text(encoding="utf-8"))
+    lines = []
+    for chapter in book["chapters"]:
+        about = {k: v for k, v in chapter.items() if k not in ("date", "seconds", "claims", "attempts")}
+        lines += [(chapter["chapter"], about)]
+        lines += [(chapter["chapter"], entry) for entry in chapter["claims"] + chapter["attempts"]]
+    lines += [("recorded", record) for record in book["records"] + book["published"]]
+    return [(where, TIMES.sub("<time>", json.dumps(line, ensure_ascii=False))) for where, line in lines]
+
+
+def differences(first: Path, second: Path) -> list[str]:
+    """Where two builds differ, in what their cells printed or in what their ledgers say."""
+    printed, again = numbers(first), numbers(second)
+    differ = [
+        f"{name}, output {i + 1}"
+        for name in sorted(printed.keys() | again.keys())
+        for i, (a, b) in enumerate(itertools.zip_longest(printed.get(name, []), again.get(name, [])))
+        if a != b
+    ]
+    claimed = itertools.zip_longest(ledger(first), ledger(second))
+    return differ + [f"ledger: {a} against {b}" for a, b in claimed if a != b]
 
 
 def twice() -> str:
@@ -205,17 +233,13 @@ def twice() -> str:
             "--path-output",
             target,
         )
-        builds.append(numbers(target))
-    first, second = builds
-    differ = [
-        f"{name}, output {i + 1}"
-        for name in first
-        for i, (a, b) in enumerate(itertools.zip_longest(first[name], second.get(name, [])))
-        if a != b
-    ]
-    if not first or differ:
-        raise RuntimeError(f"the two builds differ: {differ or 'there are no chapters'}")
-    return f"{sum(map(len, first.values()))} outputs of {len(first)} pages are equal"
+        builds.append(target)
+    if differ := differences(*builds):
+        raise RuntimeError("the two builds differ:\n" + "\n".join(differ))
+    printed, claimed = numbers(builds[0]), ledger(builds[0])
+    if not printed or not claimed:
+        raise RuntimeError("there are no chapters, or they claim nothing")
+    return f"{sum(map(len, printed.values()))} outputs of {len(printed)} pages and {len(claimed)} lines of the ledger are equal"
 
 
 def killed() -> str:

@@ -9,14 +9,46 @@
       box.querySelector("output").textContent = frame.dataset.text;
     });
   };
+  const textOf = (field) => field.closest("label").querySelector("span").textContent.trim();
+  const judge = {
+    radio(fields, told) {
+      const chosen = fields.find((field) => field.checked);
+      if (!chosen) return "";
+      const right = chosen.value === told.ffAnswer;
+      return `You guessed “${textOf(chosen)}”: ${right ? "that is what came out." : "not what came out."}`;
+    },
+    number([field], told) {
+      if (field.value === "") return "";
+      const [mine, found] = [Number(field.value), Number(told.ffAnswer)];
+      const close = Math.abs(mine - found) <= Math.abs(found) / 4;
+      const said = close ? "that is close." : mine < found ? "too low." : "too high.";
+      return `You guessed ${`${field.value} ${told.ffUnit}`.trim()}: ${said}`;
+    },
+    "select-one"(fields, told) {
+      const placed = fields.filter((field) => field.value !== "");
+      if (!placed.length) return "";
+      if (placed.length < fields.length) return "You have not given every item a place yet.";
+      const mine = [...fields].sort((a, b) => a.value - b.value).map((field) => fields.indexOf(field));
+      const rank = told.ffAnswer.split(",").map(Number);
+      const pairs = mine.flatMap((a, k) => mine.slice(k + 1).map((b) => rank.indexOf(a) < rank.indexOf(b)));
+      const right = pairs.filter(Boolean).length;
+      const said = right === pairs.length ? "that is what came out." : `${right} of ${pairs.length} pairs are in the measured order.`;
+      return `You guessed ${mine.map((k) => textOf(fields[k])).join(", ")}: ${said}`;
+    },
+  };
   const tellGuesses = () => {
     document.querySelectorAll("[data-ff-reveal]").forEach((told) => {
-      const chosen = document.querySelector(`input[name="${told.dataset.ffReveal}"]:checked`);
-      if (!chosen) return;
-      const right = chosen.value === told.dataset.ffAnswer;
-      const text = chosen.closest("label").textContent.trim();
-      told.textContent = `You guessed “${text}”: ${right ? "that is what came out." : "not what came out."}`;
+      const fields = [...document.getElementsByName(told.dataset.ffReveal)];
+      const text = fields.length ? judge[fields[0].type](fields, told.dataset) : "";
+      if (told.textContent !== text) told.textContent = text;
     });
+  };
+  // Places are exchanged, so that no two items share one.
+  const exchange = (select) => {
+    const fields = [...document.getElementsByName(select.name)];
+    const taken = fields.find((field) => field !== select && field.value === select.value);
+    if (taken && select.value !== "") taken.value = select.dataset.before ?? "";
+    fields.forEach((field) => { field.dataset.before = field.value; });
   };
   tellGuesses();
   if (window.ffShow) return;
@@ -24,6 +56,8 @@
   document.addEventListener("input", (event) => {
     const input = event.composedPath()[0];
     if (input.matches(".ff-slider input[type=range]")) showFrame(input);
-    if (input.matches(".ff-guess input[type=radio]")) tellGuesses();
+    if (!input.matches(".ff-guess input, .ff-guess select")) return;
+    if (input.matches("select")) exchange(input);
+    tellGuesses();
   });
 })();

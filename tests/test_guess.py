@@ -1,0 +1,189 @@
+"""Guesses: what is asked, what is told, and what a browser makes of both, with the keyboard."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fflib import show
+
+sys.path.insert(0, str(Path(__file__).parent))
+from pages import NoBrowser, launch  # noqa: E402
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """The HTML of everything shown so far, as a function."""
+    monkeypatch.setenv("FFLIB_OUT", str(tmp_path))
+    return lambda: "".join(f.read_text(encoding="utf-8") for f in sorted(tmp_path.glob("*.html")))
+
+
+# --- Without a browser -----------------------------------------------------------------------------
+
+
+def test_a_number(shown, capsys):
+    asked = show.guess_number("How much is < 3?", "dB")
+    asked.reveal(np.float32(2.5), "Two & a half.")
+    html = shown()
+    [group] = re.findall(r'<input type="number" step="any" name="([^"]+)"', html)
+    assert "<legend>Your guess: How much is &lt; 3?</legend>" in html and "<span>dB</span>" in html
+    assert f'data-ff-reveal="{group}" data-ff-answer="2.5" data-ff-unit="dB"' in html
+    assert "<strong>Measured:</strong> 2.5 dB. Two &amp; a half." in html
+    printed = capsys.readouterr().out
+    assert printed == "How much is < 3?\n  ____ dB\nMeasured: 2.5 dB. Two & a half.\n"
+
+
+@pytest.mark.parametrize("answer", [float("nan"), float("inf"), [1.0, 2.0]])
+def test_a_number_that_is_none_is_refused(shown, answer):
+    with pytest.raises(ValueError, match="answer must be one finite number"):
+        show.guess_number("How much?").reveal(answer)
+
+
+def test_an_order(shown, capsys):
+    asked = show.guess_order("Who is first?", ["a < b", "c", "d"], ("first", "last"))
+    asked.reveal(np.argsort([3.0, 1.0, 2.0]))
+    asked.reveal(["d", "c", "a < b"])
+    html = shown()
+    groups = re.findall(r'<select name="([^"]+)"', html)
+    assert len(groups) == 3 and len(set(groups)) == 1 and "<span>a &lt; b</span>" in html
+    places = '<option value="0">1, first</option><option value="1">2</option><option value="2">3, last</option>'
+    assert html.count(places) == 3
+    assert f'data-ff-reveal="{groups[0]}" data-ff-answer="1,2,0"' in html
+    assert "<strong>Measured:</strong> from first to last: c, d, a &lt; b." in html
+    printed = capsys.readouterr().out
+    assert "Who is first? (from first to last)\n  _ a < b\n  _ c\n  _ d\n" in printed
+
+
+@pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [0, 1, 3], ["a", "b", "x"]])
+def test_an_order_that_is_none_is_refused(shown, order):
+    with pytest.raises(ValueError, match="order"):
+        show.guess_order("Who?", ["a", "b", "c"]).reveal(order)
+
+
+@pytest.mark.parametrize("items", [["only"], ["same", "same"], list("abcdefg")])
+def test_items_are_two_to_six_and_differ(shown, items):
+    with pytest.raises(ValueError, match="items must be 2 to 6 different texts"):
+        show.guess_order("Who?", items)
+
+
+# --- In a browser ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser. Where there is none these tests are skipped, but never with CI set."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except NoBrowser as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium, shown):
+    """Opens what was shown; the fields are reached with the keyboard alone."""
+    page = chromium.new_page()
+    page.set_default_timeout(10_000)
+
+    def open_shown():
+        page.set_content("<!doctype html><html><body>" + shown() + "</body></html>")
+        return page
+
+    yield open_shown
+    page.close()
+
+
+def told(page) -> list[str]:
+    return page.locator("[data-ff-reveal]").all_inner_texts()
+
+
+def test_nothing_is_told_before_a_guess(tab):
+    show.guess("Which?", ["a", "b"]).reveal(0)
+    show.guess_number("How many?").reveal(1)
+    show.guess_order("In which order?", ["a", "b"]).reveal([0, 1])
+    assert told(tab()) == ["", "", ""]
+
+
+def test_a_choice_is_told(tab):
+    asked = show.guess("Which?", ["a", "b"])
+    asked.reveal("b")
+    page = tab()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert told(page) == ["You guessed “a”: not what came out."]
+    page.keyboard.press("ArrowDown")
+    assert told(page) == ["You guessed “b”: that is what came out."]
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [("2.9", "too low."), ("4.2", "that is close."), ("7", "too high."), ("-4", "too low.")],
+)
+def test_a_number_is_told(tab, typed, says):
+    asked = show.guess_number("How many?", "dB")
+    asked.reveal(4.0)
+    page = tab()
+    page.keyboard.press("Tab")
+    page.keyboard.type(typed)
+    assert told(page) == [f"You guessed {typed} dB: {says}"]
+    for _ in typed:
+        page.keyboard.press("Backspace")
+    assert told(page) == [""]
+
+
+def test_an_order_is_told_and_no_two_share_a_place(tab):
+    asked = show.guess_order("In which order?", ["a", "b", "c"])
+    asked.reveal(["c", "a", "b"])
+    page = tab()
+
+    def choose(place: str) -> None:
+        page.keyboard.press("Tab")
+        page.keyboard.type(place)
+
+    choose("1")
+    choose("2")
+    assert told(page) == ["You have not given every item a place yet."]
+    choose("3")
+    assert told(page) == ["You guessed a, b, c: 1 of 3 pairs are in the measured order."]
+    page.keyboard.press("ArrowUp")  # c goes from 3 to 2, where b was
+    values = page.locator("select").evaluate_all("all => all.map((e) => e.value)")
+    assert values == ["0", "2", "1"]
+    assert told(page) == ["You guessed a, c, b: 2 of 3 pairs are in the measured order."]
+    page.keyboard.press("ArrowUp")
+    assert told(page) == ["You guessed c, a, b: that is what came out."]
+
+
+def test_guesses_of_one_page_do_not_meet(tab):
+    first, second = (show.guess_number(f"How many, {k}?") for k in (1, 2))
+    first.reveal(1)
+    second.reveal(2)
+    page = tab()
+    page.keyboard.press("Tab")
+    page.keyboard.type("1")
+    assert told(page) == ["You guessed 1: that is close.", ""]
+
+
+def test_it_works_in_the_frame_of_a_notebook(tab, shown):
+    """JupyterLab puts each output into the page by itself and then runs its scripts."""
+    asked = show.guess_order("In which order?", ["a", "b"])
+    asked.reveal([1, 0])
+    page = tab()
+    page.evaluate("""() => {
+        const again = document.body.innerHTML;
+        document.body.innerHTML = "";
+        for (const script of [...new DOMParser().parseFromString(again, "text/html").scripts])
+          document.body.append(Object.assign(document.createElement("script"), {text: script.text}));
+        document.body.insertAdjacentHTML("beforeend", again);
+    }""")
+    for place in ("1", "2"):
+        page.keyboard.press("Tab")
+        page.keyboard.type(place)
+    assert told(page) == ["You guessed a, b: 0 of 1 pairs are in the measured order."]
