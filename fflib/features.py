@@ -224,7 +224,7 @@ def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Ma
 
     Raises: ValueError for an unknown family or a scale that is not positive.
 
-    Chapter: The p-sweep (which leads to it).
+    Chapter: Random features.
     """
     checks.one_of("family", family, FAMILIES)
     shape = checks.count("m", m), checks.count("d", d)
