@@ -48,6 +48,23 @@ def inverse(spectrum, d: int) -> jax.Array:
     return jnp.fft.fftshift(jnp.fft.ifftn(jnp.fft.ifftshift(spectrum, axes), axes=axes), axes).real
 
 
+def radius(n: int) -> np.ndarray:
+    """‖k‖ of every cell of a centred transform of an n × n image, in cycles per pixel.
+
+    Chapter: A molecule in motion.
+    """
+    k = frequencies(n)
+    return np.hypot(k[:, None], k)
+
+
+def filtered(images, gain) -> jax.Array:
+    """Images (..., n, n) whose transforms were multiplied by ``gain``, symmetric in ±k: what a lens makes of them.
+
+    Chapter: A molecule in motion.
+    """
+    return inverse(gain * transform(images, 2), 2)
+
+
 def half_disc(n: int) -> np.ndarray:
     """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, one of each pair ±k.
 
@@ -178,12 +195,13 @@ def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude
 # Without a network
 
 
-def invert(k, y, gain, poses, n: int, ridge: float = 1.0) -> jax.Array:
+def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.Array:
     r"""Direct Fourier inversion: put every measured slice back into the box, then transform.
 
     Each value is shared out among the eight nearest cells by trilinear weights t, and every cell takes the
-    least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). Dividing by the transform of the interpolation,
-    sinc² along each axis, undoes its fading towards the border of the box.
+    least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times finer than the box asks
+    for, which keeps the interpolation's error outside the box; dividing by its transform, sinc² along each
+    axis, undoes its fading inside.
 
     Args:
         k: (P, 2) in cycles per pixel.
@@ -192,6 +210,7 @@ def invert(k, y, gain, poses, n: int, ridge: float = 1.0) -> jax.Array:
         poses: (N, 3, 3).
         n: voxels along a side.
         ridge: > 0, how much is needed before a cell is believed.
+        pad: 1, 2, …
 
     Returns: the volume (n, n, n).
 
@@ -203,7 +222,10 @@ def invert(k, y, gain, poses, n: int, ridge: float = 1.0) -> jax.Array:
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
     if y.shape != at.shape[:2] or gain.shape != y.shape:
         raise ValueError(f"y and gain must have shape {at.shape[:2]}, but got {y.shape} and {gain.shape}")
-    return _invert(at.reshape(-1, 3), (gain * y).ravel(), (gain**2).ravel(), ridge, checks.count("n", n))
+    n, size = checks.count("n", n), checks.count("n", n) * checks.count("pad", pad)
+    wide = _invert(at.reshape(-1, 3), (gain * y).ravel(), (gain**2).ravel(), ridge, size)
+    edge = size // 2 - n // 2
+    return wide[edge : edge + n, edge : edge + n, edge : edge + n]
 
 
 @partial(jax.jit, static_argnames="n")

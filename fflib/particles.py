@@ -73,14 +73,13 @@ def observe(
     poses, snr = cryo.rotations("poses", poses), checks.positive("snr", snr)
     axes = jax.tree.map(lambda leaf: 0 if jnp.ndim(leaf) and jnp.ndim(mol.weights) == 2 else None, mol)
     take = jax.jit(jax.vmap(lambda m, R: molecules.projection(molecules.turned(m, R), n, pixel), (axes, 0)))
-    k = cryo.frequencies(n)
-    size = jnp.hypot(k[:, None], k) / pixel
-    gain = jnp.broadcast_to(contrast(size) if callable(contrast) else contrast, (len(poses), n, n))
-    clean = cryo.inverse(gain * cryo.transform(take(mol, poses), 2), 2)
+    gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
+    gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
+    clean = cryo.filtered(take(mol, poses), gain)
     sigma = jnp.sqrt(jnp.var(clean, axis=(1, 2)).mean() / snr)
     seen = clean + sigma * jax.random.normal(key, clean.shape)
     row, column = cryo.half_disc(n).T
-    kept = jnp.asarray(np.stack([k[row], k[column]], -1), clean.dtype)
+    kept = jnp.asarray(cryo.frequencies(n)[cryo.half_disc(n)], clean.dtype)
     return Particles(kept, transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma), poses), seen
 
 
@@ -93,7 +92,8 @@ class Setting(NamedTuple):
         depth: layers, the output counted.
         rate: learning rate at the start; it falls to a tenth along a cosine.
         batch: values of images in a step.
-        prior: weight of ½ mean z² (only with a latent), which keeps the latents near 0.
+        prior: weight of mean z² (only with a latent), which keeps the latents near 0.
+        pace: how much faster than a weight a latent moves: the network sees z = pace · (what Adam steps).
 
     Chapter: A molecule in motion.
     """
@@ -104,6 +104,7 @@ class Setting(NamedTuple):
     rate: float = 2e-3
     batch: int = 4096
     prior: float = 1e-3
+    pace: float = 10.0
 
 
 class Field(NamedTuple):
@@ -116,11 +117,12 @@ class Field(NamedTuple):
     gamma: Callable | None
     params: dict
     scale: float
+    pace: float
 
     @property
     def z(self) -> jax.Array | None:
         """The latent of every image (N,), None without."""
-        return self.params["z"] if "z" in self.params else None
+        return self.pace * self.params["z"] if "z" in self.params else None
 
     def __call__(self, k, z=None) -> jax.Array:
         """V̂(k), complex; k (..., 3) in cycles per pixel, z a number where there is a latent."""
@@ -154,7 +156,7 @@ def _values(model: MLP):
 
 
 @cache
-def _functions(model: MLP, batch: int, prior: float):
+def _functions(model: MLP, batch: int, prior: float, pace: float):
     values = _values(model)
 
     def draw(key, seen):
@@ -165,7 +167,7 @@ def _functions(model: MLP, batch: int, prior: float):
         return {"k": at, "y": data.y[i, p], "gain": data.gain[i, p] * seen["scale"], "i": i, "gamma": seen["gamma"]}
 
     def loss(params, b):
-        z = params["z"][b["i"]] if "z" in params else None
+        z = pace * params["z"][b["i"]] if "z" in params else None
         r = b["gain"] * values(params["net"], b["gamma"], b["k"], z) - b["y"]
         misfit = jnp.mean(r.real**2 + r.imag**2)
         return misfit if z is None else misfit + prior * jnp.mean(z**2)
@@ -210,12 +212,12 @@ def reconstruct(
     members = len(gammas)
     params = {"net": jax.vmap(model.init)(jax.random.split(keys[0], members))}
     if latent:
-        params["z"] = 0.1 * jax.random.normal(keys[1], (members, len(particles.y)))
+        params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1
     scale = float(jnp.sqrt(jnp.maximum(power, 1e-3) / jnp.mean(particles.gain**2)))
     stacked = None if gammas[0] is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
     everyone = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *jnp.shape(leaf))), particles)
-    draw, loss = _functions(model, setting.batch, setting.prior)
+    draw, loss = _functions(model, setting.batch, setting.prior, setting.pace)
     params, history = fit(
         params,
         loss,
@@ -230,7 +232,7 @@ def reconstruct(
         label=label,
     )
     one = lambda e: jax.tree.map(lambda leaf: leaf[e], params)
-    return [Field(model, gamma, one(e), scale) for e, gamma in enumerate(gammas)], history
+    return [Field(model, gamma, one(e), scale, setting.pace) for e, gamma in enumerate(gammas)], history
 
 
 @cache
