@@ -72,7 +72,8 @@ def observe(
     """
     poses, snr = cryo.rotations("poses", poses), checks.positive("snr", snr)
     axes = jax.tree.map(lambda leaf: 0 if jnp.ndim(leaf) and jnp.ndim(mol.weights) == 2 else None, mol)
-    take = jax.jit(jax.vmap(lambda m, R: molecules.projection(molecules.turned(m, R), n, pixel), (axes, 0)))
+    one = lambda m, R: molecules.projection(molecules.turned(m, R), n, pixel)
+    take = jax.jit(jax.vmap(one, (axes, 0)))
     gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
     clean = cryo.filtered(take(mol, poses), gain)
