@@ -23,6 +23,9 @@ from fflib.fit import fit
 from fflib.mlp import MLP, mlp
 
 
+SHAPE = molecules.Molecule(2, 1, 0)  # axes of a single molecule's arrays
+
+
 class Particles(NamedTuple):
     """N images, each as P values of its Fourier transform; a pytree.
 
@@ -66,17 +69,19 @@ def observe(
 
     Returns: the particles, and the images (N, n, n) as the detector sees them.
 
-    Raises: ValueError for poses that are no rotations, an snr that is not positive.
+    Raises: ValueError for poses that are no rotations, another number of molecules, an snr that is not positive.
 
     Chapter: A molecule in motion.
     """
     poses, snr = cryo.rotations("poses", poses), checks.positive("snr", snr)
-    axes = jax.tree.map(lambda leaf: 0 if jnp.ndim(leaf) and jnp.ndim(mol.weights) == 2 else None, mol)
-    one = lambda m, R: molecules.projection(molecules.turned(m, R), n, pixel)
-    take = jax.jit(jax.vmap(one, (axes, 0)))
+    mol = mol._replace(width=jnp.asarray(mol.width))
+    if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
+        raise ValueError(f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}")
+    each = jax.tree.map(lambda leaf, one: jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - one :])), mol, SHAPE)
+    shadow = lambda pair: molecules.projection(molecules.turned(*pair), n, pixel)
     gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
-    clean = cryo.filtered(take(mol, poses), gain)
+    clean = cryo.filtered(jax.lax.map(shadow, (each, poses), batch_size=256), gain)
     sigma = jnp.sqrt(jnp.var(clean, axis=(1, 2)).mean() / snr)
     seen = clean + sigma * jax.random.normal(key, clean.shape)
     row, column = cryo.half_disc(n).T

@@ -337,6 +337,7 @@ FEW = particles.Particles(K2, Y, G, 2 * EYE)
         (lambda: cryo.invert(K2, Y, G, EYE, N, ridge=0.0), ["ridge", "> 0"]),
         (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses", "rotations"]),
         (lambda: particles.observe(KEY, MOL, EYE, 1.0, N, PIXEL, 0.0), ["snr", "> 0"]),
+        (lambda: particles.observe(KEY, jax.vmap(claw)(jnp.arange(3.0)), EYE, 1.0, N, PIXEL, 1.0), ["mol", "1, one a pose", "3"]),
         (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses", "rotations"]),
         (
             lambda: particles.reconstruct(FEW._replace(poses=EYE), [None, features.basic(3)], particles.Setting(1, 8), KEY),
