@@ -288,7 +288,7 @@ def test_fields_are_hermitian_and_volumes_band_limited(learned):
 def test_latents_are_one_a_particle(learned):
     data = learned[0]
     gamma = features.gaussian(KEY, 8, 3, 4.0)
-    setting = particles.Setting(3, 8, batch=64)
+    setting = particles.Setting(1, 8, batch=64)
     (field,), _ = particles.reconstruct(data, [gamma], setting, KEY, latent=True, progress=False)
     assert field.z.shape == (200,)
     k = jnp.full((4, 3), 0.1)
@@ -300,7 +300,7 @@ def test_latents_are_one_a_particle(learned):
 
 
 def test_no_mapping_is_allowed(learned):
-    (field,), _ = particles.reconstruct(learned[0], [None], particles.Setting(2, 8, batch=64), KEY, progress=False)
+    (field,), _ = particles.reconstruct(learned[0], [None], particles.Setting(1, 8, batch=64), KEY, progress=False)
     assert field.volume(8).shape == (8, 8, 8)
 
 
