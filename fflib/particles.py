@@ -77,7 +77,8 @@ def observe(
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
         raise ValueError(f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}")
-    each = jax.tree.map(lambda leaf, one: jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - one :])), mol, SHAPE)
+    spread = lambda leaf, axes: jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+    each = jax.tree.map(spread, mol, SHAPE)
     shadow = lambda pair: molecules.projection(molecules.turned(*pair), n, pixel)
     gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
