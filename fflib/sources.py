@@ -74,4 +74,10 @@ SOURCES = {
         1617531,
     ),
     **{f"{name}.obj": Source("", *known) for name, known in _SCANS.items()},
+    "clean70SRibosome_vol_65p.mrc": Source(
+        "https://raw.githubusercontent.com/ComputationalCryoEM/ASPIRE-Python/24e057f3997f4b2acf7b36a91bedc339f1e16a7a/"
+        "src/aspire/data/clean70SRibosome_vol_65p.mrc",
+        "f9de03dd206be3bace4b1aa44feb72c052949f73d419d73bc99ff6b5c8f3256b",
+        1099524,
+    ),
 }

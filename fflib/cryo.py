@@ -1,0 +1,302 @@
+r"""The electron microscope: central slices, contrast, noise; resolution by Fourier shells.
+
+An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz. In Fourier space
+projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)).
+The microscope multiplies each frequency by a known number, and the detector adds noise:
+
+    y_i(k) = C_i(‖k‖) V̂(Rᵢᵀ(k, 0)) + noise.
+
+Frequencies are in cycles per pixel, in [−½, ½), where no unit is given. The Fourier transform is the
+plain sum over pixels with exp(−2πi k·x); pixel j of n lies at x = j − n//2, so a centred particle
+has a smooth transform. Images have axes x and y, volumes x, y and z.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fflib import checks
+
+
+def frequencies(n: int) -> np.ndarray:
+    """The n frequencies of a centred transform: (j − n//2)/n, in cycles per pixel, in [−½, ½).
+
+    Chapter: A molecule in motion.
+    """
+    return (np.arange(checks.count("n", n)) - n // 2) / n
+
+
+def transform(array, d: int) -> jax.Array:
+    """Centred discrete Fourier transform over the last ``d`` axes: Σ a(x) exp(−2πi k·x), frequency 0 at n//2.
+
+    Chapter: A molecule in motion.
+    """
+    axes = tuple(range(-d, 0))
+    return jnp.fft.fftshift(jnp.fft.fftn(jnp.fft.ifftshift(array, axes), axes=axes), axes)
+
+
+def inverse(spectrum, d: int) -> jax.Array:
+    """The real array whose :func:`transform` is ``spectrum`` (its real part, where the spectrum has no partner).
+
+    Chapter: A molecule in motion.
+    """
+    axes = tuple(range(-d, 0))
+    return jnp.fft.fftshift(jnp.fft.ifftn(jnp.fft.ifftshift(spectrum, axes), axes=axes), axes).real
+
+
+def radius(n: int) -> np.ndarray:
+    """‖k‖ of every cell of a centred transform of an n × n image, in cycles per pixel.
+
+    Chapter: A molecule in motion.
+    """
+    k = frequencies(n)
+    return np.hypot(k[:, None], k)
+
+
+def filtered(images, gain) -> jax.Array:
+    """Images (..., n, n) whose transforms were multiplied by ``gain``, symmetric in ±k: what a lens makes of them.
+
+    Chapter: A molecule in motion.
+    """
+    return inverse(gain * transform(images, 2), 2)
+
+
+def half_disc(n: int) -> np.ndarray:
+    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, one of each pair ±k.
+
+    A real image has ŷ(−k) = conj ŷ(k), so one of each pair tells all. Frequency 0 is its own partner and the
+    first in the list.
+
+    Chapter: A molecule in motion.
+    """
+    x, y = np.meshgrid(*2 * [np.arange(checks.count("n", n, least=4)) - n // 2], indexing="ij")
+    keep = (np.hypot(x, y) < n / 2) & ((x > 0) | ((x == 0) & (y >= 0)))
+    cells = np.argwhere(keep)
+    return cells[np.argsort(np.hypot(x, y)[keep], kind="stable")]
+
+
+def random_rotations(key: jax.Array, count: int) -> jax.Array:
+    """``count`` rotations (count, 3, 3), uniform over all: from quaternions of four normal numbers.
+
+    Chapter: A molecule in motion.
+    """
+    q = jax.random.normal(key, (checks.count("count", count), 4))
+    w, x, y, z = jnp.moveaxis(q / jnp.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+
+
+def rotations(name: str, value) -> jax.Array:
+    """Check that ``value`` holds rotations: (..., 3, 3), R Rᵀ = I and det R = 1.
+
+    Raises: ValueError that says which condition fails, and by how much.
+
+    Chapter: A molecule in motion.
+    """
+    R = checks.real_array(name, value)
+    if R.ndim < 2 or R.shape[-2:] != (3, 3):
+        raise ValueError(f"{name} must have shape (..., 3, 3), but got {R.shape}")
+    if not isinstance(R, jax.core.Tracer):
+        off = float(np.abs(np.asarray(R @ jnp.swapaxes(R, -1, -2)) - np.eye(3)).max())
+        if off > 1e-3:
+            raise ValueError(f"{name} must be rotations, but R Rᵀ is off the identity by {off:.3g}")
+        if (np.linalg.det(np.asarray(R, np.float64)) < 0).any():
+            raise ValueError(f"{name} must be rotations, but some have determinant −1: they mirror the molecule")
+    return R
+
+
+def slice_points(k, poses) -> jax.Array:
+    """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂ (rows of R).
+
+    Args:
+        k: (P, 2).
+        poses: rotations (N, 3, 3).
+
+    Returns: (N, P, 3), in the units of k.
+
+    Raises: ValueError for other shapes, and when the poses are no rotations.
+
+    Chapter: A molecule in motion.
+    """
+    k, poses = checks.points("k", k, 2), rotations("poses", poses)
+    if poses.ndim != 3:
+        raise ValueError(f"poses must have shape (N, 3, 3), but got {poses.shape}")
+    return k @ poses[:, :2]
+
+
+def fold(k) -> tuple[jax.Array, jax.Array]:
+    """One of ±k, the one with k_z > 0 (or k_z = 0 and k_y > 0, …), and the sign s = ±1 with which to get it.
+
+    A real volume has V̂(−k) = conj V̂(k): whoever knows V̂(s k) knows V̂(k) = Re V̂(s k) + i s Im V̂(s k).
+    So a network needs to learn half of the frequencies only.
+
+    Args: k, (..., 3).
+
+    Returns: (s k, s), shapes (..., 3) and (...).
+
+    Chapter: A molecule in motion.
+    """
+    x, y, z = jnp.moveaxis(k, -1, 0)
+    first = jnp.where(z != 0, z, jnp.where(y != 0, y, x))
+    sign = jnp.where(first < 0, -1.0, 1.0).astype(k.dtype)
+    return sign[..., None] * k, sign
+
+
+# --------------------------------------------------------------------------------------------------
+# The microscope
+
+
+def wavelength(kilovolts: float = 300.0) -> float:
+    """Of an electron, in Å: 12.2643/√(U + 0.978466·10⁻⁶ U²), U the voltage in volts (relativistic).
+
+    Chapter: A molecule in motion.
+    """
+    volts = 1e3 * checks.positive("kilovolts", kilovolts)
+    return 12.2643 / (volts + 0.978466e-6 * volts**2) ** 0.5
+
+
+def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude: float = 0.1, b_factor: float = 0.0):
+    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), a real number for every frequency.
+
+    χ = π λ Δz k² − ½ π C_s λ³ k⁴,  C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
+
+    Δz > 0 is underfocus. C(0) = −A < 0: the molecule is darker than the ice.
+
+    Args:
+        k: ‖k‖ in cycles per Å, any shape.
+        defocus: Δz in Å (1 µm = 10⁴ Å); broadcast against k.
+        kilovolts: of the electrons.
+        cs: spherical aberration in mm.
+        amplitude: A, the share of amplitude contrast, in [0, 1].
+        b_factor: B in Å².
+
+    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B.
+
+    Chapter: A molecule in motion.
+    """
+    wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
+    if checks.positive("amplitude", amplitude, zero=True) > 1:
+        raise ValueError(f"amplitude must lie in [0, 1], but got {amplitude}")
+    k2 = checks.real_array("k", k) ** 2
+    chi = jnp.pi * wave * k2 * (defocus - 0.5 * cs * wave**2 * k2)
+    envelope = jnp.exp(-checks.positive("b_factor", b_factor, zero=True) * k2 / 4)
+    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * envelope
+
+
+# --------------------------------------------------------------------------------------------------
+# Without a network
+
+
+def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.Array:
+    r"""Direct Fourier inversion: put every measured slice back into the box, then transform.
+
+    Each value is shared out among the eight nearest cells by trilinear weights t, and every cell takes the
+    least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times finer than the box asks
+    for, which keeps the interpolation's error outside the box; dividing by its transform, sinc² along each
+    axis, undoes its fading inside.
+
+    Args:
+        k: (P, 2) in cycles per pixel.
+        y: (N, P) complex; noise of variance 1 is what ``ridge`` = noise over signal is meant for.
+        gain: (N, P), C of every value.
+        poses: (N, 3, 3).
+        n: voxels along a side.
+        ridge: > 0, how much is needed before a cell is believed.
+        pad: 1, 2, …
+
+    Returns: the volume (n, n, n).
+
+    Raises: ValueError when shapes disagree, poses are no rotations or ridge is not positive.
+
+    Chapter: A molecule in motion.
+    """
+    at = slice_points(k, poses)
+    y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
+    if y.shape != at.shape[:2] or gain.shape != y.shape:
+        raise ValueError(f"y and gain must have shape {at.shape[:2]}, but got {y.shape} and {gain.shape}")
+    n, size = checks.count("n", n), checks.count("n", n) * checks.count("pad", pad)
+    wide = _invert(at.reshape(-1, 3), (gain * y).ravel(), (gain**2).ravel(), ridge, size)
+    edge = size // 2 - n // 2
+    return wide[edge : edge + n, edge : edge + n, edge : edge + n]
+
+
+@partial(jax.jit, static_argnames="n")
+def _invert(at, signal, weight, ridge, n):
+    at = jnp.concatenate([at, -at]) * n + n // 2  # both of every pair: the volume is real
+    signal, weight = jnp.concatenate([signal, signal.conj()]), jnp.concatenate([weight, weight])
+    low = jnp.floor(at)
+    part = at - low
+    top = jnp.zeros((n, n, n), signal.dtype)
+    bottom = jnp.zeros((n, n, n), weight.dtype)
+    for corner in np.ndindex(2, 2, 2):
+        share = jnp.prod(jnp.where(np.array(corner) == 1, part, 1 - part), -1)
+        cell = tuple((low.astype(int) + np.array(corner)).T)
+        top = top.at[cell].add(share * signal, mode="drop")
+        bottom = bottom.at[cell].add(share * weight, mode="drop")
+    fade = jnp.sinc(frequencies(n)) ** 2
+    return inverse(top / (bottom + ridge), 3) / (fade[:, None, None] * fade[:, None] * fade)
+
+
+# --------------------------------------------------------------------------------------------------
+# Resolution
+
+
+def shell_correlation(a, b) -> jax.Array:
+    """Fourier shell correlation of two volumes (n, n, n): one number for each shell 0, 1, … n/2 − 1.
+
+    FSC(s) = Re Σ â conj(b̂) / √(Σ |â|² Σ |b̂|²), sums over round(n‖k‖) = s. It is blind to how strong a shell
+    is, and to the sign of both volumes together; 0 where a volume has nothing.
+
+    Raises: ValueError for volumes that are no cubes of one size.
+
+    Chapter: A molecule in motion.
+    """
+    a, b = checks.real_array("a", a), checks.real_array("b", b)
+    if a.ndim != 3 or len(set(a.shape)) != 1 or a.shape != b.shape:
+        raise ValueError(f"a and b must be cubes of one size, but got {a.shape} and {b.shape}")
+    n = len(a)
+    f, g = transform(a, 3), transform(b, 3)
+    k = frequencies(n) * n
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
+    total = lambda z: jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
+    power = total(jnp.abs(f) ** 2) * total(jnp.abs(g) ** 2)
+    return total((f * g.conj()).real) / jnp.sqrt(jnp.where(power > 0, power, 1.0))
+
+
+def resolution(curve, threshold: float, pixel: float) -> float:
+    """Where a shell correlation first falls below a threshold, in Å: one over the frequency of the crossing.
+
+    The curve is taken to be straight between shells; one that never falls gives the last shell's 1/frequency.
+    0.5 is usual against a known volume, 0.143 between volumes of two halves of the data (Rosenthal and Henderson
+    2003), for which a volume of all data correlates with the truth by √(2·0.143/(1 + 0.143)) = 0.5.
+
+    Args:
+        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels.
+        threshold: in (0, 1).
+        pixel: side of a voxel in Å.
+
+    Raises: ValueError for a threshold outside (0, 1), a curve with another number of axes.
+
+    Chapter: A molecule in motion.
+    """
+    curve = np.asarray(checks.real_array("curve", curve), np.float64)
+    if curve.ndim != 1 or len(curve) < 2:
+        raise ValueError(f"curve must have shape (n/2,), but got {curve.shape}")
+    if not 0 < checks.positive("threshold", threshold) < 1:
+        raise ValueError(f"threshold must lie in (0, 1), but got {threshold}")
+    box = 2 * len(curve) * checks.positive("pixel", pixel)
+    below = np.flatnonzero(curve[1:] < threshold) + 1  # shell 0 is the mass
+    if not len(below):
+        return box / (len(curve) - 1)
+    s = below[0]
+    if s == 1:
+        return box
+    return float(box / (s - 1 + (curve[s - 1] - threshold) / (curve[s - 1] - curve[s])))
