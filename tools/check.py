@@ -5,6 +5,8 @@ newest      the unit tests with another Python, where there is one, and the newe
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 twice       two builds from nothing give the same numbers
 killed      a training killed ten times at random moments ends where the undisturbed one ends
+several     four devices, and two processes that share theirs, train what one device trains
+smoke       every experiment of Table 1 starts at full scale; seconds a step and memory
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
     python tools/check.py [STEP ...]     (all without any)
@@ -195,6 +197,16 @@ def killed() -> str:
     return run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)).strip().splitlines()[-1]
 
 
+def several() -> str:
+    tests = ROOT / "tests" / "test_parallel.py"
+    found = run(sys.executable, "-m", "pytest", "-q", tests, PYTHONPATH=str(ROOT), FFLIB_THOROUGH="1")
+    return found.strip().splitlines()[-1]
+
+
+def smoke() -> str:
+    return "\n" + run(sys.executable, ROOT / "tools" / "smoke.py", PYTHONPATH=str(ROOT))
+
+
 def twin() -> str:
     for python in (sys.executable, shutil.which("python3")):
         if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
@@ -202,7 +214,7 @@ def twin() -> str:
     raise Skip("no Python here has PyTorch and jax")
 
 
-STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed, twin)}
+STEPS = {step.__name__: step for step in (floors, newest, alone, twice, killed, several, smoke, twin)}
 
 
 def main() -> int:
