@@ -8,6 +8,7 @@ the devices may belong to several processes, each of which runs the same lines.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 import jax
@@ -22,7 +23,7 @@ def among(n: int) -> tuple[jax.Device, ...] | None:
 
     Several processes have to stay together: all their devices, whatever n is.
 
-    Chapter: How to reproduce this book.
+    Chapter: How these pages were computed.
     """
     devices = jax.devices()
     if jax.process_count() == 1:
@@ -34,15 +35,15 @@ def among(n: int) -> tuple[jax.Device, ...] | None:
 class Layout:
     """A training shared out among devices: the members of its ensemble, or else its points.
 
-    Of the arrays of a pytree those that are longest along the split axis are divided, the others
-    copied to every device: points are many, and what is not one of them (a mapping, a mask) is short.
-    Hashable, so that it can be a static argument of a compiled program.
+    What belongs to points (or members) has their number as its length along one axis. In a pytree
+    this is the length that most of the numbers share; arrays of other lengths (a mapping, a mask) are
+    copied to every device. Hashable, so that it can be a static argument of a compiled program.
 
     Attributes:
         devices: that share the work; none leaves every array where it is.
         members: whether the leading axis of an ensemble is split.
 
-    Chapter: How to reproduce this book.
+    Chapter: How these pages were computed.
     """
 
     devices: tuple[jax.Device, ...] = ()
@@ -63,20 +64,23 @@ class Layout:
         return cls(tuple(devices), members is not None and members % len(devices) == 0)
 
     def _shardings(self, tree, axis: int | None):
-        sizes = [np.shape(leaf)[axis] for leaf in jax.tree.leaves(tree) if axis is not None and np.ndim(leaf) > axis]
-        most = max(sizes, default=0)
-        if most % len(self.devices):
+        length = lambda leaf: np.shape(leaf)[axis] if axis is not None and np.ndim(leaf) > axis else None
+        numbers = Counter()
+        for leaf in jax.tree.leaves(tree):
+            numbers[length(leaf)] += np.size(leaf)
+        numbers.pop(None, None)
+        n = max(numbers, key=numbers.get, default=0)
+        if n % len(self.devices):
             raise ValueError(
-                f"devices must share the points evenly, but {most} points do not divide among "
+                f"devices must share the points evenly, but {n} points do not divide among "
                 f"{len(self.devices)} devices; use another number of points or fewer devices"
             )
         mesh = Mesh(np.array(self.devices), ("devices",))
         split = PartitionSpec(*[None] * (axis or 0), "devices")
-        long = lambda leaf: axis is not None and np.ndim(leaf) > axis and np.shape(leaf)[axis] == most
-        return jax.tree.map(lambda leaf: NamedSharding(mesh, split if long(leaf) else PartitionSpec()), tree)
+        return jax.tree.map(lambda leaf: NamedSharding(mesh, split if length(leaf) == n else PartitionSpec()), tree)
 
     def put(self, tree, axis: int | None = None):
-        """Lay arrays out on the devices, the longest split along ``axis`` (None: all of them copied).
+        """Lay arrays out on the devices, split along ``axis`` (None: all of them copied).
 
         Raises: ValueError when the split does not come out even.
         """
@@ -110,7 +114,7 @@ def _put(leaf, sharding: NamedSharding) -> jax.Array:
 def whole(tree):
     """All of each array, as numpy arrays. Arrays split among processes need every process to ask.
 
-    Chapter: How to reproduce this book.
+    Chapter: How these pages were computed.
     """
 
     def gather(leaf):
@@ -126,7 +130,7 @@ def whole(tree):
 def agreed(layout: Layout, answer: bool) -> bool:
     """What the leading process answers, for questions such as the time of which each has its own view.
 
-    Chapter: How to reproduce this book.
+    Chapter: How these pages were computed.
     """
     if len({device.process_index for device in layout.devices}) < 2:
         return answer
