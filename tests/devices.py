@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import data as signals
 from fflib import features
 from fflib.fit import fit
 from fflib.mlp import mlp
@@ -44,20 +43,21 @@ def look(params, everything):
     return {"f": MODEL(params, everything["gamma"](everything["v"]))}
 
 
-def trainings() -> dict:
-    """name -> arguments of fit."""
+def training(name: str) -> dict:
+    """The arguments of fit."""
     gamma = features.gaussian(jax.random.key(0), 8, 2, 3.0)
-    picture = jnp.asarray(signals.image("cat", 8)).astype(gamma.B.dtype).reshape(ROWS, 3)
-    points = {"gamma": gamma, "v": signals.grid(8, 2).reshape(ROWS, 2), "y": picture}
-    many = jax.vmap(MODEL.init)(jax.random.split(jax.random.key(1), 4))
-    few, own = jax.tree.map(lambda x: x[:3], many), jax.tree.map(lambda x: jnp.stack([x] * 3), points)
-    batches = dict(batch=draw, key=jax.random.key(2))
-    return {
-        "all points": dict(params=MODEL.init(jax.random.key(1)), data=points),
-        "minibatches": dict(params=MODEL.init(jax.random.key(1)), data=points, **batches),
-        "four members": dict(params=many, data=points, ensemble=True, **batches),
-        "three members": dict(params=few, data=own, ensemble=True, shared_data=False),
-    }
+    v = np.stack(np.meshgrid(*2 * [np.arange(8) / 8], indexing="ij"), -1).reshape(ROWS, 2).astype(gamma.B.dtype)
+    points = {"gamma": gamma, "v": v, "y": np.stack([v[:, 0], np.sin(6 * v[:, 1]) ** 2, v.prod(1)], 1)}
+    if name == "all points":
+        return dict(params=MODEL.init(jax.random.key(1)), data=points)
+    if name == "minibatches":
+        return dict(params=MODEL.init(jax.random.key(1)), data=points, batch=draw, key=jax.random.key(2))
+    members = {"four members": 4, "three members": 3}[name]
+    params = jax.vmap(MODEL.init)(jax.random.split(jax.random.key(1), members))
+    if members == 4:
+        return dict(params=params, data=points, ensemble=True, batch=draw, key=jax.random.key(2))
+    own = jax.tree.map(lambda x: np.stack([x] * 3), points)
+    return dict(params=params, data=own, ensemble=True, shared_data=False)
 
 
 def train(folder: Path, name: str, devices, steps: int = 10, checkpoint=None, *, params, data, **how) -> None:
@@ -78,7 +78,7 @@ def main(folder: Path, names: list[str], address: str = "", process: int = 0) ->
     for bits in (32, 64):
         jax.config.update("jax_enable_x64", bits == 64)
         for name in names:
-            how = trainings()[name]
+            how = training(name)
             seen_as.clear()
             train(folder, f"{name}, {bits}, {where}", devices, **how)
             assert seen_as[0].num_devices == len(devices) and not seen_as[0].is_fully_replicated, seen_as[0]

@@ -201,13 +201,13 @@ def main() -> None:
     wave = lambda v: jnp.sin(2 * jnp.pi * 3 * v)
     places = {"seen": data.grid(32, 1), "all": data.grid(256, 1)}
     values = {k: wave(v) for k, v in places.items()}
-    measure("signal", features.power_law(16, 1.0), 128, places, values, 1000, repeats)
+    measure("signal", features.power_law(16, 1.0), 128, places, values, 300, repeats)
 
     picture = data.image("astronaut", 128)
     (seen, colours), _ = data.train_test_image(picture)
     places = {"seen": seen.reshape(-1, 2), "all": data.grid(128, 2).reshape(-1, 2)}
     values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}
-    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats)
+    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 25, repeats)
     exponents()
 
 
