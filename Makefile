@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 # VENV= (empty) uses the Python at hand and installs nothing: for a GPU machine with a jax of its own.
 VENV ?= .venv
+# How many test files run at a time; each takes about 3 GB of memory.
+JOBS ?= 2
 BIN := $(if $(VENV),$(VENV)/bin/)
 PY := $(if $(VENV),$(BIN)python,$(PYTHON))
 READY := $(if $(VENV),$(VENV)/ready)
@@ -46,10 +48,10 @@ book: $(READY)  ## run every chapter and write the book as HTML
 
 test: $(READY)  ## test the library, the notebooks and the built pages
 	@test -f $(HTML)/index.html || $(MAKE) book
-	@$(PY) -m pytest -q --cov
+	@$(PY) -m pytest -q --cov -n $(JOBS) --dist loadfile
 
 unit: $(READY)  ## test without the built book
-	@$(PY) -m pytest -q -m "not built"
+	@$(PY) -m pytest -q -m "not built" -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## slow proofs: oldest and newest versions, notebooks on their own, two equal builds, a training killed ten times
 	@$(PY) tools/check.py

@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "_ext"))
 
 import a11y  # noqa: E402
+import ahead  # noqa: E402
 import downloads  # noqa: E402
 import execution  # noqa: E402
 import mathml  # noqa: E402
 import nbformat.v4 as nb  # noqa: E402
+from sphinx.errors import ConfigError  # noqa: E402
 
 # --- Mathematics -----------------------------------------------------------------------------------
 
@@ -199,10 +201,11 @@ def test_the_wrapper_is_put_on_once():
 def tiny_book(tmp_path):
     """A book of one chapter, built with Sphinx and the extensions of this project."""
 
-    def build(cell: str) -> subprocess.CompletedProcess:
+    def build(*cells: str, extensions=(), **env: str) -> subprocess.CompletedProcess:
+        used = ["myst_nb", "execution", "mathml", "a11y", "downloads", *extensions]
         (tmp_path / "conf.py").write_text(
             f"import sys\nsys.path.append({str(ROOT / '_ext')!r})\n"
-            "extensions = ['myst_nb', 'execution', 'mathml', 'a11y', 'downloads']\n"
+            f"extensions = {used}\n"
             "myst_enable_extensions = ['dollarmath']\n"
             "html_math_renderer = 'mathml'\nmath_numfig = False\n"
             "exclude_patterns = ['_build']\n"
@@ -211,13 +214,16 @@ def tiny_book(tmp_path):
         header = "---\njupytext:\n  text_representation: {extension: .md, format_name: myst}\n"
         header += "kernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
         math = "```{math}\n:label: eq-a\nx^2\n```\n\nSee {eq}`eq-a` and $y_1$.\n\n"
-        (tmp_path / "index.md").write_text(
-            f"{header}# Title\n\n{math}```{{code-cell}} python\n{cell}\n```\n"
-        )
+        names = ["index", *(f"chapter{i}" for i in range(1, len(cells)))]
+        contents = "\n```{toctree}\n" + "\n".join(names[1:]) + "\n```\n" if names[1:] else ""
+        for name, cell in zip(names, cells, strict=True):
+            text = f"{header}# Title\n\n{math}```{{code-cell}} python\n{cell}\n```\n"
+            (tmp_path / f"{name}.md").write_text(text + contents * (name == "index"))
+            math = ""  # a label stands once
         command = [sys.executable, "-m", "sphinx", "-W", "-n", "--keep-going", "-b", "html"]
         return subprocess.run(
             [*command, str(tmp_path), str(tmp_path / "_build" / "html")],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=120, env={**os.environ, **env},
         )  # fmt: skip
 
     build.folder = tmp_path
@@ -247,6 +253,53 @@ def test_a_failing_cell_fails_the_build_and_is_named(tiny_book):
     assert result.returncode != 0
     assert "index.md, code cell 1 of 1" in result.stderr
     assert "AssertionError: one is not two" in result.stderr
+
+
+MEET = """
+import os, pathlib, time
+pathlib.Path('{0}').touch()
+limit = time.time() + 60
+while not os.path.exists('{1}'):
+    assert time.time() < limit, 'nobody came'
+    time.sleep(0.05)
+"""
+
+
+def test_two_chapters_run_at_a_time(tiny_book):
+    """Each waits for the other; one after the other, neither would end."""
+    cells = MEET.format("a", "b"), MEET.format("b", "a"), "print('alone')"
+    met = tiny_book(*cells, extensions=["ahead"], FFLIB_JOBS="2")
+    assert met.returncode == 0, met.stderr
+    assert met.stdout.count("Executed notebook") == 3
+    again = tiny_book(*cells, extensions=["ahead"], FFLIB_JOBS="2")
+    assert again.returncode == 0 and "Execut" not in again.stdout
+
+
+def test_a_failure_stops_the_chapters_not_yet_begun(tiny_book):
+    wait = "import time; time.sleep(3)"
+    cells = wait, "assert False, 'the first'", wait, wait
+    result = tiny_book(*cells, extensions=["ahead"], FFLIB_JOBS="2")
+    assert result.returncode != 0
+    failed = [name for name in ("index", "chapter1", "chapter2", "chapter3") if f"{name}.md, code" in result.stderr]
+    assert len(failed) == 1 and "AssertionError: the first" in result.stderr
+    assert result.stdout.count("Executed notebook") < 3
+
+
+def test_how_many_chapters_run_at_a_time(monkeypatch):
+    monkeypatch.delenv("FFLIB_JOBS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert ahead.jobs() == 2
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert ahead.jobs() == 1
+    monkeypatch.setenv("FFLIB_JOBS", "4")
+    assert ahead.jobs() == 4
+    monkeypatch.setenv("FFLIB_JOBS", "none")
+    with pytest.raises(ConfigError, match="FFLIB_JOBS='none'"):
+        ahead.jobs()
+    monkeypatch.delenv("FFLIB_JOBS")
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setenv("FFLIB_SCALE", "full")
+    assert ahead.jobs() == 1
 
 
 def test_unknown_tex_fails_the_build(tiny_book):

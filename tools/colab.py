@@ -1,0 +1,105 @@
+"""Every notebook as Colab would run it: its Python packages, the wheel of fflib, an empty folder.
+
+    python tools/colab.py PYTHON WHEEL [NOTEBOOK ...]
+
+PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into it
+as the notebooks' first cell would put it there. Fails when that would replace a package that is there,
+when a cell raises, or when an output would be empty in a notebook: a figure without its picture, a
+slider without its control.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def install(python: str, wheel: str) -> None:
+    """Install the wheel; nothing that is there may be replaced.
+
+    Raises:
+        RuntimeError: if installing would bring or replace another package.
+    """
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        subprocess.run([*pip, "--dry-run", "--report", report, wheel], check=True, capture_output=True)
+        brought = [item["metadata"]["name"] for item in json.loads(report.read_text())["install"]]
+    if set(brought) - {"fflib"}:
+        raise RuntimeError(f"installing fflib would also install {sorted(set(brought) - {'fflib'})}")
+    subprocess.run([*pip, wheel], check=True, capture_output=True)
+
+
+def execute(python: str, notebook: Path, folder: Path):
+    """The notebook with its outputs, after it ran in `folder`."""
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+    from nbclient import NotebookClient
+
+    argv = [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+    class Only(KernelSpecManager):
+        """Whatever kernel a notebook names, it gets this Python."""
+
+        def get_kernel_spec(self, kernel_name):
+            return KernelSpec(argv=argv, display_name="Colab", language="python")
+
+    read = nbformat.read(notebook, as_version=4)
+    client = NotebookClient(read, timeout=600, resources={"metadata": {"path": str(folder)}})
+    client.create_kernel_manager()
+    client.km.kernel_spec_manager = Only()
+    client.execute()
+    return read
+
+
+def empty(cells: list) -> list[str]:
+    """Outputs with nothing to see in them."""
+    found = []
+    for number, cell in enumerate(cells):
+        for output in cell.get("outputs", []):
+            bundle = output.get("data", {})
+            html = "".join(bundle.get("text/html", ""))
+            if "application/vnd.jupyter.widget-view+json" in bundle or "text" in output or "text/plain" in bundle:
+                continue
+            if not html.strip():
+                found.append(f"cell {number}: {sorted(bundle) or output['output_type']}")
+    return found
+
+
+def main(python: str, wheel: str, *names: str) -> str:
+    install(python, wheel)
+    os.environ.update(PYTHONPATH="", FFLIB_SCALE="quick")
+    os.environ.pop("FFLIB_STATIC", None)
+    notebooks = [Path(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
+    sliders = 0
+    for notebook in notebooks:
+        with tempfile.TemporaryDirectory() as folder:
+            cells = execute(python, notebook, Path(folder)).cells
+            if left := sorted(path.name for path in Path(folder).iterdir()):
+                raise RuntimeError(f"{notebook.name} left {left} in the reader's folder")
+        said = "".join(output.get("text", "") for output in cells[0].outputs)
+        if not said.startswith("jax ") or "scale: quick" not in said:
+            raise RuntimeError(f"{notebook.name}: its first cell said {said!r}")
+        if nothing := empty(cells):
+            raise RuntimeError(f"{notebook.name}: nothing to see in {nothing}")
+        shown = sum("show.slider(" in cell.source for cell in cells if cell.cell_type == "code")
+        views = sum(
+            "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+            for cell in cells
+            for output in cell.get("outputs", [])
+        )
+        if shown and not views:
+            raise RuntimeError(f"{notebook.name} has sliders, but no widget was shown")
+        sliders += views
+        print(f"    {notebook.name}: {views} widgets", flush=True)
+    return f"{len(notebooks)} notebooks ran on Colab's versions, {sliders} widgets"
+
+
+if __name__ == "__main__":
+    print(main(*sys.argv[1:]))
