@@ -124,11 +124,12 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
 
     def notebook():
         now, state, told = params, optimizer.init(params), []
-        for i in range(steps):
-            update, state = optimizer.update(gradient(now, places["seen"], y["seen"]), state, now)
-            now = optax.apply_updates(now, update)
-            if i % LOOK == 0:
+        for i in range(steps + 1):
+            if i % LOOK == 0 or i == steps:
                 told += [float(metrics.psnr(predict(now, places[k]), y[k])) for k in y]
+            if i < steps:
+                update, state = optimizer.update(gradient(now, places["seen"], y["seen"]), state, now)
+                now = optax.apply_updates(now, update)
         return now
 
     once, operations, layers = products(tuple(model.sizes), len(x["seen"]))
@@ -143,7 +144,8 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
     rates = [f"{k} {steps * operations / np.median(times[k]) / 1e9:.1f}" for k in ("fit", "loop", "products")]
     print(f"{name}: {len(x['seen'])} points, {' → '.join(map(str, model.sizes))}, {steps} steps")
     print(f"  time of a Python loop of compiled steps / fit: {ratio(times['loop'], times['fit'])}")
-    print(f"  time of a notebook's loop, with looks / fit with looks: {ratio(times['notebook'], times['fit with looks'])}")
+    beside = ratio(times["notebook"], times["fit with looks"])
+    print(f"  time of a notebook's loop, with looks / fit with looks: {beside}")
     print(f"  rate of fit / its matrix products alone: {ratio(times['products'], times['fit'])}")
     print(f"  (billion operations a second: {', '.join(rates)})", flush=True)
 
@@ -207,7 +209,7 @@ def main() -> None:
     (seen, colours), _ = data.train_test_image(picture)
     places = {"seen": seen.reshape(-1, 2), "all": data.grid(128, 2).reshape(-1, 2)}
     values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}
-    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 25, repeats)
+    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats)
     exponents()
 
 
