@@ -67,8 +67,12 @@ def resume(path: Path, state, run: dict[str, str]) -> tuple[Any, list[dict]]:
         return state, []
     leaves, treedef = jax.tree.flatten(state)
     try:
-        with path.open("rb") as raw, np.load(raw) as file:
-            arrays = dict(file)
+        with path.open("rb") as raw:
+            if not zipfile.is_zipfile(raw):
+                raise ValueError("it is no whole .npz file")
+            raw.seek(0)
+            with np.load(raw) as file:
+                arrays = dict(file)
         if str(arrays.pop("whole", "")) != digest(arrays):
             raise ValueError("its contents have been changed")
     except DAMAGE as error:

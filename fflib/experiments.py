@@ -25,6 +25,7 @@ import optax
 
 from fflib import checks, features, results
 from fflib.fit import fit
+from fflib.parallel import among
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
 
@@ -77,6 +78,8 @@ adam = cache(optax.adam)  # the same optimizer for the same rate, so that `fit` 
 def train(params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how) -> tuple:
     """Train one network an item, all as one program: :func:`fflib.fit.fit` with data of their own.
 
+    Where there are several devices, as many as can share the items evenly do.
+
     Args:
         params: leading axis E.
         loss: (params, data) → scalar of one item.
@@ -91,7 +94,8 @@ def train(params, loss: Callable, data, *, steps: int, look: Callable, looks: in
     Chapter: Photographs and text.
     """
     watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
-    return fit(params, loss, data, steps=steps, ensemble=True, shared_data=False, **watch, **how)
+    shared = dict(ensemble=True, shared_data=False, devices=among(len(jax.tree.leaves(params)[0])))
+    return fit(params, loss, data, steps=steps, **shared, **watch, **how)
 
 
 def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:

@@ -2,6 +2,7 @@
 
 The loop is compiled once for a loss, an optimizer and a chunk length, and runs ``every`` steps in
 one call; between chunks it records metrics, moves the progress bar and writes the checkpoint.
+Where its arrays lie when there are several devices is the business of :mod:`fflib.parallel`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from tqdm.auto import tqdm
 
 from fflib import checks
 from fflib.checkpoint import digest, resume, save
+from fflib.parallel import Layout, agreed, whole
 
 SAVE_SECONDS = 10.0  # the least time between two checkpoints
 
@@ -37,12 +39,14 @@ class State(NamedTuple):
     step: jax.Array
 
 
-@partial(jax.jit, static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length"))
-def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, length):
+@partial(jax.jit, static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length", "layout"))
+def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, length, layout):
     """``length`` optimizer steps; returns the new state and the loss before each step."""
 
     def update(params, opt_state, data, key):
         observed = data if batch is None else batch(key, data)
+        if not layout.members:
+            observed = layout.keep(observed, axis=0)
         value, gradient = jax.value_and_grad(loss)(params, observed)
         step, opt_state = optimizer.update(gradient, opt_state, params)
         return optax.apply_updates(params, step), opt_state, value
@@ -55,7 +59,7 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
         if ensemble:
             step_key = jax.random.split(step_key, jax.tree.leaves(state.params)[0].shape[0])
         params, opt_state, value = update(state.params, state.opt_state, data, step_key)
-        return State(params, opt_state, state.step + 1), value
+        return layout.keep(State(params, opt_state, state.step + 1), 0 if layout.members else None), value
 
     return jax.lax.scan(body, state, length=length)
 
@@ -86,6 +90,7 @@ def fit(
     progress: bool = True,
     label: str = "training",
     checkpoint: str | os.PathLike | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Minimise ``loss`` and return the trained parameters with the history of training.
 
@@ -108,6 +113,11 @@ def fit(
         checkpoint: file (``.npz``) written as training goes on, at most every ten seconds and when a
             multiple of ``every`` is reached, and resumed from if it exists. A resumed run ends in
             exactly the parameters of an undisturbed one.
+        devices: share the work among these, ``jax.devices()`` for all there are: each takes its part
+            of the members if that comes out even, else of the points that the loss sees in a step,
+            and they add up their gradients. With ``jax.distributed`` every process calls ``fit``
+            with the same arguments; the first one writes the checkpoint, which all must be able to
+            read and any number of devices can resume. Results differ by rounding alone.
 
     Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
     (T, E), and every metric its own shape with T in front.
@@ -128,13 +138,16 @@ def fit(
         raise TypeError(f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}")
     key = jax.random.key(0) if key is None else key
     how = dict(ensemble=ensemble, shared_data=shared_data)
+    what = dict(loss=loss, optimizer=optimizer, batch=batch, **how)
 
     params = jax.tree.map(jnp.asarray, params)
+    layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
     init = jax.vmap(optimizer.init) if ensemble else optimizer.init
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
     run = {}
     if checkpoint is not None:
-        program = _lower(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
+        agreed(layout, True)  # wait for a checkpoint that the first process is still writing
+        program = _lower(state, data, key, length=1, layout=Layout(), **what)
         run = {
             "params": digest(state.params),
             "data": digest(data),
@@ -145,6 +158,12 @@ def fit(
         if int(state.step) > steps:
             raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
     done, saved = int(state.step), time.monotonic()
+    state, key = layout.put(state, 0 if layout.members else None), layout.put(key)
+    own = ensemble and not shared_data
+    if layout.members:
+        data = layout.put(data, 0 if own else None)
+    else:
+        data = layout.put(data, (1 if own else 0) if batch is None else None)
 
     def record(loss_now=np.nan):
         entry = {"step": done, "loss": loss_now}
@@ -155,9 +174,14 @@ def fit(
                 f"checkpoint {str(checkpoint)!r} recorded {sorted(history[0])}, but metrics now gives "
                 f"{sorted(entry)}; keep the metrics, or delete it to start afresh"
             )
-        return jax.tree.map(np.asarray, entry)
+        return whole(entry)
 
-    quiet = not progress or bool(os.environ.get("FFLIB_STATIC"))
+    def keep():
+        now = whole(state)  # takes every process
+        if layout.leads:
+            save(Path(checkpoint), now, history, run)
+
+    quiet = not progress or not layout.leads or bool(os.environ.get("FFLIB_STATIC"))
     bar = tqdm(total=steps, initial=done, desc=label, unit="step", disable=quiet, leave=False)
     try:
         while done < steps:
@@ -165,21 +189,19 @@ def fit(
             length = min(every - done % every, steps - done)
             if done % every == 0:
                 before = record()
-            after, losses = _chunk(
-                state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=length, **how
-            )
-            losses = np.asarray(losses)
+            after, losses = _chunk(state, data, key, length=length, layout=layout, **what)
+            losses = whole(losses)
             _check_finite(losses, done)
             if done % every == 0:
                 history.append(before | {"loss": losses[0]})
             state, done = after, done + length
             bar.update(length)
-            if checkpoint is not None and (time.monotonic() - saved > SAVE_SECONDS or done == steps):
-                save(Path(checkpoint), state, history, run)
+            if checkpoint is not None and agreed(layout, time.monotonic() - saved > SAVE_SECONDS or done == steps):
+                keep()
                 saved = time.monotonic()
     except KeyboardInterrupt:
         if checkpoint is not None:
-            save(Path(checkpoint), state, history, run)
+            keep()
             raise
         warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
     finally:
@@ -189,11 +211,12 @@ def fit(
     if batch is None:
         final = _evaluate(state.params, data, function=loss, **how)
     else:
-        _, losses = _chunk(state, data, key, loss=loss, optimizer=optimizer, batch=batch, length=1, **how)
-        final = losses[0]
-    _check_finite(np.asarray(final)[None], done)
+        _, losses = _chunk(state, data, key, length=1, layout=layout, **what)
+        final = whole(losses)[0]
+    final = whole(final)
+    _check_finite(final[None], done)
     history.append(record(final))
-    return state.params, {k: np.stack([entry[k] for entry in history]) for k in history[0]}
+    return layout.home(state.params), {k: np.stack([entry[k] for entry in history]) for k in history[0]}
 
 
 def _check_finite(losses, step: int):

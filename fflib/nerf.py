@@ -23,6 +23,7 @@ from fflib.experiments import Experiment
 from fflib.fit import fit
 from fflib.lego import SPLIT, lego
 from fflib.mlp import MLP, mlp
+from fflib.parallel import among
 
 MAPPINGS = (
     "none",
@@ -170,7 +171,7 @@ def train(
     """Train one network a key on the same pictures, all as one program.
 
     Members have their own initial networks and minibatches; the frequencies of a Gaussian mapping
-    come from the first key.
+    come from the first key. Where there are several devices they share the work.
 
     Args:
         views: the pictures to learn from.
@@ -204,6 +205,7 @@ def train(
         every=every,
         ensemble=True,
         checkpoint=checkpoint,
+        devices=among(setting.rays),
         progress=progress,
         label=mapping,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import warnings
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,13 +123,14 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
     path = Path(path)
     data = path.read_bytes()
     kind = path.suffix.lower()
-    if kind == ".gz":
-        data, kind = gzip.decompress(data), Path(path.stem).suffix.lower()
+    packed = kind == ".gz"
+    if packed:
+        kind = Path(path.stem).suffix.lower()
     if kind not in (".obj", ".ply"):
         raise ValueError(f"path must name an .obj or .ply file, but got {str(path)!r}")
     try:
-        vertices, faces = (_read_obj if kind == ".obj" else _read_ply)(data)
-    except (ValueError, IndexError, KeyError, UnicodeDecodeError) as error:
+        vertices, faces = (_read_obj if kind == ".obj" else _read_ply)(gzip.decompress(data) if packed else data)
+    except (ValueError, IndexError, KeyError, OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error})") from error
     return mesh(vertices, faces, path.name)
 
@@ -142,13 +144,16 @@ def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_ply(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    head, _, body = data.partition(b"end_header")
-    body = body[body.index(b"\n") + 1 :]
-    lines = [line.split() for line in head.decode("ascii").splitlines()]
+    head, end, body = data.partition(b"end_header")
+    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
     if not lines or lines[0] != ["ply"]:
         raise ValueError("it does not begin with 'ply'")
-    form = next(line[1] for line in lines if line[:1] == ["format"])
+    if not end:
+        raise ValueError("its header has no end")
+    body = body[body.index(b"\n") + 1 :]
+    form = next((line[1] for line in lines if line[:1] == ["format"]), "no format")
     elements: dict[str, tuple[int, list]] = {}
+    properties: list = []
     for line in lines:
         if line[:1] == ["element"]:
             elements[line[1]] = (int(line[2]), properties := [])

@@ -330,8 +330,9 @@ def test_a_damaged_checkpoint_is_named(damage, path):
             "flipped": good[:middle] + bytes(255 - c for c in good[middle : middle + 8]) + good[middle + 8 :],
         }[damage]
     )
-    with pytest.raises(ValueError, match=r"checkpoint '.*run\.npz' cannot be read.*delete it"):
+    with pytest.raises(ValueError, match=r"checkpoint '.*run\.npz' cannot be read.*delete it") as caught:
         run(checkpoint=path)
+    assert "pickle" not in str(caught.value)
 
 
 OTHERS = {

@@ -296,11 +296,24 @@ def test_files(tmp_path, name, data):
     assert (made.volume, made.area, made.euler) == (pytest.approx(1), pytest.approx(6), 2)
 
 
-@pytest.mark.parametrize("data", [b"ply\n", b"OFF", cube_ply("binary_little_endian")[:-30], b"\xff" * 90])
-def test_damaged_files(tmp_path, data):
-    (tmp_path / "cube.ply").write_bytes(data)
-    with pytest.raises(ValueError, match="cannot be read as a mesh"):
-        solids.load_mesh(tmp_path / "cube.ply")
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("cube.ply", b"ply\n", "its header has no end"),
+        ("cube.ply", b"ply\nproperty float x\nend_header\n", "it holds "),
+        ("cube.ply", cube_ply("ascii").replace(b"format ascii 1.0\n", b""), "no format"),
+        ("cube.ply", b"OFF", "begin with 'ply'"),
+        ("cube.ply", cube_ply("binary_little_endian")[:-30], "buffer"),
+        ("cube.ply", b"\xff" * 90, "begin with 'ply'"),
+        ("cube.obj", b"v 0 0 0\nf 1 1 one\n", "'one'"),
+        ("cube.ply.gz", cube_ply("ascii"), "gzip"),
+        ("cube.ply.gz", gzip.compress(cube_ply("ascii"))[:-30], "end"),
+    ],
+)
+def test_damaged_files(tmp_path, name, data, why):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"{name}' cannot be read as a mesh .*{why}"):
+        solids.load_mesh(tmp_path / name)
 
 
 def test_an_stl_holds_the_mesh(tmp_path):

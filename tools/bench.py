@@ -2,7 +2,8 @@
 
 Seconds depend on the machine and on what else it does; ratios of runs that alternate much less.
 
-1. `fflib.fit` (all steps in one compiled scan) against a loop in Python that calls a compiled step.
+1. `fflib.fit` (all steps in one compiled scan) against a loop in Python that calls a compiled step,
+   and, with the error on everything recorded every 25 steps, against the loop of a plain notebook.
 2. The arithmetic rate of a training step against the rate of its matrix products alone: 1 would
    mean that everything else (activations, the optimizer) costs nothing.
 3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against the
@@ -22,9 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import data, features, grid, kernels, krylov
+from fflib import data, features, grid, kernels, krylov, metrics
 from fflib.fit import fit
 from fflib.mlp import mlp
+
+LOOK = 25  # steps between two looks at everything
 
 
 def seconds(functions: dict[str, Callable], repeats: int) -> dict[str, np.ndarray]:
@@ -73,12 +76,16 @@ def products(sizes: tuple[int, ...], n: int) -> tuple[Callable, float, list]:
     return once, operations, layers
 
 
-def measure(name: str, mapping, width: int, points, values, steps: int, repeats: int) -> None:
-    """Print both ratios for a mapping and a depth-4 network fitted to values at points."""
-    model = mlp(mapping.num_features, width=width, depth=4, d_out=values.shape[-1])
+def measure(name: str, mapping, width: int, places: dict, values: dict, steps: int, repeats: int) -> None:
+    """Print the ratios for a mapping and a depth-4 network fitted to values at places.
+
+    Both have the keys "seen", for training, and "all", what a look on the way is taken at.
+    """
+    model = mlp(mapping.num_features, width=width, depth=4, d_out=values["seen"].shape[-1])
     params = model.init(jax.random.key(0))
-    x, y = mapping(points), jnp.asarray(values)
+    x, y = {k: mapping(v) for k, v in places.items()}, {k: jnp.asarray(v) for k, v in values.items()}
     optimizer = optax.adam(1e-3)
+    training = dict(steps=steps, optimizer=optimizer, progress=False)
 
     def loss(params, observed):
         x, y = observed
@@ -91,25 +98,54 @@ def measure(name: str, mapping, width: int, points, values, steps: int, repeats:
         return optax.apply_updates(params, update), state
 
     def scanned():
-        return fit(params, loss, (x, y), steps=steps, optimizer=optimizer, progress=False)[0]
+        return fit(params, loss, (x["seen"], y["seen"]), **training)[0]
 
     def looped():
         now, state = params, optimizer.init(params)
         for _ in range(steps):
-            now, state = step(now, state, (x, y))
+            now, state = step(now, state, (x["seen"], y["seen"]))
         return now
 
-    once, operations, layers = products(tuple(model.sizes), len(x))
+    # the same with a look every LOOK steps: as fit does it, and as notebooks often do, step by step,
+    # features computed anew each time, and the optimizer called outside of what is compiled
+    def watch(params, data):
+        (x, y), (x_all, y_all) = data
+        return {"seen": metrics.psnr(model.apply(params, x), y), "all": metrics.psnr(model.apply(params, x_all), y_all)}
+
+    def look_loss(params, data):
+        return loss(params, data[0])
+
+    def scanned_looking():
+        data = ((x["seen"], y["seen"]), (x["all"], y["all"]))
+        return fit(params, look_loss, data, metrics=watch, every=LOOK, **training)[0]
+
+    predict = jax.jit(lambda params, v: model.apply(params, mapping(v)))
+    gradient = jax.jit(jax.grad(lambda params, v, y: 0.5 * jnp.mean((model.apply(params, mapping(v)) - y) ** 2)))
+
+    def notebook():
+        now, state, told = params, optimizer.init(params), []
+        for i in range(steps + 1):
+            if i % LOOK == 0 or i == steps:
+                told += [float(metrics.psnr(predict(now, places[k]), y[k])) for k in y]
+            if i < steps:
+                update, state = optimizer.update(gradient(now, places["seen"], y["seen"]), state, now)
+                now = optax.apply_updates(now, update)
+        return now
+
+    once, operations, layers = products(tuple(model.sizes), len(x["seen"]))
 
     @jax.jit
     def multiply(layers):
         return jax.lax.fori_loop(0, steps, lambda _, scale: once(scale, layers), jnp.ones(()))
 
     functions = {"fit": scanned, "loop": looped, "products": lambda: multiply(layers)}
+    functions |= {"fit with looks": scanned_looking, "notebook": notebook}
     times = seconds(functions, repeats)
-    rates = [f"{k} {steps * operations / np.median(t) / 1e9:.1f}" for k, t in times.items()]
-    print(f"{name}: {len(x)} points, {' → '.join(map(str, model.sizes))}, {steps} steps")
+    rates = [f"{k} {steps * operations / np.median(times[k]) / 1e9:.1f}" for k in ("fit", "loop", "products")]
+    print(f"{name}: {len(x['seen'])} points, {' → '.join(map(str, model.sizes))}, {steps} steps")
     print(f"  time of a Python loop of compiled steps / fit: {ratio(times['loop'], times['fit'])}")
+    beside = ratio(times["notebook"], times["fit with looks"])
+    print(f"  time of a notebook's loop, with looks / fit with looks: {beside}")
     print(f"  rate of fit / its matrix products alone: {ratio(times['products'], times['fit'])}")
     print(f"  (billion operations a second: {', '.join(rates)})", flush=True)
 
@@ -164,15 +200,16 @@ def main() -> None:
     key = jax.random.key(0)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {repeats} turns")
 
-    grid = data.grid(32, 1)
-    signal = jnp.sin(2 * jnp.pi * 3 * grid)
-    measure("signal", features.power_law(16, 1.0), 128, grid, signal, 1000, repeats)
+    wave = lambda v: jnp.sin(2 * jnp.pi * 3 * v)
+    places = {"seen": data.grid(32, 1), "all": data.grid(256, 1)}
+    values = {k: wave(v) for k, v in places.items()}
+    measure("signal", features.power_law(16, 1.0), 128, places, values, 300, repeats)
 
-    pixels = data.grid(64, 2).reshape(-1, 2)
-    colours = data.image("astronaut", 64).reshape(-1, 3)
-    measure(
-        "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, pixels, colours, 30, repeats
-    )
+    picture = data.image("astronaut", 128)
+    (seen, colours), _ = data.train_test_image(picture)
+    places = {"seen": seen.reshape(-1, 2), "all": data.grid(128, 2).reshape(-1, 2)}
+    values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}
+    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats)
     exponents()
 
 

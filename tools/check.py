@@ -7,6 +7,8 @@ colab       the same with the versions that Colab has installed, where there is 
 live        every notebook in a real JupyterLab, each slider moved by key and by pointer
 twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
+several     four devices, and two processes that share theirs, train what one device trains
+smoke       every experiment of Table 1 starts at full scale; seconds a step and memory
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
     python tools/check.py [STEP ...]     (all without any)
@@ -246,6 +248,15 @@ def killed() -> str:
     return last_line(run(sys.executable, ROOT / "tools" / "killed.py", "10", PYTHONPATH=str(ROOT)))
 
 
+def several() -> str:
+    tests = ROOT / "tests" / "test_parallel.py"
+    return last_line(run(sys.executable, "-m", "pytest", "-q", tests, PYTHONPATH=str(ROOT), FFLIB_THOROUGH="1"))
+
+
+def smoke() -> str:
+    return "\n" + run(sys.executable, ROOT / "tools" / "smoke.py", PYTHONPATH=str(ROOT))
+
+
 def twin() -> str:
     for python in (sys.executable, shutil.which("python3")):
         if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
@@ -253,7 +264,10 @@ def twin() -> str:
     raise Skip("no Python here has PyTorch and jax")
 
 
-STEPS = {step.__name__: step for step in (floors, newest, alone, colab, live, twice, killed, twin)}
+STEPS = {
+    step.__name__: step
+    for step in (floors, newest, alone, colab, live, twice, killed, several, smoke, twin)
+}
 
 
 def main() -> int:

@@ -1,0 +1,140 @@
+"""Several devices do what one does: in one process with four, and in two processes that share theirs.
+
+`make test` takes one training on four devices; `make check`, which sets FFLIB_THOROUGH, all of them, also
+on the devices of two processes.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from refusal import assert_refused
+
+from fflib.fit import fit
+from fflib.parallel import Layout, agreed, among, whole
+
+WORKER = Path(__file__).with_name("devices.py")
+THOROUGH = bool(os.environ.get("FFLIB_THOROUGH"))
+NAMES = ("all points", "three members", "four members", "minibatches") if THOROUGH else ("minibatches",)
+WHERE = ("devices", "process 0", "process 1") if THOROUGH else ("devices",)
+TOLERANCE = {32: 1e-5, 64: 1e-12}
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(WORKER), str(folder), ";".join(NAMES), *more]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run_all(folder: Path) -> None:
+    """All trainings, in as many processes as there are to be; their results are files in the folder."""
+    running = [start(folder)]
+    if THOROUGH:
+        with socket.create_server(("localhost", 0)) as free:
+            address = f"localhost:{free.getsockname()[1]}"
+        running += [start(folder, address, "0"), start(folder, address, "1")]
+    try:
+        for process in running:
+            said = process.communicate(timeout=300)[0]
+            assert process.returncode == 0, said[-3000:]
+    finally:
+        for process in running:
+            process.kill()
+
+
+def same(folder: Path, one: str, other: str, tolerance: float) -> float:
+    """The largest difference of two trainings' parameters, relative to the largest parameter."""
+    with np.load(folder / f"{one}.npz") as a, np.load(folder / f"{other}.npz") as b:
+        off = np.abs(a["flat"] - b["flat"]).max() / np.abs(a["flat"]).max()
+        assert off <= tolerance, (one, other, off)
+        assert sorted(a) == sorted(b) and a["step"].tolist() == b["step"].tolist() == [0, 5, 10]
+        np.testing.assert_allclose(a["loss"], b["loss"], rtol=10 * tolerance)
+        np.testing.assert_allclose(a["f"], b["f"], rtol=0, atol=10 * tolerance)
+        moved = np.abs(a["f"][-1] - a["f"][0]).max()
+        assert moved > 1e-3, "nothing was trained"
+    return off
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("devices")
+    run_all(made)
+    return made
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("bits", TOLERANCE)
+@pytest.mark.parametrize("name", NAMES)
+def test_many_devices_agree_with_one(folder, name, bits, where):
+    """Ten steps of Adam on four devices, and on those of two processes: rounding alone may differ."""
+    same(folder, f"{name}, {bits}, one", f"{name}, {bits}, {where}", TOLERANCE[bits])
+    with np.load(folder / f"{name}, {bits}, one.npz") as one:
+        assert one["flat"].dtype == f"float{bits}"
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_checkpoint_resumes_on_other_devices(folder, where):
+    """Five steps on four devices, the others on one; and both parts in two processes."""
+    same(folder, f"{NAMES[-1]}, 64, one", f"{NAMES[-1]}, resumed, {where}", TOLERANCE[64])
+
+
+def test_what_does_not_come_out_even_is_refused(folder):
+    said = (folder / "refused.txt").read_text()
+    assert said == (
+        "devices must share the points evenly, but 6 points do not divide among 4 devices; use another number "
+        "of points or fewer devices"
+    )
+
+
+# --------------------------------------------------------------------------------------------------
+# With the one device of this process
+
+
+def test_one_device_that_is_named_changes_nothing():
+    run = lambda devices: fit(
+        {"w": jnp.ones(3)}, lambda p, x: ((p["w"] - x) ** 2).sum(), jnp.arange(3.0), steps=4,
+        optimizer=optax.adam(0.1), devices=devices, progress=False,
+    )  # fmt: skip
+    for a, b in zip(jax.tree.leaves(run(None)), jax.tree.leaves(run(jax.devices()[:1])), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("members", "split"), [(None, False), (4, True), (3, True)])
+def test_members_are_split_where_there_are_some(members, split):
+    assert Layout.of(jax.devices()[:1], members).members is split
+    assert Layout.of(None, members) == Layout()  # no devices, no layout
+
+
+def test_no_devices_no_change():
+    tree = {"a": np.arange(3)}
+    layout = Layout()
+    assert layout.put(tree, 0) is layout.keep(tree, 0) is layout.home(tree) is tree
+    assert layout.leads and agreed(layout, True) and not agreed(layout, False)
+    np.testing.assert_array_equal(whole(jnp.arange(3)), np.arange(3))
+
+
+def test_among_with_one_device():
+    if jax.device_count() == 1:
+        assert among(8) is None
+    assert_refused(lambda: among(0), ValueError, ["n", "at least 1", "0"])
+
+
+CASES = {
+    "a word": ("cpu", TypeError, ["devices", "list of jax devices", "'cpu'"]),
+    "numbers": ([0, 1], TypeError, ["devices", "list of jax devices", "[0, 1]"]),
+    "none": ([], ValueError, ["devices", "one or more", "[]"]),
+    "one twice": (jax.devices()[:1] * 2, ValueError, ["devices", "each once", "CpuDevice"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_devices(case):
+    devices, exception, parts = CASES[case]
+    assert_refused(lambda: Layout.of(devices, None), exception, parts)

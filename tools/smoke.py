@@ -1,0 +1,111 @@
+"""Two steps of every experiment of Table 1 at full scale: does it start, how long is a step, what memory?
+
+    python tools/smoke.py [NAME ...]
+
+Full data, network and minibatch, the Gaussian mapping, one item; only the number of steps is small.
+Each experiment runs in a process of its own, so that its peak memory can be told, and writes nothing
+that lasts. Public data come from FFLIB_DATA or are fetched; what cannot be had is left out, and said.
+The scene of the radiance field is scored on every fourth pixel of every fourth row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
+STEPS = 2
+
+
+def trial(name: str) -> dict:
+    """Run one experiment for two steps; seconds a step (compiled), to compile, in all, and peak GB."""
+    import jax
+    from experiments import experiments
+
+    from fflib import fetch, nerf
+    from fflib.experiments import run
+
+    loop, told = sys.modules["fflib.fit"], []
+    chunk = loop._chunk
+
+    def timed(state, data, key, **how):
+        start = time.perf_counter()
+        compiled = chunk.lower(state, data, key, **how).compile()
+        ready = time.perf_counter()
+        out = jax.block_until_ready(compiled(state, data, key))
+        told.append((ready - start, (time.perf_counter() - ready) / how["length"]))
+        return out
+
+    loop._chunk = timed
+    lego = nerf.lego
+    nerf.lego = lambda: (lego()[0], coarser(lego()[1]))
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        whole = experiments()[name]
+        how = whole.solve.keywords
+        how |= {"setting": dataclasses.replace(how["setting"], steps=STEPS)}
+        if "folder" in inspect.signature(whole.solve.func).parameters:
+            how |= {"folder": folder}
+        short = whole._replace(solve=partial(whole.solve.func, **how), mappings=("gaussian",))
+        try:
+            made = run(name, short, limit=1, folder=folder, partial=folder, say=lambda _: None)
+        except fetch.FetchError as error:
+            return {"name": name, "missing": str(error)}
+    return {
+        "name": name,
+        "compile": told[0][0],
+        "step": told[0][1],
+        "all": time.perf_counter() - begin,
+        "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "score": {row["metric"]: round(row["value"], 3) for row in made["rows"]},
+    }
+
+
+def coarser(views, every: int = 4):
+    """The same cameras with fewer, larger pixels: every so manieth, from the middle of the block."""
+    images = views.images[:, every // 2 :: every, every // 2 :: every]
+    return dataclasses.replace(views, images=images, focal=views.focal / every)
+
+
+def main(names: list[str]) -> int:
+    from experiments import experiments
+
+    known = list(experiments())
+    if unknown := set(names) - set(known):
+        print(f"there is no {', '.join(sorted(unknown))}; there are: {' '.join(known)}", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in names or known:
+        command = [sys.executable, __file__, "--trial", name]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "FFLIB_SCALE": "full"})
+        if done.returncode:
+            failed += 1
+            print(f"{name}: FAILED\n{done.stderr[-2000:]}", flush=True)
+            continue
+        told = json.loads(done.stdout.splitlines()[-1])
+        if "missing" in told:
+            print(f"{name}: left out: {told['missing']}", flush=True)
+            continue
+        print(
+            f"{name}: {told['step']:.2f} s a step, {told['compile']:.1f} s to compile, {told['gb']:.1f} GB at most, "
+            f"{told['all']:.0f} s in all; after {STEPS} steps {told['score']}",
+            flush=True,
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--trial"]:
+        print(json.dumps(trial(sys.argv[2])))
+        sys.exit()
+    sys.exit(main(sys.argv[1:]))
