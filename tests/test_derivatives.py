@@ -31,6 +31,11 @@ NTK = dict(activation="sin", biases=0.3, parameterization="ntk")
 SINES = mlp(16, 1024, depth=3, weights=(0.4, 1024**-0.5, 1024**-0.5), **NTK)
 
 
+def waves(v):
+    """A smooth scalar function of (..., 3): a network of sines."""
+    return NET(v)[..., 0]
+
+
 def run(A, f, v=V):
     """A f at the points v, compiled: much faster than operation by operation."""
     return jax.jit(A(f))(v)
@@ -53,6 +58,8 @@ def network(activation, d=2, o=1):
     params = model.init(KEY)
     return lambda v: model(params, v)
 
+
+NET = network("sin", d=3)
 
 # --- operators
 
@@ -96,7 +103,7 @@ def test_laplacian_against_taylor_mode():
 
 
 def test_identities():
-    f, g = (lambda v: network("sin", d=3)(v)[:, 0]), cubic
+    f, g = waves, cubic
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
     Df, Dg, Lf, Lg = run(gradient, f), run(gradient, g), run(laplacian, f), run(laplacian, g)
     close(run(divergence, gradient(f)), Lf)
@@ -107,7 +114,7 @@ def test_identities():
 
 @pytest.mark.parametrize("A", [value, along(1), gradient, laplacian])
 def test_linear(A):
-    f, g = (lambda v: network("sin", d=3)(v)[:, 0]), cubic
+    f, g = waves, cubic
     together = run(A, lambda v: 2 * f(v) - 3 * g(v))
     np.testing.assert_allclose(together, 2 * run(A, f) - 3 * run(A, g), rtol=1e-4, atol=1e-4)
 
@@ -125,8 +132,7 @@ def test_shapes_grids_and_jit(A):
 def test_gradient_of_a_rotated_function():
     """∇(f∘R)(v) = Rᵀ ∇f(Rv), and Δ does not care for rotations."""
     R, _ = jnp.linalg.qr(jax.random.normal(KEY, (3, 3)))
-    f = lambda v: network("sin", d=3)(v)[:, 0]
-    turned = lambda v: f(v @ R.T)
+    f, turned = waves, lambda v: waves(v @ R.T)
     np.testing.assert_allclose(run(gradient, turned), run(gradient, f, V @ R.T) @ R, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(run(laplacian, turned), run(laplacian, f, V @ R.T), rtol=1e-4, atol=1e-4)
 
