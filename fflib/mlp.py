@@ -19,6 +19,8 @@ ACTIVATIONS = {
     "relu": jax.nn.relu,
     "tanh": jnp.tanh,
     "gelu": jax.nn.gelu,
+    "softplus": jax.nn.softplus,
+    "relu2": lambda z: jax.nn.relu(z) ** 2,
     "sin": jnp.sin,
     "linear": lambda z: z,
 }
@@ -38,7 +40,7 @@ class MLP:
 
     Attributes:
         sizes: units of every layer, input first, output last.
-        activation: "relu", "tanh", "gelu", "sin" or "linear".
+        activation: "relu", "tanh", "gelu", "softplus", "relu2" (the ReLU squared), "sin" or "linear".
         output: None, "sigmoid" or "tanh", applied to the last layer.
         weights: standard deviation of the effective weights: "glorot" √(2/(in+out)),
             "lecun" √(1/in), "he" √(2/in), a number for all layers, or a tuple with one a layer.

@@ -17,6 +17,8 @@ NUMPY = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,
     "gelu": lambda z: z / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3))),
+    "softplus": lambda z: np.log1p(np.exp(z)),
+    "relu2": lambda z: np.maximum(z, 0) ** 2,
     "sin": np.sin,
     "linear": lambda z: z,
     None: lambda z: z,
