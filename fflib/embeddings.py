@@ -1,12 +1,10 @@
-r"""Radial-basis embeddings whose width depends on the coordinate, and the graph that learns the width.
+r"""Radial-basis embeddings: bells whose width depends on the coordinate.
 
 Bells at fixed places t_j look at a coordinate x with a width that belongs to x,
 
     φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)),                                     (Ramasinghe & Lucey 2022)
 
-where the sources raise the bell to a further power, which is left out here. σ_x is learned on a graph
-whose vertices are the embedded points: edges should be strong where the signal is level, weak where it
-is steep. No network takes part in that.
+where the paper allows a further exponent on the bell, which is 1 here. :mod:`fflib.graphs` learns σ_x.
 """
 
 from __future__ import annotations
@@ -15,10 +13,8 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from fflib import checks
-from fflib.fit import fit
 
 
 @jax.tree_util.register_dataclass
@@ -153,115 +149,26 @@ def volume_element(J) -> jax.Array:
     return jnp.abs(jnp.prod(jnp.diagonal(jnp.linalg.qr(J, mode="r"), axis1=-2, axis2=-1), -1))
 
 
-def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
-    """Weights of the graph of embedded points, (n, n): w_ij = (ρ_i ρ_j)^−power exp(−d_ij²/2ε²).
-
-    d_ij is the distance of z_i and z_j, ρ_i = Σ_j exp(−d_ij²/2ε²) counts who is near z_i, itself
-    included, so that ρ_i ≥ 1. No vertex has an edge to itself.
-
-    Args: z, (n, D). epsilon, the distance that counts as near, > 0. power, λ′ ≥ 0.
-
-    Raises: ValueError for other shapes or ranges; MemoryError when (n, n) is too large.
-
-    Chapter: Learned embeddings.
-    """
-    z = checks.points("z", z)
-    epsilon, power = checks.positive("epsilon", epsilon), checks.positive("power", power, zero=True)
-    checks.fits_in_memory("the adjacency matrix", len(z), len(z))
-    square = jnp.sum(z**2, -1)
-    distance2 = jnp.maximum(square[:, None] + square - 2 * z @ z.T, 0.0)
-    near = jnp.exp(-distance2 / (2 * epsilon**2)) * (1 - jnp.eye(len(z)))
-    rho = 1 + near.sum(-1)
-    return near / (rho[:, None] * rho) ** power
-
-
-def laplacian(A) -> jax.Array:
-    """L = D − A with the degrees D_ii = Σ_j A_ij: symmetric, rows sum to zero, no negative eigenvalue.
-
-    With the opposite sign minimising uᵀLu would roughen u instead of smoothing it.
-
-    Raises: ValueError when A is not square and symmetric.
-
-    Chapter: Learned embeddings.
-    """
-    A = checks.square("A", A)
-    return jnp.diag(A.sum(-1)) - A
-
-
-def roughness(A, u) -> jax.Array:
-    """uᵀLu = ½ Σ_ij w_ij (u_i − u_j)², summed over the columns of u (n,) or (n, c).
-
-    Raises: ValueError when the number of rows disagrees.
-
-    Chapter: Learned embeddings.
-    """
-    u = checks.real_array("u", u)
-    if u.shape[:1] != A.shape[:1]:
-        raise ValueError(f"u must have one row for each of the {A.shape[0]} vertices, but got {u.shape}")
-    return jnp.sum(u * (laplacian(A) @ u))
-
-
-def objective(z, u, epsilon: float, power: float, keep: float) -> jax.Array:
-    """(uᵀLu − keep · ‖A‖_F) / n on the graph of the embedded points z (n, D).
-
-    Without ``keep`` (λ ≥ 0) the best graph is one without edges: every point on its own.
-
-    Raises: ValueError as :func:`adjacency` and :func:`roughness` do.
-
-    Chapter: Learned embeddings.
-    """
-    A = adjacency(z, epsilon, power)
-    alive = jnp.sqrt(jnp.sum(A**2) + 1e-12)
-    return (roughness(A, u) - checks.positive("keep", keep, zero=True) * alive) / len(z)
-
-
-def _sigma_loss(log_sigma, data):
-    embedding, x, u, epsilon, power, keep = data
-    return objective(unit(embedding(x, jnp.exp(log_sigma))), u, epsilon, power, keep)
-
-
-def _sigma_now(log_sigma, data):
-    return {"sigma": jnp.exp(log_sigma)}
-
-
-def learn_sigma(
-    embedding: Radial,
-    x,
-    u,
-    *,
-    start: float,
-    epsilon: float,
-    keep: float,
-    power: float = 0.5,
-    steps: int = 200,
-    rate: float = 0.03,
-    every: int | None = None,
-):
-    """Widths σ_x of n points that minimise the objective of their graph: Adam on log σ.
+def widths(log_sigma, x) -> jax.Array:
+    """σ at coordinates x, from logarithms on a grid of control points over [0, 1]^d, linear in between.
 
     Args:
-        x: coordinates, (n, d).
-        u: values at these points, (n,) or (n, c); they are shifted to mean 0 and scaled to variance 1.
-        start: the width of every point at the start, > 0.
-        epsilon, power, keep: see :func:`adjacency` and :func:`objective`.
-        steps, rate, every: see :func:`fflib.fit.fit`.
+        log_sigma: shape (k, …, k), d axes; k = 1 is one width for all.
+        x: coordinates, (..., d).
 
-    Returns: (sigma (n,), history with "step", "loss" and "sigma" (T, n)).
+    Returns: (...), > 0.
+
+    Raises: ValueError when x has another number of coordinates than log_sigma has axes.
 
     Chapter: Learned embeddings.
     """
-    x, u = checks.points("x", x), checks.real_array("u", u)
-    if len(u) != len(x):
-        raise ValueError(f"u must have one value for each of the {len(x)} points, but got shape {u.shape}")
-    spread = jnp.sqrt(jnp.mean((u - u.mean(0)) ** 2))
-    if not isinstance(spread, jax.core.Tracer) and not spread > 0:
-        raise ValueError("u must not be constant: a flat signal asks nothing of the widths")
-    data = (embedding, x, (u - u.mean(0)) / spread, epsilon, power, keep)
-    log_sigma = jnp.full(len(x), jnp.log(checks.positive("start", start)))
-    log_sigma, history = fit(
-        log_sigma, _sigma_loss, data, steps=steps, optimizer=optax.adam(rate), metrics=_sigma_now, every=every
-    )
-    return jnp.exp(log_sigma), history
+    x, log_sigma = checks.real_array("x", x), checks.real_array("log_sigma", log_sigma)
+    if x.ndim == 0 or x.shape[-1] != log_sigma.ndim or log_sigma.ndim == 0:
+        raise ValueError(
+            f"log_sigma must have one axis for each coordinate of x, but got {log_sigma.shape} and {x.shape}"
+        )
+    places = [x[..., a] * (k - 1) for a, k in enumerate(log_sigma.shape)]
+    return jnp.exp(jax.scipy.ndimage.map_coordinates(log_sigma, places, order=1, mode="nearest"))
 
 
 def gradient_norm(y, spacing: float = 1.0) -> jax.Array:
