@@ -91,7 +91,10 @@ def test_inner_products_are_gibbs_kernel():
     assert float(jnp.linalg.eigvalsh(K).min()) > -1e-5
 
 
-@pytest.mark.parametrize(("embedding", "atol"), [(radial(200, 1, margin=1.0), 1e-5), (radial(40, 2, product=True, margin=0.6), 2e-3)])
+@pytest.mark.parametrize(
+    ("embedding", "atol"),
+    [(radial(200, 1, margin=1.0), 1e-5), (radial(40, 2, product=True, margin=0.6), 2e-3)],
+)
 def test_one_width_is_shift_invariant(embedding, atol):
     """A function of x − x′: a Gaussian of width √2 σ, on the line and for products in the plane."""
     d = embedding.alpha.shape[1]
