@@ -119,8 +119,8 @@ def learn_widths(
         steps, rate, every: Adam's steps and learning rate; how often the history looks.
         ensemble: E graphs at once; x and u have a leading axis E, ``start`` and ``epsilon`` may.
 
-    Returns: (log_sigma (knots, …, knots), history with "step", "loss" and "sigma" (T, n)); for an
-    ensemble E comes first, in the history after T.
+    Returns: (log_sigma (knots, …, knots), history with "step", "loss" and, when ``every`` is given,
+    "sigma" (T, n)); for an ensemble E comes first, in the history after T.
 
     Raises: ValueError for a constant u, sizes that disagree or numbers out of range.
 
@@ -148,7 +148,7 @@ def learn_widths(
         (bells, x, u / spread, each(epsilon), each(power), each(keep)),
         steps=steps,
         optimizer=_adam(rate),
-        metrics=_graph_widths,
+        metrics=_graph_widths if every else None,
         every=every,
         ensemble=True,
         shared_data=False,

@@ -139,7 +139,7 @@ def test_scale_and_shift_of_the_signal_do_not_matter():
 def test_an_ensemble_is_its_members():
     x = jnp.stack([data.grid(20)] * 2)
     u = jnp.stack([signal(x[0]), x[0] ** 2])
-    how = dict(knots=4, epsilon=0.3, steps=10)
+    how = dict(knots=4, epsilon=0.3, steps=10, every=10)
     both, history = graphs.learn_widths(radial(30, 1), x, u, start=[0.05, 0.08], ensemble=True, **how)
     alone, own = graphs.learn_widths(radial(30, 1), x[1], u[1], start=0.08, **how)
     assert both.shape == (2, 4) and history["sigma"].shape == (2, 2, 20)
