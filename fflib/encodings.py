@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -217,28 +218,36 @@ class HashGrid:
 
         ``corners[..., l, :]`` counts the corners of level l from 0 to N_l along each axis.
         """
-        x = jnp.asarray(corners).astype(jnp.uint32)
-        side = np.array(self.resolutions, np.uint32) + np.uint32(1)
-        dense, hashed = x[..., 0], x[..., 0]
-        for axis in range(1, self.d):  # numbers wrap around at 2³², as in the paper
-            dense = dense * side + x[..., axis]
-            hashed = hashed ^ (x[..., axis] * np.uint32(PRIMES[axis]))
-        rows = np.array(self.rows)
-        fits = [(N + 1) ** self.d <= self.table for N in self.resolutions]
-        start = np.cumsum(rows) - rows
-        return jnp.where(np.array(fits), dense, hashed % np.uint32(self.table)).astype(jnp.int32) + start
+        return _row(self, jnp.asarray(corners))
 
     def apply(self, params, v) -> jax.Array:
         """The encoding: v of shape (..., d) to (..., levels · features), coarse levels first."""
         if jnp.shape(params) != (sum(self.rows), self.features):
             raise ValueError(f"params must have shape {(sum(self.rows), self.features)}, but got {jnp.shape(params)}")
-        v = coordinates(v, self.d)
-        N = np.array(self.resolutions)[:, None]
-        x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
-        low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
-        t = x - low
-        total = 0.0
-        for step in np.ndindex((2,) * self.d):  # the corners of a cell
-            weight = jnp.prod(jnp.where(np.array(step) == 1, t, 1 - t), -1)
-            total = total + weight[..., None] * params[self.row(low + np.array(step))]
-        return total.reshape(*v.shape[:-1], self.num_features)
+        return _interpolate(self, params, coordinates(v, self.d))
+
+
+@partial(jax.jit, static_argnums=0)
+def _row(grid: HashGrid, corners):
+    x = corners.astype(jnp.uint32)
+    side = np.array(grid.resolutions, np.uint32) + np.uint32(1)
+    dense, hashed = x[..., 0], x[..., 0]
+    for axis in range(1, grid.d):  # numbers wrap around at 2³², as in the paper
+        dense = dense * side + x[..., axis]
+        hashed = hashed ^ (x[..., axis] * np.uint32(PRIMES[axis]))
+    fits = np.array([(N + 1) ** grid.d <= grid.table for N in grid.resolutions])
+    start = np.cumsum(grid.rows) - grid.rows
+    return jnp.where(fits, dense, hashed % np.uint32(grid.table)).astype(jnp.int32) + start
+
+
+@partial(jax.jit, static_argnums=0)
+def _interpolate(grid: HashGrid, params, v):
+    N = np.array(grid.resolutions)[:, None]
+    x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
+    low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
+    t = x - low
+    total = 0.0
+    for step in np.ndindex((2,) * grid.d):  # the corners of a cell
+        weight = jnp.prod(jnp.where(np.array(step) == 1, t, 1 - t), -1)
+        total = total + weight[..., None] * params[_row(grid, low + np.array(step))]
+    return total.reshape(*v.shape[:-1], grid.num_features)

@@ -84,12 +84,17 @@ def test_siren_keeps_the_spread_through_depth():
     model = siren(2, n, 9, omega=omega)
     x = RNG.uniform(-1, 1, (100, 2))
     z = np.array([layers(model, model.init(jax.random.key(seed)), x) for seed in range(8)])
-    q = 2 * (np.sin(z[:, 0]) ** 2).mean() + omega**2 / (3 * n)
-    for layer in np.moveaxis(z, 1, 0)[1:]:
-        assert abs((layer**2).mean() / q - 1) < 0.04
-        uniform = omega**2 / (3 * n) / (layer**2).mean()  # the bias' share; the rest is normal
-        assert abs((layer**4).mean() / (layer**2).mean() ** 2 - (3 - 1.2 * uniform**2)) < 0.12
-        q = 1 - math.exp(-2 * q) + omega**2 / (3 * n)
+    spread, heights = (z**2).mean((0, 2, 3)), (np.sin(z) ** 2).mean((0, 2, 3))
+    bias = omega**2 / (3 * n)
+    np.testing.assert_allclose(heights[1:], (1 - np.exp(-2 * spread[1:])) / 2, rtol=0.03)
+    np.testing.assert_allclose(spread[1:], 2 * heights[:-1] + bias, rtol=0.08)
+    q = 1.0
+    for _ in range(100):
+        q = 1 - math.exp(-2 * q) + bias
+    assert abs(spread[-3:].mean() / q - 1) < 0.06  # where the recursion settles
+    for layer in np.moveaxis(z, 1, 0)[1:]:  # kurtosis: the bias' share is uniform, the rest normal
+        share = bias / (layer**2).mean()
+        assert abs((layer**4).mean() / (layer**2).mean() ** 2 - (3 - 1.2 * share**2)) < 0.15
 
 
 def test_activations_of_siren_are_nearly_arcsine():

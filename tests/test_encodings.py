@@ -26,7 +26,7 @@ GRIDS = {
 WAVES = features.gaussian(jax.random.key(1), 6, 2, 2.0)
 
 
-@pytest.fixture(params=GRIDS, ids=str)
+@pytest.fixture(params=["1-D", "2-D", "3-D"])
 def grid(request):
     return GRIDS[request.param]
 
