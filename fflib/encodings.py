@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -88,12 +88,12 @@ class Learned:
     @property
     def num_features(self) -> int:
         """Length of the encoding, 2m."""
-        return jax.eval_shape(self.draw, jax.random.key(0)).num_features
+        return _drawn(self.draw).num_features
 
     @property
     def num_params(self) -> int:
         """m (d + 1)."""
-        return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(self.draw, jax.random.key(0))))
+        return sum(leaf.size for leaf in jax.tree.leaves(_drawn(self.draw)))
 
     def init(self, key: jax.Array) -> Mapping:
         """Draw the mapping."""
@@ -104,6 +104,12 @@ class Learned:
         phase = 2 * jnp.pi * coordinates(v, mapping.d) @ mapping.B.T
         waves = [mapping.a * sine(phase), mapping.a * sine(phase + jnp.pi / 2)]
         return jnp.concatenate(waves, axis=-1)
+
+
+@cache
+def _drawn(draw: Callable):
+    """What ``draw`` will give, in shapes alone."""
+    return jax.eval_shape(draw, jax.random.key(0))
 
 
 def integrated(mapping: Mapping, v, variance) -> jax.Array:
