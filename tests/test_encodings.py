@@ -247,7 +247,7 @@ def test_network_is_the_composition():
     np.testing.assert_array_equal(net(params, v), net.model(params["model"], encoding.apply(params["encoding"], v)))
     assert net.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
     assert hash(net) == hash(Network(encoding, mlp(12, 8, 3, d_out=2)))
-    many = jax.vmap(net.init)(jax.random.split(KEY, 3))
+    many = jax.eval_shape(jax.vmap(net.init), jax.random.split(KEY, 3))
     assert many["encoding"].shape == (3, sum(encoding.rows), 3)
 
 
