@@ -20,7 +20,13 @@ import jax.numpy as jnp
 from fflib import checks
 
 
-def _coordinates(v, d: int):
+def coordinates(v, d: int) -> jax.Array:
+    """Coordinates of d numbers each, shape (..., d), checked.
+
+    Raises: ValueError for another shape; TypeError for integers or complex numbers.
+
+    Chapter: Conventions.
+    """
     v = checks.real_array("v", v)
     if v.ndim == 0 or v.shape[-1] != d:
         hint = "; for points on a line add a last axis: v[..., None]" if d == 1 else ""
@@ -49,7 +55,7 @@ class Mapping:
     B: jax.Array
 
     def __call__(self, v) -> jax.Array:
-        v = _coordinates(v, self.d)
+        v = coordinates(v, self.d)
         phase = 2 * jnp.pi * v @ self.B.T
         return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
 
@@ -74,7 +80,7 @@ class Mapping:
 
     def kernel(self, delta) -> jax.Array:
         """γ(v)ᵀγ(v+Δ) = Σ_j a_j² cos(2π b_jᵀΔ), a function of the offset Δ (..., d) alone."""
-        delta = _coordinates(delta, self.d)
+        delta = coordinates(delta, self.d)
         return jnp.cos(2 * jnp.pi * delta @ self.B.T) @ self.a**2
 
 
@@ -96,7 +102,7 @@ class Identity:
     scale: float = 1.0
 
     def __call__(self, v) -> jax.Array:
-        return self.scale * (_coordinates(v, self.d) - self.shift)
+        return self.scale * (coordinates(v, self.d) - self.shift)
 
     @property
     def num_features(self) -> int:
@@ -182,6 +188,27 @@ def positional_nerf(levels: int, d: int) -> Mapping:
     Chapter: Conventions.
     """
     return _on_axes(2.0 ** jnp.arange(checks.count("levels", levels)), checks.count("d", d))
+
+
+def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
+    """The encoding of the Transformer, sin and cos of position / base^(j/k), for v = position / length.
+
+    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards to
+    nearly that over ``base`` (Vaswani et al. 2017).
+
+    Args:
+        m: frequencies of all axes together.
+        d: number of axes.
+        length: positions that the unit of v holds, e.g. the number of tokens, or of pixels on a side.
+        base: ratio that the ladder spans.
+
+    Raises: ValueError when d does not divide m, or length or base is not positive.
+
+    Chapter: The encodings people use now.
+    """
+    k = _frequencies_per_axis(m, d)
+    length, base = checks.positive("length", length), checks.positive("base", base)
+    return _on_axes(length / (2 * jnp.pi) * base ** (-jnp.arange(k) / k), d)
 
 
 def gaussian(key: jax.Array, m: int, d: int, scale: float) -> Mapping:
