@@ -252,7 +252,7 @@ def _invert(at, signal, weight, ridge, n):
 def shell_correlation(a, b) -> jax.Array:
     """Fourier shell correlation of two volumes (n, n, n): one number for each shell 0, 1, … n/2 − 1.
 
-    FSC(s) = Re Σ â conj(b̂) / √(Σ |â|² Σ |b̂|²), sums over round(n‖k‖) = s. It is blind to how strong a shell
+    FSC(s) = Re Σ â conj(b̂) / √(Σ ‖â‖² Σ ‖b̂‖²), sums over round(n‖k‖) = s. It is blind to how strong a shell
     is, and to the sign of both volumes together; 0 where a volume has nothing.
 
     Raises: ValueError for volumes that are no cubes of one size.

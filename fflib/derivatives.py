@@ -211,7 +211,7 @@ def symbol(A: Callable, k) -> jax.Array:
     """What A does to a wave: A e^{2πi k·v} = symbol · e^{2πi k·v}; complex, (...) for k (..., d).
 
     2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``. Training on A f instead of f multiplies the
-    kernel's eigenvalue of that wave by ``|symbol|``².
+    kernel's eigenvalue of that wave by ‖symbol‖².
 
     Args:
         A: operator with constant coefficients that gives a scalar.

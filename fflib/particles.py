@@ -194,7 +194,7 @@ def reconstruct(
 ) -> tuple[list[Field], dict[str, np.ndarray]]:
     """Fit one network for each mapping to the same images, all as one program.
 
-    The loss is mean |C V̂ − y|² in units of the noise: no honest model falls below 1 by more than it overfits.
+    The loss is mean ‖C V̂ − y‖² in units of the noise: no honest model falls below 1 by more than it overfits.
 
     Args:
         particles: see :func:`observe`.
