@@ -66,7 +66,8 @@ def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, n
     """(P, X) of :func:`midpoint_ratio`, for the power law (1 + f)^−2β most likely to have given y.
 
     The likelihood is Whittle's, of the waves in the upper two octaves of the grid (y faded out at its
-    borders), among β = ¼, ½, …, 3. f counts cycles per extent of the grid.
+    borders), among β = ¼, ½, …, (d+1)/2. The last is that of sharp edges, which smooth surroundings can
+    hide. f counts cycles per extent of the grid.
 
     Chapter: Choosing the scale.
     """
@@ -80,7 +81,7 @@ def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, n
     high = np.max(np.meshgrid(*(np.abs(np.fft.fftfreq(n)) for n in place.shape), indexing="ij"), 0) >= 1 / 8
 
     best = None
-    for beta in np.arange(0.25, 3.01, 0.25):
+    for beta in np.arange(0.25, (place.d + 1) / 2 + 0.01, 0.25):
         own, across = _folded(place, beta)
         level = max((power[high] - noise**2).mean() / own[high].mean(), 1e-30)
         for _ in range(20):  # the most likely level, if there is noise

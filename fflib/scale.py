@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from fflib.midpoints import fit_spectrum, midpoint_ratio, transfer
 from fflib.mlp import MLP
 
 POINTS = 1500  # scattered points that are solved at a time
+DRAWS = 4  # of the frequencies, over which predictions are averaged
 LEEWAY = 0.01  # predictions are not better than that; and too large a scale is the worse mistake
 
 
@@ -68,8 +70,8 @@ def suggest_scale(
 ) -> Suggestion:
     """The scale at which a network is expected to do best between its observations, without training it.
 
-    At each scale the regression with the network's own kernel, of frequencies drawn as it will draw
-    them, and with the ridge that its budget amounts to, predicts every observation from all others. On
+    At each scale regression with the network's kernel, of frequencies drawn as it will draw them, and
+    with the ridge that its budget amounts to, predicts every observation from all others. On
     a grid, where unseen points lie in the middle of the cells and closer to what is known than a left
     out observation is, the error is carried over to there by :mod:`fflib.midpoints`. Suggested is the smallest
     scale whose error is within a per cent of the least: beyond the best, errors rise steeply.
@@ -81,11 +83,12 @@ def suggest_scale(
         model: the network; ReLU, of an even number 2m of inputs and c outputs.
         budget: how it will be trained.
         family: "gaussian", "uniform", "uniform_log" or "laplace" frequencies, or a function of a scale
-            that gives the mapping.
+            that gives the mapping (of one draw, such as the network's own).
         noise: standard deviation of the noise in y, if known; predictions are for what lies under it.
         scales: to be tried, at least three (default: 13 from 1/64 of the highest frequency that the
             observations can tell apart to that frequency).
-        key: draws frequencies and the group of scattered points (default ``jax.random.key(0)``).
+        key: for four draws of the frequencies, over which errors are averaged, and for the group of
+            scattered points (default ``jax.random.key(0)``).
 
     Returns: a :class:`Suggestion`. Observations that are all equal are predicted at any scale: then it
     is the smallest.
@@ -101,10 +104,11 @@ def suggest_scale(
     key = jax.random.key(0) if key is None else key
     _check_model(model, y, budget)
     noise = checks.positive("noise", noise, zero=True)
-    mapping = _mapping(family, model, d, key)
+    mappings = _mappings(family, model, d, key)
     scales = _scales(scales, place)
     errors = _on_grid if isinstance(place, grid.Grid) else _scattered
-    mse, ridge = map(np.array, zip(*errors(place, y, model, budget, noise, map(mapping, scales), key), strict=True))
+    drawn = [list(zip(*errors(place, y, model, budget, noise, map(draw, scales), key), strict=True)) for draw in mappings]
+    mse, ridge = (np.mean([d[k] for d in drawn], 0) for k in (0, 1))
     return Suggestion(_choose(scales, mse.mean(1)), scales, mse, ridge)
 
 
@@ -151,12 +155,12 @@ def _check_model(model, y, budget):
         raise ValueError(f"y must lie in [0, 1] for a network that ends in a sigmoid, but goes from {low:g} to {high:g}")
 
 
-def _mapping(family, model, d, key):
-    """scale ↦ mapping, and a check that it fits the network."""
+def _mappings(family, model, d, key):
+    """Functions scale ↦ mapping: one a draw, or the given one with a check that it fits the network."""
     m = model.sizes[0] // 2
     if isinstance(family, str):
         checks.one_of("family", family, features.FAMILIES)
-        return lambda s: features.sampled(key, m, family, s, d)
+        return [partial(_sampled, k, m, family, d) for k in jax.random.split(key, DRAWS)]
     if not callable(family):
         raise TypeError(f"family must be a name or a function of the scale, but got {checks.describe(family)}")
 
@@ -169,7 +173,11 @@ def _mapping(family, model, d, key):
             )
         return gamma
 
-    return mapping
+    return [mapping]
+
+
+def _sampled(key, m, family, d, scale):
+    return features.sampled(key, m, family, scale, d)
 
 
 def _scales(scales, place) -> np.ndarray:

