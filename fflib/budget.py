@@ -12,7 +12,8 @@ from fflib.mlp import MLP
 SLOPES = {None: 1.0, "tanh": 1.0, "sigmoid": 0.25}  # of the output function where training starts
 PACE = 0.7  # Adam's time as a share of the estimate below: calibrated on random pictures, see the chapter
 MEMORY = 0.999  # of Adam's mean squares
-LEAST = 0.1  # ridge, as a share of k(0), that no training falls below: the same random pictures show it
+LEAST = 0.1  # ridge, as a share of k(0), that no training falls below, for frequencies beyond …
+FINE = 1 / 16  # … so many cycles a step, below in proportion: random pictures and lines show it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Budget:
         checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
 
 
-def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget) -> float:
+def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: float = 1.0) -> float:
     r"""The ridge ρ, as a share of k(0), that leaves about as much unlearned as training with the budget.
 
     Gradient flow learns an eigendirection of rate λ to the share 1 − e^{−λt}, regression to λ/(λ + ρ):
@@ -55,13 +56,15 @@ def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget) -> float:
 
     with v̂ the running mean of g², p_f the power of y in direction f, the second term the scatter of a
     batch of b, and κ = PACE. A network of finite width, whose kernel is one draw and whose weights
-    jitter, stays short of the regression without end; ``LEAST`` is added for that.
+    jitter, stays short of the regression without end, the more so the finer its features:
+    LEAST · min(1, cycles/FINE) is added for that.
 
     Args:
         rates: λ_f, n numbers ≥ 0.
         power: p_f, n numbers, in units in which Σ p_f = n times the mean square of y.
         k0: the kernel at offset zero.
-        model, budget: as for :func:`suggest_scale`.
+        model, budget: as for :func:`fflib.scale.suggest_scale`.
+        cycles: root mean square frequency of the mapping, in cycles from one observation to the next.
 
     Chapter: Choosing the scale.
     """
@@ -71,7 +74,8 @@ def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget) -> float:
         total = budget.steps * budget.rate
     else:
         total = PACE * _adam_time(np.ravel(rates), np.ravel(power), k0, model, budget)
-    return float(min(LEAST + n * c / (slope**2 * max(total, 1e-30) * k0), 1e6))
+    least = LEAST * min(1.0, cycles / FINE)
+    return float(min(least + n * c / (slope**2 * max(total, 1e-30) * k0), 1e6))
 
 
 def _adam_time(lam, power, k0, model, budget) -> float:

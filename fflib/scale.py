@@ -185,15 +185,25 @@ def _scales(scales, place) -> np.ndarray:
         if isinstance(place, grid.Grid):
             step = min(place.step)
         else:
-            spans = np.ptp(np.asarray(place), axis=0)
-            if not (spans > 0).all():
-                raise ValueError(f"v must extend along every axis, but its extents are {spans}")
-            step = float(np.prod(spans) / len(place)) ** (1 / len(spans))
+            step = _spacing(place)
         return 0.5 / step * 2.0 ** np.arange(-6.0, 0.25, 0.5)
     scales = np.sort(np.asarray(checks.real_array("scales", scales, integers=True), float).ravel())
     if len(scales) < 3 or scales[0] <= 0 or (np.diff(scales) <= 0).any():
         raise ValueError(f"scales must be at least three different numbers > 0, but got {scales}")
     return scales
+
+
+def _spacing(x) -> float:
+    """The step of a grid with as many points in the box of x."""
+    spans = np.ptp(np.asarray(x), axis=0)
+    if not (spans > 0).all():
+        raise ValueError(f"v must extend along every axis, but its extents are {spans}")
+    return float(np.prod(spans) / len(x)) ** (1 / len(spans))
+
+
+def _cycles(gamma, step) -> float:
+    """Root mean square frequency along an axis, in cycles a step."""
+    return float(jnp.sqrt(jnp.mean((gamma.B * jnp.asarray(step)) ** 2)))
 
 
 # --------------------------------------------------------------------------------------------------
@@ -210,7 +220,7 @@ def _on_grid(place, y, model, budget, noise, mappings, key):
         K = grid.ntk(model, gamma, place)
         k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(place.d)))
         rates = np.asarray(grid.rates(K), float)
-        ridge = budget_ridge(rates, power, k0, model, budget)
+        ridge = budget_ridge(rates, power, k0, model, budget, _cycles(gamma, place.step))
         w = krylov.solve(K, y, ridge * k0, tol=1e-3).weights
         left_out = np.asarray((w**2).mean(range(place.d)), float) / np.mean(1 / (rates + ridge * k0)) ** 2
         ratio = midpoint_ratio(rates, transfer(grid.ntk(model, gamma, middle, place)), ridge * k0, *spectrum, noise)
@@ -219,7 +229,7 @@ def _on_grid(place, y, model, budget, noise, mappings, key):
 
 def _scattered(x, y, model, budget, noise, mappings, key):
     """The same for scattered points: the unseen ones lie among them as they do among each other."""
-    n = len(x)
+    n, step = len(x), _spacing(x)
     if n > POINTS:
         centre = x[jax.random.randint(jax.random.fold_in(key, 1), (), 0, n)]
         near = jnp.argsort((((x - centre) / jnp.std(x, 0)) ** 2).sum(-1))[:POINTS]
@@ -229,7 +239,7 @@ def _scattered(x, y, model, budget, noise, mappings, key):
         K = np.asarray(kernels.ntk(model, gamma(x)), float)
         rates, Q = np.linalg.eigh(K)
         rates, power = np.maximum(rates, 0.0), ((Q.T @ y) ** 2).mean(1)
-        ridge = budget_ridge(rates, power, K[0, 0], model, budget) * n / len(x)
+        ridge = budget_ridge(rates, power, K[0, 0], model, budget, _cycles(gamma, step))
         inverse = (Q / (rates + ridge * K[0, 0])) @ Q.T
         left_out = (inverse @ y) / np.diag(inverse)[:, None]
         yield np.maximum((left_out**2).mean(0) - noise**2, 0.0), ridge
