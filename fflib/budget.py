@@ -74,7 +74,7 @@ def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: fl
         total = budget.steps * budget.rate
     else:
         total = PACE * _adam_time(np.ravel(rates), np.ravel(power), k0, model, budget)
-    least = LEAST * min(1.0, cycles / FINE)
+    least = LEAST * min(1.0, max(cycles / FINE, 1 / 32))
     return float(min(least + n * c / (slope**2 * max(total, 1e-30) * k0), 1e6))
 
 

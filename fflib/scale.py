@@ -239,7 +239,7 @@ def _scattered(x, y, model, budget, noise, mappings, key):
         K = np.asarray(kernels.ntk(model, gamma(x)), float)
         rates, Q = np.linalg.eigh(K)
         rates, power = np.maximum(rates, 0.0), ((Q.T @ y) ** 2).mean(1)
-        ridge = budget_ridge(rates, power, K[0, 0], model, budget, _cycles(gamma, step))
+        ridge = budget_ridge(rates, power, K[0, 0] * len(x) / n, model, budget, _cycles(gamma, step))
         inverse = (Q / (rates + ridge * K[0, 0])) @ Q.T
         left_out = (inverse @ y) / np.diag(inverse)[:, None]
         yield np.maximum((left_out**2).mean(0) - noise**2, 0.0), ridge
