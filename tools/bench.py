@@ -8,6 +8,7 @@ Seconds depend on the machine and on what else it does; ratios of runs that alte
    mean that everything else (activations, the optimizer) costs nothing.
 3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against the
    number of pixels, and the dense solution for as long as its matrix is small.
+4. A suggested scale (`fflib.scale`) against the sweep of trainings that it replaces.
 """
 
 from __future__ import annotations
@@ -193,6 +194,38 @@ def exponents() -> None:
         print(f"  {name}: exponent of time {slopes[0]:.2f}, of memory {slopes[1]:.2f} (three largest)")
 
 
+def suggestion(repeats: int) -> None:
+    """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds trainings."""
+    from fflib.scale import Budget, suggest_scale
+
+    (v, seen), _ = data.train_test_image(data.image("astronaut", 256))
+    gamma = features.gaussian(jax.random.key(0), m=128, d=2, scale=6.0)
+    model = mlp(gamma.num_features, width=128, depth=4, d_out=3, output="sigmoid", biases=0.01)
+    optimizer, start = optax.adam(1e-3), model.init(jax.random.key(1))
+    observed = gamma(v).reshape(-1, gamma.num_features), seen.reshape(-1, 3)
+
+    def loss(params, observed):
+        x, y = observed
+        return 0.5 * jnp.mean((model.apply(params, x) - y) ** 2)
+
+    def batch(key, observed):
+        chosen = jax.random.randint(key, (2048,), 0, len(observed[1]))
+        return jax.tree.map(lambda a: a[chosen], observed)
+
+    def train():
+        how = dict(steps=300, optimizer=optimizer, key=jax.random.key(2), batch=batch, progress=False)
+        return fit(start, loss, observed, **how)[0]
+
+    def suggest():
+        return suggest_scale(v, seen, model, Budget(300, 1e-3, 2048)).mse
+
+    times = seconds({"train": train, "suggest": suggest}, repeats)
+    train_s, suggest_s = (float(np.median(times[k])) for k in ("train", "suggest"))
+    print("scale for 256² pixels, 128 frequencies, width 128, 300 steps of 2048 pixels")
+    print(f"  one suggestion {suggest_s:.2f} s, one training {train_s:.2f} s")
+    print(f"  21 trainings (7 scales, 3 seeds) / suggestion: {ratio(21 * times['train'], times['suggest'])}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training against its own arithmetic.")
     parser.add_argument("--repeats", type=int, default=5, help="turns, of which the median counts")
@@ -211,6 +244,7 @@ def main() -> None:
     values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}
     measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats)
     exponents()
+    suggestion(repeats)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,320 @@
+"""Choosing the scale: errors between observations, what a budget amounts to, and the suggestion made of both."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fflib import data, features, grid, kernels, krylov, midpoints
+from fflib.budget import LEAST, PACE, Budget, budget_ridge
+from fflib.grid import Grid
+from fflib.mlp import mlp
+from fflib.scale import POINTS, Suggestion, suggest_scale
+
+MODEL = mlp(32, 32, 3, biases=0.1)
+BUDGET = Budget(300, 1e-3)
+
+
+def moved(place: Grid, part: float = 0.5) -> Grid:
+    origin = tuple(o + part * h for o, h in zip(place.origin, place.step, strict=True))
+    return dataclasses.replace(place, origin=origin)
+
+
+def line(n: int) -> Grid:
+    return grid.regular(data.grid(n))
+
+
+def whole(m: int, d: int, highest: int) -> features.Mapping:
+    """Whole frequencies: the kernel has the unit's period."""
+    B = jax.random.randint(jax.random.key(3), (m, d), -highest, highest + 1).astype(float)
+    return features.Mapping(jnp.ones(m), B)
+
+
+def field(key, n: int, d: int, beta: float):
+    """A random periodic field of amplitude (1 + f)^−β on a grid of n points an axis."""
+    f = np.sqrt(sum(x**2 for x in np.meshgrid(*[np.fft.fftfreq(n, 1 / n)] * d, indexing="ij")))
+    z = np.fft.fftn(np.asarray(jax.random.normal(key, (n,) * d)))
+    y = np.fft.ifftn(z * (1 + f) ** -beta).real
+    return (y - y.mean()) / y.std()
+
+
+# --------------------------------------------------------------------------------------------------
+# Between the points
+
+
+@pytest.mark.parametrize("shape", [(12,), (8, 10), (4, 6, 4)])
+def test_transfer_of_a_grid_to_itself_is_its_rates(shape):
+    v, d = data.grid(shape), len(shape)
+    K = grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, d, 1.5), v)
+    rates = np.asarray(grid.rates(K))
+    assert np.allclose(np.maximum(midpoints.transfer(K), 0), rates, atol=1e-4 * rates.max())
+
+
+@pytest.mark.parametrize("shape", [(16,), (8, 8)])
+def test_transfer_is_what_a_periodic_kernel_makes_of_a_wave(shape):
+    v, d = data.grid(shape), len(shape)
+    place, gamma = grid.regular(v), whole(16, len(shape), 3)
+    K = grid.ntk(MODEL, gamma, moved(place), place)
+    mu = midpoints.transfer(K)
+    for f in [(2,) * d, (1,) + (0,) * (d - 1), (-3,) * d]:
+        wave = lambda x: jnp.cos(2 * jnp.pi * x @ jnp.array(f, float) + 0.4)
+        assert np.allclose(K @ wave(v), mu[f] * wave(moved(place).points()), atol=1e-4 * np.abs(mu).max())
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_ratio_of_errors_is_that_of_random_fields(noise):
+    n, beta = 16, 1.0
+    v = data.grid(n)
+    place, gamma = grid.regular(v), whole(16, 1, 6)
+    K, K_mid = grid.ntk(MODEL, gamma, v), grid.ntk(MODEL, gamma, moved(place), v)
+    ridge = 0.1 * float(K.lags()[n - 1])
+    own, across = midpoints._folded(place, beta)
+    predicted = midpoints.midpoint_ratio(
+        np.asarray(grid.rates(K)), midpoints.transfer(K_mid), ridge, own, across, noise
+    )
+    # many fields with the waves that `_folded` counts, on a grid twice as fine, and every point left out in turn
+    fine = np.arange(2 * n) / (2 * n)
+    f = (np.fft.fftfreq(n)[:, None] + np.arange(-1, 2)).ravel() * n
+    rng = np.random.default_rng(0)
+    amplitude = (1 + np.abs(f)) ** -beta / np.sqrt(n) * (rng.normal(size=(4000, len(f))) + 1j * rng.normal(size=(4000, len(f))))
+    y = (amplitude @ np.exp(2j * np.pi * np.outer(f, fine))).real * np.sqrt(1)
+    y, truth = y[:, ::2], y[:, 1::2]
+    seen = y + noise * rng.normal(size=y.shape)
+    inverse = np.linalg.inv(np.asarray(K.dense(), float) + ridge * np.eye(n))
+    weights = seen @ inverse
+    left_out = np.mean((weights / np.diag(inverse)) ** 2) - noise**2
+    there = np.mean((weights @ np.asarray(K_mid.dense(), float).T - truth) ** 2)
+    assert np.isclose(there / left_out, predicted, rtol=0.08)
+
+
+@pytest.mark.parametrize(("d", "n"), [(1, 1024), (2, 64)])
+@pytest.mark.parametrize("beta", [0.5, 1.0, 1.5])
+def test_the_spectrum_of_a_field_is_found(d, n, beta):
+    y = field(jax.random.key(4), 4 * n, d, beta)[(slice(None, None, 4),) * d]
+    place = grid.regular(data.grid(n, d))
+    own, across = midpoints.fit_spectrum(place, y[..., None])
+    found = min(np.arange(0.25, 3.01, 0.25), key=lambda b: np.abs(np.log(own / own.max()) - shape_of(place, b)).sum())
+    assert abs(found - min(beta, (d + 1) / 2)) <= 0.26  # no smoother than edges are
+    assert np.all(np.abs(across) <= own * (1 + 1e-9))
+    power = np.mean(np.abs(np.fft.fftn(y)) ** 2) / y.size  # of the whole, which low waves carry
+    high = np.abs(np.fft.fftfreq(n)) >= 0.25
+    spectrum = np.abs(np.fft.fftn(y)) ** 2 / y.size
+    index = np.ix_(*[high] * d)
+    assert 0.8 < own[index].mean() / spectrum[index].mean() < 1.3 and power > own[index].mean()
+
+
+def shape_of(place, beta):
+    own, _ = midpoints._folded(place, beta)
+    return np.log(own / own.max())
+
+
+def test_known_noise_is_told_from_a_rough_field():
+    y = field(jax.random.key(5), 512, 2, 2.0)[::4, ::4]
+    noisy = y + 0.3 * np.asarray(jax.random.normal(jax.random.key(6), y.shape))
+    place = grid.regular(data.grid(128, 2))
+    clean, told, untold = (
+        midpoints.fit_spectrum(place, z[..., None], s)[0] for z, s in ((y, 0.0), (noisy, 0.3), (noisy, 0.0))
+    )
+    top = np.s_[60:68, 60:68]  # the highest waves, where noise is all there is
+    assert told[top].mean() < 0.2 * untold[top].mean()
+    assert clean[top].mean() < 0.2 * untold[top].mean()
+
+
+def test_left_out_errors_on_a_grid_are_those_of_regressions_without_the_point():
+    n, ridge = 24, 0.2
+    v = data.grid(n)
+    K = np.asarray(grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, 1, 3.0), v).dense(), float)
+    y = np.sin(9 * np.arange(n) / n) + 0.1 * np.cos(40 * np.arange(n) / n)
+    inverse = np.linalg.inv(K + ridge * np.eye(n))
+    short = (inverse @ y) / np.diag(inverse)
+    for i in range(0, n, 5):
+        keep = np.arange(n) != i
+        w = np.linalg.solve(K[np.ix_(keep, keep)] + ridge * np.eye(n - 1), y[keep])
+        assert np.isclose(y[i] - K[i, keep] @ w, short[i], rtol=1e-6)
+
+
+# --------------------------------------------------------------------------------------------------
+# Budget
+
+
+def test_ridge_of_gradient_descent_is_one_over_its_time():
+    model, n, k0 = mlp(32, 16, 3, d_out=2, output="sigmoid"), 50, 7.0
+    ridge = budget_ridge(np.ones(n), np.ones(n), k0, model, Budget(1000, 0.1, optimizer="sgd"))
+    assert np.isclose(ridge * k0, LEAST * k0 + n * 2 / (0.25**2 * 1000 * 0.1))
+
+
+@pytest.mark.parametrize("batch", [None, 5])
+def test_ridge_of_adam_is_that_of_steps_with_one_common_size(batch):
+    """A linear model, trained with all gradients divided by one running root mean square."""
+    n, c, rate, steps = 20, 1, 1e-3, 400
+    model = mlp(32, 16, 3)
+    P = model.num_params
+    rng = np.random.default_rng(0)
+    J = rng.normal(size=(n, P)) * np.geomspace(1, 0.05, n)[:, None]
+    y = rng.normal(size=n)
+    lam, Q = np.linalg.eigh(J @ J.T)
+    k0 = np.trace(J @ J.T) / n
+    residual, mean, time = y.copy(), 0.0, 0.0
+    for step in range(1, steps + 1):
+        g = J.T @ residual / (n * c)
+        scatter = k0 * np.sum(residual**2) / n / (c * batch) / c if batch else 0.0
+        mean = 0.999 * mean + 0.001 * (g @ g + scatter) / P
+        h = rate / np.sqrt(mean / (1 - 0.999**step))
+        residual = Q @ (np.exp(-lam * h / (n * c)) * (Q.T @ residual))
+        time += h
+    ridge = budget_ridge(lam, (Q.T @ y) ** 2, k0, model, Budget(steps, rate, batch))
+    assert np.isclose(ridge - LEAST, n * c / (PACE * time * k0), rtol=0.02)
+
+
+def test_longer_and_faster_training_leave_a_smaller_ridge():
+    lam, power = np.geomspace(1e4, 1e-1, 64), np.geomspace(10, 1e-4, 64)
+    ridge = lambda steps, rate, batch=None: budget_ridge(lam, power, 90.0, MODEL, Budget(steps, rate, batch))
+    assert ridge(20, 1e-3) > ridge(100, 1e-3) > ridge(400, 1e-3)
+    assert ridge(100, 1e-4) > ridge(100, 1e-3)
+    assert ridge(100, 1e-3, 8) > ridge(100, 1e-3)
+    assert LEAST <= ridge(10**6, 1e-3) < 1.01 * LEAST
+    slow = budget_ridge(lam, power, 90.0, MODEL, Budget(10**6, 1e-3), cycles=1 / 64)
+    assert np.isclose(slow, LEAST / 4, rtol=0.01)  # coarse features leave less unlearned
+    assert np.isclose(ridge(2001, 1e-5), ridge(2000, 1e-5), rtol=0.02)  # two steps at a time
+
+
+# --------------------------------------------------------------------------------------------------
+# Suggestion
+
+
+@pytest.mark.parametrize(("beta", "d", "n"), [(1.0, 2, 32), (2.0, 2, 32), (1.0, 1, 256)])
+def test_it_is_near_the_best_scale_for_unseen_points(beta, d, n):
+    """Against the closed form's true error in the middle of the cells, which the suggestion cannot see."""
+    model = mlp(128, 64, 3, biases=0.1)
+    lost, off = [], []
+    for seed in (0, 1):
+        y = jnp.asarray(field(jax.random.key(seed), 2 * n, d, beta), jnp.float32)
+        v, even, odd = data.grid(2 * n, d), (np.s_[::2],) * d, (np.s_[1::2],) * d
+        drawn = lambda s: features.gaussian(jax.random.key(9), 64, d, s)
+        found = suggest_scale(v[even], y[even], model, BUDGET, family=drawn)
+
+        def error(scale, ridge):
+            gamma = drawn(scale)
+            K, K_test = grid.ntk(model, gamma, v[even]), grid.ntk(model, gamma, v[odd], v[even])
+            k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(d)))
+            w = krylov.solve(K, y[even] - y[even].mean(), ridge * k0, tol=1e-4).weights
+            left = (K_test @ w + y[even].mean() - y[odd])[(np.s_[:-1],) * d]  # the last lies outside the grid
+            return float((left**2).mean())
+
+        truth = np.log([error(s, r) for s, r in zip(found.scales, found.ridge, strict=True)])
+        best = int(np.argmin(truth))
+        lost.append(10 / np.log(10) * (np.interp(np.log(found.scale), np.log(found.scales), truth) - truth[best]))
+        near = slice(max(0, best - 2), best + 3)
+        off.append(10 / np.log(10) * np.abs(np.log(found.mse.mean(1)) - truth)[near].max())
+    assert np.mean(lost) < 0.15, lost
+    assert np.mean(off) < 1.0, off
+
+
+def test_rough_fields_ask_for_larger_scales_and_noise_for_smaller():
+    v, model = data.grid(32, 2), mlp(128, 64, 3, biases=0.1)
+    rough, smooth = (0.2 * jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.5))
+    noisy = smooth + 0.1 * jax.random.normal(jax.random.key(2), smooth.shape)
+    budget = Budget(1000, 1e-3)
+    of = lambda y, **how: suggest_scale(v, y, model, budget, **how)
+    assert of(rough).scale > 1.2 * of(smooth).scale
+    assert of(noisy, noise=0.1).scale < of(smooth).scale
+    # what lies under the noise is predicted better than the noisy values
+    assert np.all(of(noisy, noise=0.1).mse < of(noisy).mse)
+
+
+def test_it_does_not_depend_on_units_nor_on_the_mean():
+    v, y = data.grid(20, 2), jnp.asarray(field(jax.random.key(0), 40, 2, 1.5)[::2, ::2], jnp.float32)
+    once = suggest_scale(v, y, MODEL, BUDGET)
+    stretched = suggest_scale(5 * v + 3, y, MODEL, BUDGET)
+    assert np.isclose(stretched.scale * 5, once.scale, rtol=1e-2)
+    assert np.allclose(stretched.mse, once.mse, rtol=2e-2)
+    assert np.isclose(suggest_scale(v, y + 2, MODEL, BUDGET).scale, once.scale, rtol=1e-2)
+
+
+def test_outputs_are_told_apart():
+    y = jnp.stack([jnp.asarray(field(jax.random.key(k), 32, 2, 1.0 + k), jnp.float32) for k in (0, 1)], -1)
+    model = dataclasses.replace(MODEL, sizes=(*MODEL.sizes[:-1], 2))
+    found = suggest_scale(data.grid(32, 2), y, model, BUDGET)
+    swapped = suggest_scale(data.grid(32, 2), y[..., ::-1], model, BUDGET)
+    assert found.mse.shape == (13, 2) and np.allclose(found.mse, swapped.mse[:, ::-1], rtol=1e-3)
+    assert np.all(found.mse[:9, 0] > found.mse[:9, 1])  # the rougher one
+    assert np.allclose(found.psnr, -10 * np.log10(found.mse))
+
+
+@pytest.mark.parametrize("shape", [(40,), (9, 13), (5, 6, 7)])
+def test_any_small_grid_will_do(shape):
+    y = jax.random.uniform(jax.random.key(0), shape)
+    model = mlp(32, 16, 3, output="sigmoid")
+    found = suggest_scale(data.grid(shape), y, model, Budget(100, 1e-3, 16))
+    assert isinstance(found, Suggestion) and np.isfinite(found.mse).all() and (found.mse > 0).all()
+    assert found.scales[0] <= found.scale <= found.scales[-1]
+
+
+def test_scattered_points_of_a_smooth_and_a_rough_function():
+    x = jax.random.uniform(jax.random.key(0), (POINTS + 300, 2))
+    x = x[:400]
+    f = lambda w: jnp.sin(w * x[:, 0]) * jnp.cos(w * x[:, 1])
+    slow, fast = (suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 1, 2, 4, 8]).scale for w in (2.0, 25.0))
+    assert slow < fast
+
+
+def test_many_scattered_points_are_judged_by_a_dense_group():
+    x = jax.random.uniform(jax.random.key(0), (4 * POINTS, 1))
+    y = jnp.sin(40 * x[:, 0])
+    found = suggest_scale(x, y, MODEL, BUDGET, scales=[1, 4, 16])
+    assert np.isfinite(found.mse).all() and found.mse.shape == (3, 1)
+
+
+def test_equal_observations_take_the_smallest_scale():
+    found = suggest_scale(data.grid(12, 2), jnp.full((12, 12), 0.25), MODEL, BUDGET)
+    assert found.scale == found.scales[0] and found.at_end and np.all(found.mse < 1e-10)
+
+
+def test_a_family_is_a_name_or_a_function_of_the_scale():
+    v, y = data.grid(40), jnp.asarray(field(jax.random.key(0), 40, 1, 1.5), jnp.float32)
+    key = jax.random.key(5)
+    by_name = suggest_scale(v, y, MODEL, BUDGET, family="laplace", key=key)
+    by_hand = [
+        suggest_scale(v, y, MODEL, BUDGET, family=lambda s, k=k: features.sampled(k, 16, "laplace", s))
+        for k in jax.random.split(key, 4)
+    ]
+    assert np.allclose(by_name.mse, np.mean([one.mse for one in by_hand], 0))
+    ladder = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=[1, 2, 3, 4, 5])
+    assert 1 <= ladder.scale <= 5
+
+
+V, Y = data.grid(12, 2), jnp.zeros((12, 12))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: suggest_scale(V**2, Y, MODEL, BUDGET), ValueError, "regular grid"),
+        (lambda: suggest_scale(V, Y[:-1], MODEL, BUDGET), ValueError, "y must have the grid's shape"),
+        (lambda: suggest_scale(V.reshape(-1, 2), Y.ravel()[1:], MODEL, BUDGET), ValueError, "one row for each"),
+        (lambda: suggest_scale(data.grid(4), jnp.zeros(4), MODEL, BUDGET), ValueError, "at least 8"),
+        (lambda: suggest_scale(V, Y.at[0, 0].set(jnp.nan), MODEL, BUDGET), ValueError, "y has 1 entries"),
+        (lambda: suggest_scale(V, jnp.stack([Y, Y], -1), MODEL, BUDGET), ValueError, "2 outputs"),
+        (lambda: suggest_scale(V, Y, mlp(33, 16, 3), BUDGET), ValueError, "2m features"),
+        (lambda: suggest_scale(V, Y - 1, mlp(32, 16, 3, output="sigmoid"), BUDGET), ValueError, r"lie in \[0, 1\]"),
+        (lambda: suggest_scale(V, Y, mlp(32, 16, 3, activation="tanh"), BUDGET), ValueError, "activation 'relu'"),
+        (lambda: suggest_scale(V, Y, "mlp", BUDGET), TypeError, "model must be"),
+        (lambda: suggest_scale(V, Y, MODEL, 300), TypeError, "budget must be"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, noise=-1.0), ValueError, "noise"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, family="cauchy"), ValueError, "family must be one of"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, family=3), TypeError, "family must be a name"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, family=lambda s: features.basic(2)), ValueError, "16 frequencies"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, scales=[1.0, 2.0]), ValueError, "at least three"),
+        (lambda: suggest_scale(V, Y, MODEL, BUDGET, scales=[-1.0, 2.0, 3.0]), ValueError, "> 0"),
+        (lambda: suggest_scale(jnp.ones((20, 2)), jnp.ones(20), MODEL, BUDGET), ValueError, "extend along"),
+        (lambda: Budget(0, 1e-3), ValueError, "steps"),
+        (lambda: Budget(10, -1.0), ValueError, "rate"),
+        (lambda: Budget(10, 1e-3, 0), ValueError, "batch"),
+        (lambda: Budget(10, 1e-3, optimizer="lion"), ValueError, "optimizer"),
+    ],
+)
+def test_bad_arguments_are_named(call, error, says):
+    with pytest.raises(error, match=says):
+        call()
