@@ -53,7 +53,7 @@ test: $(READY)  ## test the library, the notebooks and the built pages
 unit: $(READY)  ## test without the built book
 	@$(PY) -m pytest -q -m "not built" -n $(JOBS) --dist loadfile
 
-check: $(READY)  ## slow proofs: oldest and newest versions, notebooks on their own, two equal builds, a training killed ten times
+check: $(READY)  ## slow proofs: other versions, Colab's too, a real JupyterLab, two equal builds, kills, several devices, full scale begun
 	@$(PY) tools/check.py
 
 serve: $(READY)  ## show the book in the browser
