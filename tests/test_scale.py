@@ -78,8 +78,9 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
     fine = np.arange(2 * n) / (2 * n)
     f = (np.fft.fftfreq(n)[:, None] + np.arange(-1, 2)).ravel() * n
     rng = np.random.default_rng(0)
-    amplitude = (1 + np.abs(f)) ** -beta / np.sqrt(n) * (rng.normal(size=(4000, len(f))) + 1j * rng.normal(size=(4000, len(f))))
-    y = (amplitude @ np.exp(2j * np.pi * np.outer(f, fine))).real * np.sqrt(1)
+    z = rng.normal(size=(2, 4000, len(f)))
+    amplitude = (1 + np.abs(f)) ** -beta / np.sqrt(n) * (z[0] + 1j * z[1])
+    y = (amplitude @ np.exp(2j * np.pi * np.outer(f, fine))).real
     y, truth = y[:, ::2], y[:, 1::2]
     seen = y + noise * rng.normal(size=y.shape)
     inverse = np.linalg.inv(np.asarray(K.dense(), float) + ridge * np.eye(n))
