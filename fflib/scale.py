@@ -107,8 +107,8 @@ def suggest_scale(
     mappings = _mappings(family, model, d, key)
     scales = _scales(scales, place)
     errors = _on_grid if isinstance(place, grid.Grid) else _scattered
-    drawn = [list(zip(*errors(place, y, model, budget, noise, map(draw, scales), key), strict=True)) for draw in mappings]
-    mse, ridge = (np.mean([d[k] for d in drawn], 0) for k in (0, 1))
+    drawn = [list(errors(place, y, model, budget, noise, map(draw, scales), key)) for draw in mappings]
+    mse, ridge = (np.mean([[one[k] for one in draw] for draw in drawn], 0) for k in (0, 1))
     return Suggestion(_choose(scales, mse.mean(1)), scales, mse, ridge)
 
 
@@ -152,7 +152,7 @@ def _check_model(model, y, budget):
         )
     low, high = float(y.min()), float(y.max())
     if model.output == "sigmoid" and (low < 0 or high > 1):
-        raise ValueError(f"y must lie in [0, 1] for a network that ends in a sigmoid, but goes from {low:g} to {high:g}")
+        raise ValueError(f"y must lie in [0, 1] for a network with a sigmoid output, but goes from {low:g} to {high:g}")
 
 
 def _mappings(family, model, d, key):

@@ -223,7 +223,8 @@ def suggestion(repeats: int) -> None:
     train_s, suggest_s = (float(np.median(times[k])) for k in ("train", "suggest"))
     print("scale for 256² pixels, 128 frequencies, width 128, 300 steps of 2048 pixels")
     print(f"  one suggestion {suggest_s:.2f} s, one training {train_s:.2f} s")
-    print(f"  21 trainings (7 scales, 3 seeds) / suggestion: {ratio(21 * times['train'], times['suggest'])}", flush=True)
+    saved = ratio(21 * times["train"], times["suggest"])
+    print(f"  21 trainings (7 scales, 3 seeds) / suggestion: {saved}", flush=True)
 
 
 def main() -> None:
