@@ -67,7 +67,8 @@ def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, n
 
     The likelihood is Whittle's, of the waves in the upper two octaves of the grid (y faded out at its
     borders), among β = ¼, ½, …, (d+1)/2. The last is that of sharp edges, which smooth surroundings can
-    hide. f counts cycles per extent of the grid.
+    hide; for data smoother still, errors between the points are thus taken to be larger than they are. f
+    counts cycles per extent of the grid.
 
     Chapter: Choosing the scale.
     """
