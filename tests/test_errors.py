@@ -61,6 +61,7 @@ CASES = {
     "basic: True": (lambda: ff.basic(True), TypeError, ["d", "whole number", "True"]),
     "positional: m no multiple of d": (lambda: ff.positional(7, 2, 4.0), ValueError, ["m", "multiple of d", "m=7", "d=2"]),
     "positional: negative scale": (lambda: ff.positional(8, 2, -1.0), ValueError, ["scale", ">= 0", "-1"]),
+    "positional_transformer: no length": (lambda: features.positional_transformer(8, 2, 0.0), ValueError, ["length", "> 0", "0"]),
     "positional_geometric: sigma 0": (lambda: features.positional_geometric(8, 2, 0.0), ValueError, ["sigma", "> 0", "0"]),
     "positional_nerf: no levels": (lambda: features.positional_nerf(0, 2), ValueError, ["levels", "at least 1", "0"]),
     "gaussian: negative scale": (lambda: ff.gaussian(KEY, 8, 2, -3.0), ValueError, ["scale", ">= 0", "-3"]),

@@ -87,7 +87,8 @@ def test_a_damaged_record_is_named(tmp_path, text):
 def test_shipped_records_are_sound():
     for path in results.FOLDER.glob("*.json"):
         made = results.recorded(path.stem)
-        assert made["experiment"] == path.stem and made["scale"] == "full" and made["device"]
+        assert made["experiment"] == path.stem and made["device"]
+        assert made["scale"] == ("quick" if path.stem.startswith("sigma_") else "full")  # Table 1 is full only
         assert path.stat().st_size < 200_000
         assert path.read_text(encoding="utf-8") == json.dumps(made, indent=1, ensure_ascii=False) + "\n"
 
