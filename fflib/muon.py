@@ -20,7 +20,7 @@ from fflib import checks
 ROUNDS = 5
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0, and within 0.7 … 1.2 at what is near 1
 MOMENTUM = 0.95
-ADAM_LENGTH = 0.2  # root mean square of the entries of a step of Adam, as Liu et al. (2025) measured it
+BIASES = 0.1  # rate of Adam for the biases, as a share of the rate for matrices
 
 
 def orthogonalised(G) -> jax.Array:
@@ -60,23 +60,23 @@ class State(NamedTuple):
 
 
 @cache  # the same optimizer for the same numbers, so that `fit` finds what it compiled
-def muon(rate: float, biases: float, steps: int) -> optax.GradientTransformation:
+def muon(rate: float, steps: int) -> optax.GradientTransformation:
     """Muon for the matrices and Adam for the biases of a network, both slowing down to a stop.
 
-    M ← μM + G,   W ← W − η_t · 0.2 √max(n, k) · orthogonalised(G + μM),
+    M ← μM + G,   W ← W − η_t · orthogonalised(G + μM),   η_t = η (1 + cos πt/T)/2.
 
-    so that an entry moves by about 0.2 η_t, as with Adam at rate η_t; η_t = η (1 + cos πt/T)/2.
+    A step moves every singular value by about η_t, whatever the width; Glorot's start gives the largest of
+    them a size of about 2, whatever the width, so that one η does for networks of all widths.
 
     Args:
-        rate: η for matrices.
-        biases: rate of Adam for everything else.
+        rate: η, for matrices; a tenth of it is Adam's rate for biases.
         steps: T.
 
     Raises: ValueError or TypeError for a rate that is not positive or fewer than one step.
 
     Chapter: A fifth row.
     """
-    rate, biases = checks.positive("rate", rate), checks.positive("biases", biases)
+    rate = checks.positive("rate", rate)
     fade = optax.cosine_decay_schedule(1.0, checks.count("steps", steps))
     adam = optax.scale_by_adam()
 
@@ -90,9 +90,8 @@ def muon(rate: float, biases: float, steps: int) -> optax.GradientTransformation
 
         def step(G, M, u):
             if G.ndim != 2:
-                return -biases * fade(state.step) * u
-            length = ADAM_LENGTH * max(G.shape) ** 0.5
-            return -rate * fade(state.step) * length * orthogonalised(G + MOMENTUM * M)
+                return -BIASES * rate * fade(state.step) * u
+            return -rate * fade(state.step) * orthogonalised(G + MOMENTUM * M)
 
         steps = jax.tree.map(step, gradient, momentum, others)
         return steps, State(momentum, adam_state, state.step + 1)
