@@ -46,12 +46,12 @@ NATURAL = Setting(
     width=256,
     m=256,
     rates={"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3, "ours": 0.04},
-    scales={"positional": 6.0, "gaussian": 10.0, "ours": 5.0},
+    scales={"positional": 6.0, "gaussian": 10.0, "ours": 6.5},
 )
 TEXT = dataclasses.replace(
     NATURAL,
     rates=dict.fromkeys(NATURAL.rates, 1e-3) | {"ours": 0.04},
-    scales={"positional": 5.0, "gaussian": 14.0, "ours": 8.0},
+    scales={"positional": 5.0, "gaussian": 14.0, "ours": 9.0},
 )
 
 

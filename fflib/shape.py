@@ -57,7 +57,7 @@ class Setting:
     near_ours: float = 0.5
 
 
-PAPER = Setting(10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0, "ours": 8.0})
+PAPER = Setting(10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0, "ours": 9.0})
 
 
 class Solids(NamedTuple):
