@@ -1,14 +1,18 @@
-"""Checked claims and exercises; use them as `fflib.show.<name>`.
+"""Checked claims, exercises and files to take home; use them as `fflib.show.<name>`.
 
 Chapter: all chapters.
 """
 
+import base64
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
 
-from fflib._html import leave, words
+from fflib._html import emit, escape, leave, styled, words
+
+MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 
 
 def check(
@@ -80,3 +84,27 @@ def attempt(check_fn: Callable, fn: Callable) -> Verdict:
     print(said)
     leave("attempt", name=name, check=getattr(check_fn, "__name__", ""), passed=passed)
     return Verdict(passed)
+
+
+def download(data: bytes, name: str, says: str) -> None:
+    """Offer a file to take home: a link that holds the file, so that a page needs no server for it.
+
+    `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary PLY,
+    812 vertices", and stands in the link together with the size.
+
+    Raises TypeError for something else than bytes, ValueError for none or more than 1.5 MB of them, a
+    name that is no plain file name, or an empty `says`.
+
+    Chapter: Solid shapes.
+    """
+    if not isinstance(data, bytes):
+        raise TypeError(f"data must be bytes, got {type(data).__name__}")
+    if not 0 < len(data) <= MAX_DOWNLOAD:
+        raise ValueError(f"data must hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page, got {len(data)}")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*\.\w+", name, re.ASCII):
+        raise ValueError(f"name must be a plain file name such as 'mesh.ply', got {name!r}")
+    size = f"{len(data) / 1e6:.1f} MB" if len(data) >= 1e5 else f"{len(data) / 1e3:.1f} kB"
+    label = f"{name} ({words('says', says)}, {size})"
+    address = "data:application/octet-stream;base64," + base64.b64encode(data).decode()
+    link = f'<a download="{name}" href="{address}">Download {escape(label)}</a>'
+    emit(styled(f'<p class="ff ff-download">{link}</p>'), f"A file to take home: {label}")

@@ -1,4 +1,4 @@
-"""What the experiments of Table 1 have in common: four mappings, many items, one recorded run.
+"""What the experiments of Table 1 have in common: four mappings and a fifth row, many items, one recorded run.
 
 An experiment is a module (:mod:`fflib.image` is the shortest) with
 
@@ -25,9 +25,11 @@ import optax
 
 from fflib import checks, features, results
 from fflib.fit import fit
+from fflib.muon import muon
 from fflib.parallel import among
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
+OURS = "ours"  # a fifth row: Gaussian frequencies at a scale of its own, trained with Muon
 
 
 class Experiment(NamedTuple):
@@ -50,10 +52,10 @@ class Experiment(NamedTuple):
 
 
 def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
-    """One of the paper's four mappings of d coordinates by its name.
+    """One of the paper's four mappings of d coordinates by its name, or the fifth row's.
 
     Args:
-        mapping: "none", "basic", "positional" or "gaussian".
+        mapping: "none", "basic", "positional" or "gaussian"; "ours" is Gaussian too.
         key: draws the Gaussian frequencies.
         m: number of frequencies of positional and Gaussian.
         scale: of positional (log₂ of the highest frequency + 1) or Gaussian (cycles a unit); else
@@ -63,16 +65,50 @@ def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
 
     Chapter: Photographs and text.
     """
-    checks.one_of("mapping", mapping, MAPPINGS)
+    checks.one_of("mapping", mapping, (*MAPPINGS, OURS))
     return {
         "none": lambda: features.none(d),
         "basic": lambda: features.basic(d),
         "positional": lambda: features.positional(m, d, scale),
         "gaussian": lambda: features.gaussian(key, m, d, scale),
+        OURS: lambda: features.gaussian(key, m, d, scale),
     }[mapping]()
 
 
 adam = cache(optax.adam)  # the same optimizer for the same rate, so that `fit` finds what it compiled
+
+
+def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransformation:
+    """What trains a row of the table: Adam at one rate, as in the paper; Muon, slowing down, for "ours".
+
+    Chapter: A fifth row.
+    """
+    return muon(rate, steps) if mapping == OURS else adam(rate)
+
+
+def start_at(params, mean):
+    """Parameters of a network that ends in a sigmoid, its output bias moved to where it paints ``mean``.
+
+    Args:
+        params: as ``MLP.init`` draws them, with any leading axes.
+        mean: what the outputs should be about, in (0, 1), shape of the output bias.
+
+    Chapter: A fifth row.
+    """
+    *hidden, (W, b) = params
+    mean = jax.numpy.clip(mean, 0.01, 0.99)
+    return [*hidden, (W, b + jax.numpy.log(mean / (1 - mean)))]
+
+
+def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+    """Experiments and, of each, a companion of the same items that runs "ours" alone, NAME_ours.
+
+    The four rows of the paper and ours are recorded apart, so that one can change without the others.
+
+    Chapter: A fifth row.
+    """
+    ours = {f"{name}_{OURS}": experiment._replace(mappings=(OURS,)) for name, experiment in experiments.items()}
+    return experiments | ours
 
 
 def train(params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how) -> tuple:

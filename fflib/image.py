@@ -12,9 +12,10 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fflib import checks, data, metrics
-from fflib.experiments import Experiment, adam, encode, train
+from fflib.experiments import OURS, Experiment, encode, optimizer_of, start_at, train, with_fifth_row
 from fflib.mlp import MLP, mlp
 
 
@@ -26,9 +27,9 @@ class Setting:
         steps: full-batch steps of Adam.
         width: units of each of the three hidden layers.
         m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping.
+        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.muon.muon`.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
-            (cycles a picture).
+            and "ours" (cycles a picture).
 
     Chapter: Photographs and text.
     """
@@ -44,13 +45,13 @@ NATURAL = Setting(
     steps=2000,
     width=256,
     m=256,
-    rates={"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3},
-    scales={"positional": 6.0, "gaussian": 10.0},
+    rates={"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3, "ours": 0.04},
+    scales={"positional": 6.0, "gaussian": 10.0, "ours": 6.5},
 )
 TEXT = dataclasses.replace(
     NATURAL,
-    rates=dict.fromkeys(NATURAL.rates, 1e-3),
-    scales={"positional": 5.0, "gaussian": 14.0},
+    rates=dict.fromkeys(NATURAL.rates, 1e-3) | {"ours": 0.04},
+    scales={"positional": 5.0, "gaussian": 14.0, "ours": 9.0},
 )
 
 
@@ -66,8 +67,9 @@ def _functions(model: MLP):
 
 
 def paint(
-    pictures, keys: jax.Array, mapping: str, setting: Setting, *, looks: int = 0, progress: bool = True
-) -> tuple[jax.Array, dict[str, np.ndarray]]:
+    pictures, keys: jax.Array, mapping: str, setting: Setting, *, optimizer: optax.GradientTransformation | None = None,
+    looks: int = 0, progress: bool = True,
+) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
     """Train one network a picture, all as one program, on every second pixel of every second row.
 
     Each picture gets its own draw of the frequencies and of the network.
@@ -75,8 +77,9 @@ def paint(
     Args:
         pictures: (E, H, W, 3) in [0, 1], H and W even.
         keys: E random keys, see :func:`fflib.experiments.item_keys`.
-        mapping: "none", "basic", "positional" or "gaussian".
+        mapping: "none", "basic", "positional", "gaussian" or "ours".
         setting: the numbers of the run.
+        optimizer: instead of the mapping's own.
         looks: how often, besides the start, to record the whole pictures on the way.
         progress: show a progress bar.
 
@@ -105,12 +108,15 @@ def paint(
     seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
     if looks:
         seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
+    params = jax.vmap(model.init)(init)
+    if mapping == OURS:
+        params = start_at(params, seen["y"].mean((1, 2)))
     params, history = train(
-        jax.vmap(model.init)(init),
+        params,
         loss,
         seen,
         steps=setting.steps,
-        optimizer=adam(setting.rates[mapping]),
+        optimizer=optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps),
         look=look,
         looks=looks,
         progress=progress,
@@ -145,11 +151,11 @@ def _solve(pictures, keys, mapping, setting):
     return [score(*pair) for pair in zip(paint(pictures, keys, mapping, setting)[0], pictures, strict=True)]
 
 
-EXPERIMENTS = {
-    "image_natural": Experiment(
-        data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)
-    ),
-    "image_text": Experiment(
-        lambda: data.text_pages(jax.random.key(0), 16), partial(_solve, setting=TEXT), dataclasses.asdict(TEXT)
-    ),
-}
+EXPERIMENTS = with_fifth_row(
+    {
+        "image_natural": Experiment(data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)),
+        "image_text": Experiment(
+            lambda: data.text_pages(jax.random.key(0), 16), partial(_solve, setting=TEXT), dataclasses.asdict(TEXT)
+        ),
+    }
+)

@@ -14,20 +14,33 @@ from functools import cache, partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from fflib import brains, checks, data, metrics, operators, phantoms
-from fflib.experiments import MAPPINGS, Experiment, adam, encode, train
+from fflib.experiments import MAPPINGS, OURS, Experiment, adam, encode, optimizer_of, start_at, train, with_fifth_row
 from fflib.image import NATURAL, Setting
 from fflib.mlp import MLP, mlp
 
-CT_SHEPP = dataclasses.replace(NATURAL, steps=1000, scales={"positional": 3.0, "gaussian": 4.0})
-CT_BRAIN = dataclasses.replace(CT_SHEPP, scales={"positional": 5.0, "gaussian": 5.0})
+CT_SHEPP = dataclasses.replace(
+    NATURAL,
+    steps=1000,
+    rates=NATURAL.rates | {"ours": 0.03},
+    scales={"positional": 3.0, "gaussian": 4.0, "ours": 3.0},
+)
+CT_BRAIN = dataclasses.replace(CT_SHEPP, scales={"positional": 5.0, "gaussian": 5.0, "ours": 3.5})
 MRI_BRAIN = dataclasses.replace(
-    CT_SHEPP, m=255, rates=dict.fromkeys(CT_SHEPP.rates, 2e-3), scales={"positional": 4.0, "gaussian": 5.0}
+    CT_SHEPP,
+    m=255,
+    rates=dict.fromkeys(CT_SHEPP.rates, 2e-3) | {"ours": 0.03},
+    scales={"positional": 4.0, "gaussian": 5.0, "ours": 3.5},
 )  # 255: positional encoding shares its frequencies out among three axes
-MRI_SHEPP = dataclasses.replace(MRI_BRAIN, scales={"positional": 4.0, "gaussian": 2.0})
+MRI_SHEPP = dataclasses.replace(MRI_BRAIN, scales={"positional": 4.0, "gaussian": 2.0, "ours": 2.0})
 VIEWS, CT_SIZE, MRI_SIZE = 20, 512, 96
 GRID_RATE = 0.1
+MEANS = {  # what a measurement says about the mean of what was measured
+    operators.project: jnp.mean,
+    operators.masked_fft: lambda y: y[0, 0, 0].real / y.size,
+}
 
 
 @cache  # the same functions for the same model, so that what was compiled for them is found again
@@ -59,6 +72,7 @@ def reconstruct(
     *,
     operator: Callable,
     size: int,
+    optimizer: optax.GradientTransformation | None = None,
     looks: int = 0,
     progress: bool = True,
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
@@ -68,10 +82,11 @@ def reconstruct(
         observed: (E, …), one measurement a scan, real or complex.
         how: second argument of the operator: angles of the views, or the mask of frequencies.
         keys: E random keys, see :func:`fflib.experiments.item_keys`.
-        mapping: "none", "basic", "positional" or "gaussian".
+        mapping: "none", "basic", "positional", "gaussian" or "ours".
         setting: the numbers of the run.
         operator: :func:`fflib.operators.project` or :func:`fflib.operators.masked_fft`.
         size: n, points of the reconstruction along a side.
+        optimizer: instead of the mapping's own.
         looks: how often, besides the start, to record the reconstructions on the way.
         progress: show a progress bar.
 
@@ -89,7 +104,10 @@ def reconstruct(
     v = data.grid(size, d)
     features = {"x": jnp.stack([gamma(v) for gamma in gammas])}
     values, params = _network(model), jax.vmap(model.init)(init)
-    run = dict(steps=setting.steps, rate=setting.rates[mapping], looks=looks, progress=progress, label=mapping)
+    if mapping == OURS:
+        params = start_at(params, jax.vmap(MEANS[operator])(jnp.asarray(observed))[:, None])
+    optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps)
+    run = dict(steps=setting.steps, optimizer=optimizer, looks=looks, progress=progress, label=mapping)
     return _train(values, params, features, observed, how, operator, **run)
 
 
@@ -104,11 +122,11 @@ def optimise_grid(
     Chapter: Computed tomography.
     """
     params = jnp.zeros((len(observed), *_axes(operator) * (size,)))
-    run = dict(steps=steps, rate=rate, looks=looks, progress=progress, label="grid")
+    run = dict(steps=steps, optimizer=adam(rate), looks=looks, progress=progress, label="grid")
     return _train(_grid, params, {}, observed, how, operator, **run)
 
 
-def _train(values, params, seen, observed, how, operator, *, steps, rate, looks, progress, label):
+def _train(values, params, seen, observed, how, operator, *, steps, optimizer, looks, progress, label):
     observed = checks.finite("observed", jnp.asarray(observed))
     count = jax.tree.leaves(params)[0].shape[0]
     if len(observed) != count:
@@ -117,7 +135,7 @@ def _train(values, params, seen, observed, how, operator, *, steps, rate, looks,
     seen |= {"y": observed, "how": jnp.broadcast_to(how, (count, *how.shape))}
     loss, look = _functions(values, operator)
     params, history = train(
-        params, loss, seen, steps=steps, optimizer=adam(rate), look=look, looks=looks, progress=progress, label=label
+        params, loss, seen, steps=steps, optimizer=optimizer, look=look, looks=looks, progress=progress, label=label
     )
     made = history["f"][-1] if looks else jax.jit(jax.vmap(values))(params, seen)
     return jnp.asarray(made), history
@@ -168,7 +186,7 @@ def _solve(truth, keys, mapping, *, operator, setting):
         made = optimise_grid(observed, how, setting.steps, operator=operator, size=n)[0]
     else:
         made = reconstruct(observed, how, keys, mapping, setting, operator=operator, size=n)[0]
-    name = "psnr" if mapping in MAPPINGS else "psnr_baseline"  # the four are compared among themselves
+    name = "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"  # networks are compared among themselves
     return [{name: score(f, t)["psnr"]} for f, t in zip(made, truth, strict=True)]
 
 
@@ -178,9 +196,9 @@ def _experiment(load: Callable[[], phantoms.Scans], setting: Setting, operator: 
     return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
 
 
-EXPERIMENTS = {
+EXPERIMENTS = with_fifth_row({
     "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, operators.project),
     "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, operators.project),
     "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, operators.masked_fft),
     "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, operators.masked_fft),
-}
+})  # fmt: skip

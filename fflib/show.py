@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from fflib import _html
 from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
 from fflib._html import escape, number, words
-from fflib._reader import attempt, check
+from fflib._reader import attempt, check, download
 from fflib._slider import MAX_FRAMES, Slider, widget_capable
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
     "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "NumberGuess", "OrderGuess", "attempt",
-    "check", "figure", "guess", "guess_number", "guess_order", "images", "panel", "pick", "scale",
+    "check", "download", "figure", "guess", "guess_number", "guess_order", "images", "panel", "pick", "scale",
     "slider", "table", "use_style",
 ]  # fmt: skip
 

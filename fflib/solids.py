@@ -191,6 +191,28 @@ def _fans(polygons: list[list[int]]) -> np.ndarray:
     return np.array(cut, np.int64).reshape(-1, 3)
 
 
+def ply(made: Mesh) -> bytes:
+    """A mesh as a binary PLY file, about 12 V + 13 F bytes: what :func:`load_mesh` and 3-D viewers read.
+
+    Vertices are rounded to float32.
+
+    Chapter: Solid shapes.
+    """
+    head = f"""ply
+format binary_little_endian 1.0
+element vertex {len(made.vertices)}
+property float x
+property float y
+property float z
+element face {len(made.faces)}
+property list uchar int vertex_indices
+end_header
+"""
+    faces = np.zeros(len(made.faces), [("count", "u1"), ("corners", "<i4", 3)])
+    faces["count"], faces["corners"] = 3, made.faces
+    return head.encode() + made.vertices.astype("<f4").tobytes() + faces.tobytes()
+
+
 def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
     """Write a mesh as binary STL, 84 + 50 F bytes, which 3-D viewers and printers read.
 

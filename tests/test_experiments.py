@@ -12,6 +12,7 @@ import pytest
 
 from fflib import experiments, features, results
 from fflib.experiments import Experiment, item_keys, run
+from fflib.mlp import mlp
 
 ITEMS = SimpleNamespace(names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers")
 
@@ -114,6 +115,27 @@ def test_encode_gives_the_four_mappings():
         np.testing.assert_array_equal(experiments.encode(name, key, 8, 2, 3.0)(v), mapping(v))
     with pytest.raises(ValueError, match="mapping must be one of"):
         experiments.encode("fourier", key, 8, 2, 3.0)
+
+
+def test_the_fifth_row_is_an_experiment_of_its_own():
+    known = tool.experiments()
+    for name in ("image_natural", "image_text", "shape_scans", "ct_shepp", "ct_brain", "mri_brain"):
+        four, ours = known[name], known[f"{name}_ours"]
+        assert (four.mappings[:4], ours.mappings) == (experiments.MAPPINGS, ("ours",))
+        assert (ours.load, ours.solve, ours.settings) == (four.load, four.solve, four.settings)
+    gamma = experiments.encode("ours", jax.random.key(0), 8, 2, 3.0)
+    np.testing.assert_array_equal(gamma.B, features.gaussian(jax.random.key(0), 8, 2, 3.0).B)
+    assert experiments.optimizer_of("ours", 0.1, 5) is experiments.muon(0.1, 5)
+    assert experiments.optimizer_of("gaussian", 0.1, 5) is experiments.adam(0.1)
+
+
+def test_start_at_paints_the_mean():
+    model = mlp(4, 8, 3, d_out=3, output="sigmoid")
+    mean = np.array([0.2, 0.5, 0.9], np.float32)
+    params = experiments.start_at(model.init(jax.random.key(0)), mean)
+    np.testing.assert_allclose(model(params, np.zeros((1, 4), np.float32))[0], mean, rtol=1e-5)
+    black = experiments.start_at(model.init(jax.random.key(0)), np.zeros(3))
+    assert np.isfinite(black[-1][1]).all()
 
 
 def test_the_tool_knows_every_experiment():

@@ -145,7 +145,7 @@ def test_reader_says_what_is_wrong(tmp_path, case):
 
 TINY = Setting(
     steps=40, width=12, m=12,
-    rates=dict.fromkeys(MAPPINGS, 1e-2), scales={"positional": 2.0, "gaussian": 1.0},
+    rates=dict.fromkeys((*MAPPINGS, "ours"), 1e-2), scales={"positional": 2.0, "gaussian": 1.0, "ours": 1.0},
 )  # fmt: skip
 VIEWS = operators.angles(5)
 HEADS = jnp.stack([phantoms.shepp_logan(16, phantoms.perturbed(jax.random.key(k)), oversample=4) for k in range(2)])
@@ -208,12 +208,13 @@ def test_what_a_full_run_would_do(name):
     small = {k: v for k, v in solve.keywords.items()} | {"setting": TINY}
     truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
     keys = item_keys(0, range(len(truth)))
-    assert scans.EXPERIMENTS[name].mappings == (*MAPPINGS, "grid", "direct")
-    for mapping in ("positional", "grid", "direct") if name.endswith("brain") else ("gaussian",):
+    fifth = name.endswith("_ours")
+    assert scans.EXPERIMENTS[name].mappings == (("ours",) if fifth else (*MAPPINGS, "grid", "direct"))
+    for mapping in ("ours",) if fifth else ("positional", "grid", "direct") if name.endswith("brain") else ("gaussian",):
         scores = solve.func(truth, keys, mapping, **small)
         (metric,) = scores[0]
         assert len(scores) == len(truth) and np.isfinite(scores[0][metric])
-        assert metric == ("psnr" if mapping in MAPPINGS else "psnr_baseline")
+        assert metric == ("psnr" if mapping in (*MAPPINGS, "ours") else "psnr_baseline")
 
 
 # --- bad input

@@ -316,6 +316,17 @@ def test_damaged_files(tmp_path, name, data, why):
         solids.load_mesh(tmp_path / name)
 
 
+def test_a_ply_comes_back(tmp_path):
+    made = solids.builtin("chain")
+    raw = solids.ply(made)
+    (tmp_path / "chain.ply").write_bytes(raw)
+    again = solids.load_mesh(tmp_path / "chain.ply")
+    np.testing.assert_array_equal(again.faces, made.faces)
+    np.testing.assert_array_equal(again.vertices, made.vertices.astype(np.float32))
+    head = raw.index(b"end_header\n") + len(b"end_header\n")
+    assert len(raw) == head + 12 * len(made.vertices) + 13 * len(made.faces)
+
+
 def test_an_stl_holds_the_mesh(tmp_path):
     made = solids.builtin("chain")
     raw = solids.save_stl(made, tmp_path / "chain.stl").read_bytes()

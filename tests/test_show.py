@@ -1,5 +1,6 @@
 """What readers meet: figures, pictures, sliders, guesses, checks."""
 
+import base64
 import re
 import subprocess
 import sys
@@ -574,3 +575,32 @@ def test_a_text_that_cannot_fit_fails_the_build_and_not_the_reader(monkeypatch, 
     monkeypatch.setenv("FFLIB_STATIC", "1")
     with pytest.raises(ValueError, match="cuts off its text 'immeasurably"):
         _layout.fit_texts(fig)
+
+
+# --- files to take home --------------------------------------------------------------------------
+
+
+def test_a_download_holds_the_file(shown, capsys):
+    data = bytes(range(256)) * 500
+    show.download(data, "mesh.ply", "binary PLY, 3 < 4 vertices")
+    (link,) = re.findall(r"<a [^>]*>.*?</a>", shown())
+    name, address = re.search(r'download="([^"]*)" href="data:application/octet-stream;base64,([^"]*)"', link).groups()
+    assert name == "mesh.ply" and base64.b64decode(address, validate=True) == data
+    assert link.endswith(">Download mesh.ply (binary PLY, 3 &lt; 4 vertices, 0.1 MB)</a>")
+    assert capsys.readouterr().out == "A file to take home: mesh.ply (binary PLY, 3 < 4 vertices, 0.1 MB)\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "says", "error"),
+    [
+        ("text", "a.ply", "a mesh", "data must be bytes, got str"),
+        (b"", "a.ply", "a mesh", "data must hold 1 to .* got 0"),
+        (bytes(1_500_001), "a.ply", "a mesh", "data must hold .* got 1500001"),
+        (b"1", "../a.ply", "a mesh", "name must be a plain file name .* got '../a.ply'"),
+        (b"1", 'a".ply', "a mesh", "name must be a plain file name"),
+        (b"1", "a.ply", " ", "says must not be empty"),
+    ],
+)
+def test_bad_downloads(data, name, says, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        show.download(data, name, says)
