@@ -16,7 +16,7 @@ from fflib import _html
 from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
 from fflib._html import escape, number, words
 from fflib._reader import attempt, check
-from fflib._slider import MAX_FRAMES, Slider, widget_capable
+from fflib._slider import MAX_FRAMES, Slider
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
@@ -123,7 +123,7 @@ def slider(
 
     asked = live is False or _html.static() or "FFLIB_OUT" in os.environ
     if live is None:
-        live = not _html.static() and widget_capable()
+        live = _html.live()
     label = words("label", name if label is None else label)
     made = Slider(render, values, alt, words("name", name), label, unit, start, live)
     if _html.shell() is None and not live:

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from fflib import _html, _layout, _slider, _svg, show
+from fflib import _html, _layout, _svg, show
 
 ALT = "A line that rises from zero to one."
 
@@ -397,7 +397,7 @@ def test_live_bundle_falls_back_to_the_current_frame(widgets):
     made = show.slider(line, "slope", [1, 2, 3], alt=SLOPES, live=True, unit="V")
     made.widget().control.value = 2
     bundle = made._repr_mimebundle_()
-    assert bundle[_slider.VIEW]["model_id"] == made.widget().box.model_id
+    assert bundle[_html.VIEW]["model_id"] == made.widget().box.model_id
     html = bundle["text/html"]
     assert html.count('class="ff-frame"') == 1 and 'data-text="2 V"' in html
     assert "<input" not in html and " hidden" not in html
