@@ -481,6 +481,34 @@ def test_table(shown, capsys):
         show.table([["none"]], ["mapping", "PSNR"], "Results")
 
 
+def test_table_puts_words_left_and_numbers_right(shown):
+    show.table(
+        [
+            ["a", "ValueError: no", "−1.2 ± 0.3 dB", "tie", 1.0, "no", "12 of 13 pairs"],
+            ["b", "–", "too large to try", "–", 2.0, "yes", "all of them, or so"],
+            ["c", "(in brackets)", "3e-4", "lower", np.nan, "no", "1 of 3"],
+        ],
+        ["name", "answer", "gain", "verdict", "x", "any", "pairs"],
+        "Of both kinds",
+    )
+    html = shown()
+    assert re.findall(r'<th scope="col"( class="ff-words")?>(\w+)', html) == [
+        ("", "name"),
+        (' class="ff-words"', "answer"),
+        ("", "gain"),
+        (' class="ff-words"', "verdict"),
+        ("", "x"),
+        (' class="ff-words"', "any"),
+        ("", "pairs"),
+    ]
+    assert html.count('<td class="ff-words">') == 9 and "<td>nan</td>" in html
+
+
+def test_table_without_rows(shown):
+    show.table([], ["name", "gain"], "Nothing yet")
+    assert shown().count('scope="col"') == 2
+
+
 def test_scale_and_pick(monkeypatch):
     monkeypatch.delenv("FFLIB_SCALE", raising=False)
     assert show.scale() == "quick" and show.pick(quick=1, full=2) == 1

@@ -38,6 +38,11 @@ ENDED = """() => {
       || (prompts.length > 0 && prompts.every(text => /\\[\\d+\\]/.test(text)));
 }"""  # every cell has its number, or one raised
 
+SETTINGS = {
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # all cells are in the page
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
 
 @contextmanager
 def lab(jupyter: str, folder: Path):
@@ -46,8 +51,9 @@ def lab(jupyter: str, folder: Path):
         port = free.getsockname()[1]
     settings = Path(jupyter).parent.parent / "share/jupyter/lab/settings/overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps({"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}))
+    settings.write_text(json.dumps(SETTINGS))
     quiet = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.token=", "--LabApp.news_url=")
+    quiet += ("--ServerApp.disable_check_xsrf=True",)  # kernels are ended by plain requests
     log = (folder / ".lab.log").open("w")
     environment = {name: value for name, value in os.environ.items() if name != "FFLIB_STATIC"}
     command = [jupyter, "lab", *quiet, f"--port={port}"]
