@@ -64,9 +64,6 @@ class _Asked:
 class Guess(_Asked):
     """A question with a choice of answers; see `guess`. `reveal` answers it.
 
-    `value` is the index of the reader's choice: with a live kernel, and once there is one. On a page
-    it stays None, there the script knows it.
-
     Chapter: all chapters.
     """
 
@@ -82,6 +79,10 @@ class Guess(_Asked):
 
     @property
     def value(self) -> int | None:
+        """Index of the reader's choice, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
         return self._live.values[0] if self._live else None
 
     def reveal(self, answer: int | str, because: str = "") -> None:
@@ -106,8 +107,6 @@ class Guess(_Asked):
 class NumberGuess(_Asked):
     """A question whose answer is a number; see `guess_number`. `reveal` answers it.
 
-    `value` is the reader's number, or None (always on a page, as in `Guess`).
-
     Chapter: all chapters.
     """
 
@@ -122,6 +121,10 @@ class NumberGuess(_Asked):
 
     @property
     def value(self) -> float | None:
+        """The reader's number, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
         try:
             number = float(self._live.values[0].replace("−", "-")) if self._live else None
         except ValueError:
@@ -153,9 +156,6 @@ class NumberGuess(_Asked):
 class OrderGuess(_Asked):
     """A question whose answer is a ranking; see `guess_order`. `reveal` answers it.
 
-    `value` holds the reader's place for each item, counted from 0, None for an item without; it is
-    None on a page, as in `Guess`.
-
     Chapter: all chapters.
     """
 
@@ -176,6 +176,10 @@ class OrderGuess(_Asked):
 
     @property
     def value(self) -> list[int | None] | None:
+        """The reader's place for each item, from 0, or None; None without a live kernel.
+
+        Chapter: all chapters.
+        """
         if self._live is None:
             return None
         return [None if place == _live.EMPTY else place for place in self._live.values]
