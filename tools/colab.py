@@ -5,13 +5,14 @@
 PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into it
 as the notebooks' first cell would put it there. Fails when that would replace a package that is there,
 when a cell raises, or when an output would be empty in a notebook: a figure without its picture, a
-slider without its control.
+slider or a guess without its control.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -77,7 +78,7 @@ def main(python: str, wheel: str, *names: str) -> str:
     os.environ.update(PYTHONPATH="", FFLIB_SCALE="quick")
     os.environ.pop("FFLIB_STATIC", None)
     notebooks = [Path(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
-    sliders = 0
+    widgets = 0
     for notebook in notebooks:
         with tempfile.TemporaryDirectory() as folder:
             cells = execute(python, notebook, Path(folder)).cells
@@ -88,17 +89,19 @@ def main(python: str, wheel: str, *names: str) -> str:
             raise RuntimeError(f"{notebook.name}: its first cell said {said!r}")
         if nothing := empty(cells):
             raise RuntimeError(f"{notebook.name}: nothing to see in {nothing}")
-        shown = sum("show.slider(" in cell.source for cell in cells if cell.cell_type == "code")
+        sources = [cell.source for cell in cells if cell.cell_type == "code"]
+        wanted = sum("show.slider(" in source for source in sources) > 0
+        wanted += sum(len(re.findall(r"show\.guess\w*\(", source)) for source in sources)
         views = sum(
             "application/vnd.jupyter.widget-view+json" in output.get("data", {})
             for cell in cells
             for output in cell.get("outputs", [])
         )
-        if shown and not views:
-            raise RuntimeError(f"{notebook.name} has sliders, but no widget was shown")
-        sliders += views
+        if views < wanted:
+            raise RuntimeError(f"{notebook.name} has sliders and guesses, but {views} widgets were shown")
+        widgets += views
         print(f"    {notebook.name}: {views} widgets", flush=True)
-    return f"{len(notebooks)} notebooks ran on Colab's versions, {sliders} widgets"
+    return f"{len(notebooks)} notebooks ran on Colab's versions, {widgets} widgets"
 
 
 if __name__ == "__main__":
