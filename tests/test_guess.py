@@ -237,6 +237,19 @@ def test_nothing_is_told_before_a_guess(tab):
     assert told(tab()) == ["", "", ""]
 
 
+def test_a_long_question_stays_inside_its_box(tab):
+    """Browsers draw a legend on the border of its box, where one of three lines hides what is there."""
+    show.guess("Is a question of several lines, as they are on a phone, part of the box? " * 2, ["a", "b"])
+    page = tab()
+    page.set_viewport_size({"width": 360, "height": 800})
+    box, legend, first = (
+        page.locator(f".ff-guess {what}").first.bounding_box() for what in ("fieldset", "legend", "label")
+    )
+    assert legend["height"] > 60, "the question is to take several lines here"
+    assert box["y"] < legend["y"] and box["x"] < legend["x"]
+    assert legend["y"] + legend["height"] <= first["y"] and first["x"] < box["x"] + 30
+
+
 def test_a_choice_is_told(tab):
     asked = show.guess("Which?", ["a", "b"])
     asked.reveal("b")

@@ -74,18 +74,20 @@ def lab(jupyter: str, folder: Path):
         server.wait()
 
 
-def run(tab, address: str, name: str) -> None:
-    """Open a notebook, run every cell, wait until the last has run."""
+def run(tab, address: str, name: str) -> float:
+    """Open a notebook, run every cell, wait until the last has run; seconds that took."""
     tab.goto(f"{address}/lab/tree/{name}?reset")
     tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000)
     tab.click("text=Run >> nth=0")
     tab.click("text=Run All Cells")
+    start = time.perf_counter()
     try:
         tab.wait_for_function(ENDED, timeout=1000 * RUN_S, polling=1000)
     except Error as error:
         raise RuntimeError(f"{name} had not ended after {RUN_S} s") from error
     if (raised := tab.locator("[data-mime-type='application/vnd.jupyter.error']")).count():
         raise RuntimeError(f"{name}: a cell raised {raised.first.inner_text()[-500:]}")
+    return time.perf_counter() - start
 
 
 def move(tab, box, touch) -> float:
@@ -95,16 +97,20 @@ def move(tab, box, touch) -> float:
         RuntimeError: if it did not, or a message says why not.
     """
     picture = box.locator(".widget-html").last
-    before, start = picture.screenshot(), time.perf_counter()
+    before, drawn = picture.screenshot(), picture.inner_html()
+    start = time.perf_counter()
     touch()
-    while time.perf_counter() - start < DRAW_S:
-        tab.wait_for_timeout(100)
+    while picture.inner_html() == drawn:
         said = box.locator("[role=status]").all_inner_texts()
         if any("No picture" in text for text in said):
             raise RuntimeError(f"the slider said {said}")
-        if not said and picture.screenshot() != before:
-            return time.perf_counter() - start
-    raise RuntimeError(f"the picture stayed the same for {DRAW_S} s")
+        if time.perf_counter() - start > DRAW_S:
+            raise RuntimeError(f"the picture stayed the same for {DRAW_S} s")
+        tab.wait_for_timeout(50)
+    took = time.perf_counter() - start
+    if picture.screenshot() == before:
+        raise RuntimeError("the picture was drawn anew, and looks as before")
+    return took
 
 
 def try_sliders(tab) -> list[float]:
@@ -181,7 +187,7 @@ def main(jupyter: str, *names: str) -> str:
                 tab = browser.new_page(viewport={"width": 1400, "height": 1000})
                 errors: list[str] = []
                 tab.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
-                run(tab, address, name.name)
+                print(f"    {name.stem} ran in {run(tab, address, name.name):.0f} s", flush=True)
                 guessed = try_guesses(tab)
                 took = try_sliders(tab)
                 if errors:
