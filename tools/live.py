@@ -34,10 +34,10 @@ from playwright.sync_api import Error, sync_playwright  # noqa: E402
 RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
 ENDED = """() => {
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(e => e.textContent);
+  const status = document.querySelector(".jp-Notebook-ExecutionIndicator")?.dataset.status;
   return document.querySelector("[data-mime-type='application/vnd.jupyter.error']") !== null
-      || (prompts.length > 0 && prompts.every(text => /\\[\\d+\\]/.test(text)));
-}"""  # every cell has its number, or one raised
-
+      || (status === "idle" && prompts.some(Boolean) && prompts.every(text => !text || /\\[\\d+\\]/.test(text)));
+}"""  # every cell has its number (those whose code is folded show none) and the kernel rests, or one raised
 SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # all cells are in the page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
