@@ -122,7 +122,7 @@ class LiveSlider:
                 value=slider.start,
                 description="any value",
                 continuous_update=False,
-                layout=ipywidgets.Layout(width="12rem"),
+                layout=ipywidgets.Layout(width="12rem", margin="2px 2px 2px 0.75rem"),
                 style={"description_width": "initial"},
             )
             self.entry.observe(self._typed, names="value")
