@@ -20,7 +20,8 @@ class Question:
 
         self.inputs = inputs
         legend = _html.styled(f'<p class="ff-legend">Your guess: {escape(text)}</p>')
-        rows = [ipywidgets.HBox([*inputs, ipywidgets.Label(unit)])] if unit else inputs
+        row = [*inputs, ipywidgets.Label(unit)]
+        rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})] if unit else inputs
         self.box = ipywidgets.VBox([ipywidgets.HTML(legend), *rows]).add_class("ff-live")
 
     @property
