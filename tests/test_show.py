@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import jax.numpy as jnp
@@ -520,6 +521,20 @@ def test_scale_and_pick(monkeypatch):
 
 
 # --- where it runs -----------------------------------------------------------------------------
+
+
+def test_widgets_need_a_kernel_ipywidgets_and_no_build(widgets, monkeypatch):
+    monkeypatch.delenv("FFLIB_STATIC", raising=False)
+    assert not _html.live()  # a plain script
+    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace())  # IPython in a terminal
+    assert not _html.live()
+    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace(kernel="a kernel"))
+    assert _html.live()
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    assert not _html.live()
+    monkeypatch.setenv("FFLIB_STATIC", "0")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert not _html.live()
 
 
 def test_works_without_ipython_and_ipywidgets(tmp_path):
