@@ -1,22 +1,67 @@
 """Predictions that a reader commits before seeing the result; use them as `fflib.show.<name>`.
 
-A guess is HTML form controls and nothing else: it works in the book and in a notebook, with the
-keyboard and with a finger, and a plain script prints the question. Chapter: all chapters.
+On a page a guess is HTML form controls and a script (`assets/show.js`), with a live kernel it is
+ipywidgets; both say the same words, and work with the keyboard and with a finger. A plain script
+prints the question. Chapter: all chapters.
 """
 
+import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fflib import _html
+from fflib import _html, _live
 from fflib._html import escape, words
 
 MAX_OPTIONS = 6
+AS_GUESSED = "that is what came out."
+_GROUP = f"{_html.PLACEHOLDER}g"
 
 
-class Guess:
+class _Asked:
+    """What the three kinds share: the question is shown, the answer told beside the guess."""
+
+    question: str
+
+    def _ask(self, fields: str, inputs: Callable[[], list], unit: str = "") -> None:
+        """Display the question with its `fields`, in HTML, or with the widgets `inputs()`."""
+        legend = f"<legend>Your guess: {escape(self.question)}</legend>"
+        body = f'<div class="ff ff-guess"><fieldset>{legend}{fields}</fieldset></div>'
+        body, self._prefix = _html.unique(body)
+        self._live = _live.Question(self.question, inputs(), unit) if _html.live() else None
+        self._show(self._live and self._live.box, body, repr(self))
+
+    def _tell(self, answer: object, code: object, shown: str, because: str, unit: str = "") -> None:
+        """Display what was measured, `shown`, and what the reader's guess is worth.
+
+        A page's script gets the answer as `code`, `_told` as it is.
+        """
+        reason = f" {words('because', because)}" if because else ""
+        head = f"<p><strong>Measured:</strong> {escape(shown)}.{escape(reason)}</p>"
+        room = (
+            f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
+            f'data-ff-unit="{escape(unit)}"></p>'
+        )
+
+        def write() -> str:
+            told = f'<p role="status">{escape(self._told(answer))}</p>'
+            return _html.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
+
+        widget = self._live and self._live.follow(write)
+        body = f'<div class="ff ff-reveal">{head}{room}</div>'
+        self._show(widget, body, f"Measured: {shown}.{reason}")
+
+    def _show(self, widget, body: str, text: str) -> None:
+        _html.emit(_html.styled(body, script=True), text, widget)
+
+    def _told(self, answer) -> str:
+        """The words about the reader's guess; none before there is one. As in `show.js`."""
+        raise NotImplementedError
+
+
+class Guess(_Asked):
     """A question with a choice of answers; see `guess`. `reveal` answers it.
 
     Chapter: all chapters.
@@ -30,7 +75,15 @@ class Guess:
             f"<span>{escape(option)}</span></label>"
             for k, option in enumerate(self.options)
         )
-        self.prefix = _ask(self.question, "".join(fields), repr(self))
+        self._ask("".join(fields), lambda: _live.choice(self.options))
+
+    @property
+    def value(self) -> int | None:
+        """Index of the reader's choice, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
+        return self._live.values[0] if self._live else None
 
     def reveal(self, answer: int | str, because: str = "") -> None:
         """Show the measured `answer` beside the reader's guess.
@@ -39,13 +92,19 @@ class Guess:
         measured. Raises ValueError for another answer. Chapter: all chapters.
         """
         index = _index("answer", answer, self.options)
-        _tell(self.prefix, index, self.options[index], because)
+        self._tell(index, index, self.options[index], because)
+
+    def _told(self, answer: int) -> str:
+        if self.value is None:
+            return ""
+        said = AS_GUESSED if self.value == answer else "not what came out."
+        return f"You guessed “{self.options[self.value]}”: {said}"
 
     def __repr__(self) -> str:
         return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
 
 
-class NumberGuess:
+class NumberGuess(_Asked):
     """A question whose answer is a number; see `guess_number`. `reveal` answers it.
 
     Chapter: all chapters.
@@ -58,7 +117,19 @@ class NumberGuess:
             f'<label><span>A number:</span> <input type="number" step="any" name="{_GROUP}" '
             f'autocomplete="off">{unit}</label>'
         )
-        self.prefix = _ask(self.question, field, repr(self))
+        self._ask(field, _live.number, self.unit)
+
+    @property
+    def value(self) -> float | None:
+        """The reader's number, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
+        try:
+            number = float(self._live.values[0].replace("−", "-")) if self._live else None
+        except ValueError:
+            return None
+        return number if number is not None and math.isfinite(number) else None
 
     def reveal(self, answer: float, because: str = "") -> None:
         """Show the measured `answer` beside the reader's number, which is close within a quarter.
@@ -68,13 +139,21 @@ class NumberGuess:
         if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
             raise ValueError(f"answer must be one finite number, got {answer!r}")
         shown = f"{_html.number(value)} {self.unit}".strip()
-        _tell(self.prefix, value, shown, because, unit=self.unit)
+        self._tell(value, value, shown, because, self.unit)
+
+    def _told(self, answer: float) -> str:
+        typed = self._live.values[0].strip()
+        if self.value is None:
+            return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
+        close = abs(self.value - answer) <= abs(answer) / 4
+        said = "that is close." if close else "too low." if self.value < answer else "too high."
+        return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
 
     def __repr__(self) -> str:
         return f"{self.question}\n  ____ {self.unit}".rstrip()
 
 
-class OrderGuess:
+class OrderGuess(_Asked):
     """A question whose answer is a ranking; see `guess_order`. `reveal` answers it.
 
     Chapter: all chapters.
@@ -93,7 +172,17 @@ class OrderGuess:
             f"<span>{escape(item)}</span></label>"
             for item in self.items
         )
-        self.prefix = _ask(self.question, "".join(fields), repr(self))
+        self._ask("".join(fields), lambda: _live.ranking(self.items, places))
+
+    @property
+    def value(self) -> list[int | None] | None:
+        """The reader's place for each item, from 0, or None; None without a live kernel.
+
+        Chapter: all chapters.
+        """
+        if self._live is None:
+            return None
+        return [None if place == _live.EMPTY else place for place in self._live.values]
 
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
         """Show the measured `order`, first to last, beside the reader's.
@@ -106,7 +195,18 @@ class OrderGuess:
         if sorted(found) != list(range(len(self.items))):
             raise ValueError(f"order must hold each of {self.items} once, got {list(order)}")
         shown = f"from {self.ends[0]} to {self.ends[1]}: {', '.join(self.items[k] for k in found)}"
-        _tell(self.prefix, ",".join(map(str, found)), shown, because)
+        self._tell(found, ",".join(map(str, found)), shown, because)
+
+    def _told(self, answer: list[int]) -> str:
+        places = self.value
+        if None in places:
+            some = any(place is not None for place in places)
+            return "You have not given every item a place yet." if some else ""
+        mine = [places.index(place) for place in sorted(places)]
+        pairs = [answer.index(a) < answer.index(b) for a, b in itertools.combinations(mine, 2)]
+        said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
+        names = ", ".join(self.items[k] for k in mine)
+        return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
 
     def __repr__(self) -> str:
         ends = f"from {self.ends[0]} to {self.ends[1]}"
@@ -154,9 +254,6 @@ def guess_order(
     return OrderGuess(question, items, ends)
 
 
-_GROUP = f"{_html.PLACEHOLDER}g"
-
-
 def _different(argument: str, texts: Sequence[str]) -> list[str]:
     texts = [words(f"one of the {argument}", text) for text in texts]
     if not 2 <= len(texts) <= MAX_OPTIONS or len(set(texts)) < len(texts):
@@ -169,22 +266,3 @@ def _index(argument: str, answer: int | str, texts: list[str]) -> int:
     if isinstance(index, str) or not 0 <= operator.index(index) < len(texts):
         raise ValueError(f"{argument} must be one of {texts} or its index, got {answer!r}")
     return operator.index(index)
-
-
-def _ask(question: str, fields: str, text: str) -> str:
-    """Display the question; returns the prefix of its ids."""
-    body = f"<fieldset><legend>Your guess: {escape(question)}</legend>{fields}</fieldset>"
-    body, prefix = _html.unique(f'<div class="ff ff-guess">{body}</div>')
-    _html.emit(_html.styled(body, script=True), text)
-    return prefix
-
-
-def _tell(prefix: str, answer: object, shown: str, because: str, unit: str = "") -> None:
-    """Display what was measured, and leave room for what the reader guessed."""
-    reason = f" {words('because', because)}" if because else ""
-    body = (
-        f'<div class="ff ff-reveal"><p><strong>Measured:</strong> {escape(shown)}.{escape(reason)}'
-        f'</p><p role="status" data-ff-reveal="{prefix}g" data-ff-answer="{answer}" '
-        f'data-ff-unit="{escape(unit)}"></p></div>'
-    )
-    _html.emit(_html.styled(body, script=True), f"Measured: {shown}.{reason}")

@@ -16,6 +16,7 @@ PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` 
 # myst-nb takes outputs of this prefix out of the page and keeps them; notebooks show nothing.
 KEPT = "application/papermill.record/"
 ENTRY = "application/vnd.fflib.entry+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
 _outputs = itertools.count(1)
 _entries = itertools.count(1)
 _files = itertools.count(1)
@@ -47,13 +48,43 @@ def static() -> bool:
     return os.environ.get("FFLIB_STATIC", "0") not in ("", "0")
 
 
-def emit(body: str, text: str) -> None:
-    """Display an output in IPython; elsewhere `write` it."""
+def widget_capable() -> bool:
+    """Whether a kernel that can show ipywidgets runs this (looked up, never assumed)."""
+    if getattr(shell(), "kernel", None) is None:
+        return False
+    try:
+        import ipywidgets  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def live() -> bool:
+    """Whether controls are to answer from the kernel, and not from a script of the page."""
+    return not static() and widget_capable()
+
+
+def bundle(widget, text: str, body: str) -> dict:
+    """The output of an ipywidgets `widget`, with HTML for where widgets cannot be shown."""
+    found = {
+        "text/plain": text,
+        VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+    }
+    if "google.colab" not in sys.modules:  # there the HTML could be preferred to the widget
+        found["text/html"] = body
+    return found
+
+
+def emit(body: str, text: str, widget=None) -> None:
+    """Display an output, or a live `widget` in its place, in IPython; elsewhere `write` it."""
     if shell() is None:
         return write(body, text)
     from IPython.display import display
 
-    display(Shown(body, text))
+    if widget is None:
+        display(Shown(body, text))
+    else:
+        display(bundle(widget, text, body), raw=True)
 
 
 def leave(kind: str, **entry) -> None:

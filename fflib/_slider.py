@@ -6,7 +6,6 @@ Private helpers of `fflib.show`. Chapter: all chapters.
 import itertools
 import math
 import numbers
-import sys
 from collections.abc import Callable, Sequence
 
 from fflib import _html
@@ -14,7 +13,6 @@ from fflib._html import escape
 
 MAX_FRAMES = 16
 MAX_BYTES = 1_000_000
-VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def describe(alt: str | Callable[[object], str], value: object) -> str:
@@ -22,17 +20,6 @@ def describe(alt: str | Callable[[object], str], value: object) -> str:
     if callable(alt):
         return _html.words("alt", alt(value), 20)
     return _html.words("alt", alt.replace("{value}", _html.number(value)), 20)
-
-
-def widget_capable() -> bool:
-    """Whether a kernel that can show ipywidgets runs this (looked up, never assumed)."""
-    if getattr(_html.shell(), "kernel", None) is None:
-        return False
-    try:
-        import ipywidgets  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 class Slider:
@@ -107,15 +94,9 @@ class Slider:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         if not self.live:
             return {"text/plain": repr(self), "text/html": self._html}
-        box = self.widget().box
-        bundle = {
-            "text/plain": repr(self),
-            VIEW: {"version_major": 2, "version_minor": 0, "model_id": box.model_id},
-        }
-        if "google.colab" not in sys.modules:  # there the HTML could be preferred to the widget
-            current = self.widget().value
-            bundle["text/html"] = self.static_html([current], current)
-        return bundle
+        widget = self.widget()
+        page = self.static_html([widget.value], widget.value)
+        return _html.bundle(widget.box, repr(self), page)
 
     def __repr__(self) -> str:
         return describe(self.alt, self.start)
@@ -141,7 +122,7 @@ class LiveSlider:
                 value=slider.start,
                 description="any value",
                 continuous_update=False,
-                layout=ipywidgets.Layout(width="12rem"),
+                layout=ipywidgets.Layout(width="12rem", margin="2px 2px 2px 0.75rem"),
                 style={"description_width": "initial"},
             )
             self.entry.observe(self._typed, names="value")

@@ -7,6 +7,7 @@ and ipywidgets are imported only when they are there to be used.
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from fflib import _html
 from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
 from fflib._html import escape, number, words
 from fflib._reader import attempt, check, download
-from fflib._slider import MAX_FRAMES, Slider, widget_capable
+from fflib._slider import MAX_FRAMES, Slider
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
@@ -123,7 +124,7 @@ def slider(
 
     asked = live is False or _html.static() or "FFLIB_OUT" in os.environ
     if live is None:
-        live = not _html.static() and widget_capable()
+        live = _html.live()
     label = words("label", name if label is None else label)
     made = Slider(render, values, alt, words("name", name), label, unit, start, live)
     if _html.shell() is None and not live:
@@ -137,8 +138,9 @@ def slider(
 def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:
     """Display results as a table with headings `columns`; the first cell of a row names it.
 
-    Floats are shown with 4 significant digits; give strings for another format. Raises ValueError
-    when a row has another length than `columns`.
+    Floats are shown with 4 significant digits; give strings for another format. Columns of numbers
+    end at the right, columns of words begin at the left. Raises ValueError when a row has another
+    length than `columns`.
 
     Chapter: all chapters.
     """
@@ -149,10 +151,15 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
             raise ValueError(
                 f"row {k} has {len(row)} cells, expected {len(columns)} (one per column)"
             )
-    head = "".join(f'<th scope="col">{escape(str(c))}</th>' for c in columns)
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    kinds = ["", *(' class="ff-words"' if _wordy(column) else "" for column in cells[1:])]
+    head = "".join(
+        f'<th scope="col"{kind}>{escape(str(c))}</th>'
+        for c, kind in zip(columns, kinds, strict=True)
+    )
     body = "".join(
         f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(c)}</td>" for c in rest)
+        + "".join(f"<td{kind}>{escape(c)}</td>" for c, kind in zip(rest, kinds[1:], strict=True))
         + "</tr>"
         for first, *rest in rows
     )
@@ -186,6 +193,12 @@ def scale() -> str:
 def pick(*, quick: object, full: object) -> object:
     """The setting for the current `scale`. Chapter: all chapters."""
     return {"quick": quick, "full": full}[scale()]
+
+
+def _wordy(cells: Sequence[str]) -> bool:
+    """Whether most cells of a column begin with a word, not counting dashes and empty ones."""
+    said = [cell for cell in cells if re.search(r"\w", cell)]
+    return 2 * sum(bool(re.match(r"\W*[^\W\d_]{2}", cell)) for cell in said) > len(said)
 
 
 def _content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:

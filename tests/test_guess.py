@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fflib import show
+from fflib import _html, _live, show
 
 sys.path.insert(0, str(Path(__file__).parent))
 from pages import NoBrowser, launch  # noqa: E402
@@ -29,11 +30,11 @@ def shown(tmp_path, monkeypatch):
 def test_a_number(shown, capsys):
     asked = show.guess_number("How much is < 3?", "dB")
     asked.reveal(np.float32(2.5), "Two & a half.")
-    html = shown()
-    [group] = re.findall(r'<input type="number" step="any" name="([^"]+)"', html)
-    assert "<legend>Your guess: How much is &lt; 3?</legend>" in html and "<span>dB</span>" in html
-    assert f'data-ff-reveal="{group}" data-ff-answer="2.5" data-ff-unit="dB"' in html
-    assert "<strong>Measured:</strong> 2.5 dB. Two &amp; a half." in html
+    page = shown()
+    [group] = re.findall(r'<input type="number" step="any" name="([^"]+)"', page)
+    assert "<legend>Your guess: How much is &lt; 3?</legend>" in page and "<span>dB</span>" in page
+    assert f'data-ff-reveal="{group}" data-ff-answer="2.5" data-ff-unit="dB"' in page
+    assert "<strong>Measured:</strong> 2.5 dB. Two &amp; a half." in page
     printed = capsys.readouterr().out
     assert printed == "How much is < 3?\n  ____ dB\nMeasured: 2.5 dB. Two & a half.\n"
 
@@ -48,13 +49,13 @@ def test_an_order(shown, capsys):
     asked = show.guess_order("Who is first?", ["a < b", "c", "d"], ("first", "last"))
     asked.reveal(np.argsort([3.0, 1.0, 2.0]))
     asked.reveal(["d", "c", "a < b"])
-    html = shown()
-    groups = re.findall(r'<select name="([^"]+)"', html)
-    assert len(groups) == 3 and len(set(groups)) == 1 and "<span>a &lt; b</span>" in html
+    page = shown()
+    groups = re.findall(r'<select name="([^"]+)"', page)
+    assert len(groups) == 3 and len(set(groups)) == 1 and "<span>a &lt; b</span>" in page
     places = '<option value="0">1, first</option><option value="1">2</option><option value="2">3, last</option>'
-    assert html.count(places) == 3
-    assert f'data-ff-reveal="{groups[0]}" data-ff-answer="1,2,0"' in html
-    assert "<strong>Measured:</strong> from first to last: c, d, a &lt; b." in html
+    assert page.count(places) == 3
+    assert f'data-ff-reveal="{groups[0]}" data-ff-answer="1,2,0"' in page
+    assert "<strong>Measured:</strong> from first to last: c, d, a &lt; b." in page
     printed = capsys.readouterr().out
     assert "Who is first? (from first to last)\n  _ a < b\n  _ c\n  _ d\n" in printed
 
@@ -69,6 +70,130 @@ def test_an_order_that_is_none_is_refused(shown, order):
 def test_items_are_two_to_six_and_differ(shown, items):
     with pytest.raises(ValueError, match="items must be 2 to 6 different texts"):
         show.guess_order("Who?", items)
+
+
+# --- With a live kernel ----------------------------------------------------------------------------
+
+# What readers may type where 4 dB is measured, and what they are told.
+TYPED = [("2.9", "too low."), ("4.2", "that is close."), ("7", "too high."), ("-4", "too low.")]
+
+
+@pytest.fixture
+def bundles(monkeypatch):
+    """The outputs of a notebook whose kernel can show widgets, in a list."""
+    pytest.importorskip("ipywidgets")
+    from IPython import display
+
+    seen = []
+    monkeypatch.setattr(_html, "live", lambda: True)
+    monkeypatch.setattr(_html, "shell", lambda: "a shell")
+    monkeypatch.setattr(display, "display", lambda bundle, raw: seen.append(bundle))
+    return seen
+
+
+@pytest.fixture
+def told_live(bundles, monkeypatch):
+    """What the last revealed widget says, as a function."""
+    shown = []
+    follow = _live.Question.follow
+    monkeypatch.setattr(_live.Question, "follow", lambda *given: shown.append(follow(*given)) or shown[-1])
+    return lambda: html.unescape(re.search(r'<p role="status">(.*?)</p>', shown[-1].value)[1])
+
+
+def test_a_live_choice_is_told_and_may_change(told_live, bundles):
+    asked = show.guess("Which < that?", ["a <", "b"])
+    asked.reveal("b", "Because.")
+    [radio] = asked._live.inputs
+    assert asked.value is None and told_live() == ""
+    radio.index = 0
+    assert asked.value == 0 and told_live() == "You guessed “a <”: not what came out."
+    radio.index = 1
+    assert asked.value == 1 and told_live() == "You guessed “b”: that is what came out."
+    question, answer = bundles
+    assert question["text/plain"] == "Which < that?\n  ( ) a <\n  ( ) b"
+    assert question[_html.VIEW]["model_id"] == asked._live.box.model_id
+    assert answer["text/plain"] == "Measured: b. Because."
+    # where widgets cannot be shown, question and answer are HTML that belongs together
+    [group] = set(re.findall(r'type="radio" name="([^"]+)"', question["text/html"]))
+    assert f'data-ff-reveal="{group}" data-ff-answer="1"' in answer["text/html"]
+
+
+@pytest.mark.parametrize(("typed", "says"), TYPED)
+def test_a_live_number_is_told(told_live, typed, says):
+    asked = show.guess_number("How many?", "dB")
+    asked.reveal(4.0)
+    [field] = asked._live.inputs
+    assert asked.value is None and told_live() == ""
+    field.value = typed
+    assert asked.value == float(typed) and told_live() == f"You guessed {typed} dB: {says}"
+    field.value = ""
+    assert asked.value is None and told_live() == ""
+
+
+def test_a_live_number_that_is_none(told_live):
+    asked = show.guess_number("How many?")
+    asked.reveal(4.0)
+    [field] = asked._live.inputs
+    for typed in ("about 3", "nan", "inf", "2,5"):
+        field.value = typed
+        assert asked.value is None and told_live() == f"“{typed}” is not a number."
+    for begun in ("-", ".", " "):
+        field.value = begun
+        assert told_live() == ""
+    field.value = "−3"  # a minus sign as the book prints it
+    assert asked.value == -3 and told_live() == "You guessed −3: too low."
+
+
+def test_a_live_order_is_told_and_no_two_share_a_place(told_live):
+    asked = show.guess_order("In which order?", ["a", "b", "c"])
+    asked.reveal(["c", "a", "b"])
+    a, b, c = asked._live.inputs
+    assert asked.value == [None] * 3 and told_live() == ""
+    a.index, b.index = 1, 2  # the first option is no place
+    assert asked.value == [0, 1, None]
+    assert told_live() == "You have not given every item a place yet."
+    c.index = 3
+    assert told_live() == "You guessed a, b, c: 1 of 3 pairs are in the measured order."
+    c.index = 2
+    assert asked.value == [0, 2, 1]
+    assert told_live() == "You guessed a, c, b: 2 of 3 pairs are in the measured order."
+    c.index = 1
+    assert told_live() == "You guessed c, a, b: that is what came out."
+    a.index = 0
+    assert asked.value == [None, 2, 0]
+    b.index = 1  # c, who was there, takes b's place
+    assert asked.value == [None, 0, 2]
+
+
+def test_live_fields_have_labels_and_show_them_whole(bundles):
+    """ipywidgets cuts long texts unless the width is theirs; `show.css` lets them wrap."""
+    long = "a text that is longer than the three hundred pixels that a widget has by default"
+    choice, number = show.guess("Which?", [long, "b"]), show.guess_number("How many?", "dB")
+    order = show.guess_order("In which order?", [long, "b"])
+    fields = [field for asked in (choice, number, order) for field in asked._live.inputs]
+    assert {field.layout.width for field in fields} == {"auto"}
+    assert choice._live.inputs[0].options[0] == (long, 0)
+    assert [field.description for field in fields[1:]] == ["A number:", long, "b"]
+    assert {field.style.description_width for field in fields[1:]} == {"initial"}
+    assert [option for option, _ in fields[2].options] == ["–", "1, best", "2, worst"]
+    for asked in (choice, number, order):
+        assert "ff-live" in asked._live.box._dom_classes
+        assert f"Your guess: {asked.question}</p>" in asked._live.box.children[0].value
+    assert number._live.box.children[1].children[1].value == "dB"
+
+
+def test_on_colab_there_is_only_the_widget(bundles, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    show.guess("Which?", ["a", "b"]).reveal(0)
+    assert [set(bundle) for bundle in bundles] == [{"text/plain", _html.VIEW}] * 2
+
+
+def test_a_page_has_no_live_guess(shown, monkeypatch):
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    monkeypatch.setattr(_html, "widget_capable", lambda: True)
+    asked = show.guess("Which?", ["a", "b"]), show.guess_number("How many?"), show.guess_order("How?", ["a", "b"])
+    assert [each.value for each in asked] == [None, None, None]
+    assert shown().count("<fieldset>") == 3
 
 
 # --- In a browser ----------------------------------------------------------------------------------
@@ -112,6 +237,19 @@ def test_nothing_is_told_before_a_guess(tab):
     assert told(tab()) == ["", "", ""]
 
 
+def test_a_long_question_stays_inside_its_box(tab):
+    """Browsers draw a legend on the border of its box, where one of three lines hides what is there."""
+    show.guess("Is a question of several lines, as they are on a phone, part of the box? " * 2, ["a", "b"])
+    page = tab()
+    page.set_viewport_size({"width": 360, "height": 800})
+    box, legend, first = (
+        page.locator(f".ff-guess {what}").first.bounding_box() for what in ("fieldset", "legend", "label")
+    )
+    assert legend["height"] > 60, "the question is to take several lines here"
+    assert box["y"] < legend["y"] and box["x"] < legend["x"]
+    assert legend["y"] + legend["height"] <= first["y"] and first["x"] < box["x"] + 30
+
+
 def test_a_choice_is_told(tab):
     asked = show.guess("Which?", ["a", "b"])
     asked.reveal("b")
@@ -123,10 +261,7 @@ def test_a_choice_is_told(tab):
     assert told(page) == ["You guessed “b”: that is what came out."]
 
 
-@pytest.mark.parametrize(
-    ("typed", "says"),
-    [("2.9", "too low."), ("4.2", "that is close."), ("7", "too high."), ("-4", "too low.")],
-)
+@pytest.mark.parametrize(("typed", "says"), TYPED)
 def test_a_number_is_told(tab, typed, says):
     asked = show.guess_number("How many?", "dB")
     asked.reveal(4.0)

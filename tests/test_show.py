@@ -4,6 +4,7 @@ import base64
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from fflib import _html, _layout, _slider, _svg, show
+from fflib import _html, _layout, _svg, show
 
 ALT = "A line that rises from zero to one."
 
@@ -398,7 +399,7 @@ def test_live_bundle_falls_back_to_the_current_frame(widgets):
     made = show.slider(line, "slope", [1, 2, 3], alt=SLOPES, live=True, unit="V")
     made.widget().control.value = 2
     bundle = made._repr_mimebundle_()
-    assert bundle[_slider.VIEW]["model_id"] == made.widget().box.model_id
+    assert bundle[_html.VIEW]["model_id"] == made.widget().box.model_id
     html = bundle["text/html"]
     assert html.count('class="ff-frame"') == 1 and 'data-text="2 V"' in html
     assert "<input" not in html and " hidden" not in html
@@ -482,6 +483,34 @@ def test_table(shown, capsys):
         show.table([["none"]], ["mapping", "PSNR"], "Results")
 
 
+def test_table_puts_words_left_and_numbers_right(shown):
+    show.table(
+        [
+            ["a", "ValueError: no", "−1.2 ± 0.3 dB", "tie", 1.0, "no", "12 of 13 pairs"],
+            ["b", "–", "too large to try", "–", 2.0, "yes", "all of them, or so"],
+            ["c", "(in brackets)", "3e-4", "lower", np.nan, "no", "1 of 3"],
+        ],
+        ["name", "answer", "gain", "verdict", "x", "any", "pairs"],
+        "Of both kinds",
+    )
+    html = shown()
+    assert re.findall(r'<th scope="col"( class="ff-words")?>(\w+)', html) == [
+        ("", "name"),
+        (' class="ff-words"', "answer"),
+        ("", "gain"),
+        (' class="ff-words"', "verdict"),
+        ("", "x"),
+        (' class="ff-words"', "any"),
+        ("", "pairs"),
+    ]
+    assert html.count('<td class="ff-words">') == 9 and "<td>nan</td>" in html
+
+
+def test_table_without_rows(shown):
+    show.table([], ["name", "gain"], "Nothing yet")
+    assert shown().count('scope="col"') == 2
+
+
 def test_scale_and_pick(monkeypatch):
     monkeypatch.delenv("FFLIB_SCALE", raising=False)
     assert show.scale() == "quick" and show.pick(quick=1, full=2) == 1
@@ -493,6 +522,20 @@ def test_scale_and_pick(monkeypatch):
 
 
 # --- where it runs -----------------------------------------------------------------------------
+
+
+def test_widgets_need_a_kernel_ipywidgets_and_no_build(widgets, monkeypatch):
+    monkeypatch.delenv("FFLIB_STATIC", raising=False)
+    assert not _html.live()  # a plain script
+    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace())  # IPython in a terminal
+    assert not _html.live()
+    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace(kernel="a kernel"))
+    assert _html.live()
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    assert not _html.live()
+    monkeypatch.setenv("FFLIB_STATIC", "0")
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert not _html.live()
 
 
 def test_works_without_ipython_and_ipywidgets(tmp_path):

@@ -4,7 +4,7 @@ floors      the unit tests with the oldest versions that pyproject.toml allows
 newest      the unit tests with another Python, where there is one, and the newest versions
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 colab       the same with the versions that Colab has installed, where there is its Python
-live        every notebook in a real JupyterLab, each slider moved by key and by pointer
+live        every notebook in a real JupyterLab, each slider moved by key and by pointer, guesses answered
 twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 several     four devices, and two processes that share theirs, train what one device trains

@@ -5,19 +5,45 @@
 PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into it
 as the notebooks' first cell would put it there. Fails when that would replace a package that is there,
 when a cell raises, or when an output would be empty in a notebook: a figure without its picture, a
-slider without its control.
+slider or a guess without its control. At the end every slider goes to both of its ends and to a value
+between two frames, in the kernel and without a browser (`live.py` has one); prints how long that took.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Runs as the last cell of every notebook: seconds of each move, or what went wrong.
+MOVE = """
+import gc, json, time
+from fflib._slider import LiveSlider
+
+def between(values):
+    low, high = values[:2]
+    middle = (low + high) / 2
+    return int(middle) if isinstance(low, int) and isinstance(high, int) else middle
+
+def move(live):
+    seconds, values = [], live.slider.values
+    ends = [value for value in (values[0], values[-1]) if value != live.value]
+    for value in [*ends, *([between(values)] if live.entry is not None else [])]:
+        start = time.perf_counter()
+        live.choose(value)
+        if live.message.value:
+            raise RuntimeError(f"{live.slider.label} = {value}: {live.message.value}")
+        seconds.append(round(time.perf_counter() - start, 2))
+    return live.slider.label, seconds
+
+print(json.dumps([move(live) for live in gc.get_objects() if type(live) is LiveSlider]))
+"""
 
 
 def install(python: str, wheel: str) -> None:
@@ -51,6 +77,7 @@ def execute(python: str, notebook: Path, folder: Path):
             return KernelSpec(argv=argv, display_name="Colab", language="python")
 
     read = nbformat.read(notebook, as_version=4)
+    read.cells.append(nbformat.v4.new_code_cell(MOVE))
     client = NotebookClient(read, timeout=600, resources={"metadata": {"path": str(folder)}})
     client.create_kernel_manager()
     client.km.kernel_spec_manager = Only()
@@ -77,10 +104,10 @@ def main(python: str, wheel: str, *names: str) -> str:
     os.environ.update(PYTHONPATH="", FFLIB_SCALE="quick")
     os.environ.pop("FFLIB_STATIC", None)
     notebooks = [Path(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
-    sliders = 0
+    widgets, slowest = 0, 0.0
     for notebook in notebooks:
         with tempfile.TemporaryDirectory() as folder:
-            cells = execute(python, notebook, Path(folder)).cells
+            *cells, last = execute(python, notebook, Path(folder)).cells
             if left := sorted(path.name for path in Path(folder).iterdir()):
                 raise RuntimeError(f"{notebook.name} left {left} in the reader's folder")
         said = "".join(output.get("text", "") for output in cells[0].outputs)
@@ -88,17 +115,22 @@ def main(python: str, wheel: str, *names: str) -> str:
             raise RuntimeError(f"{notebook.name}: its first cell said {said!r}")
         if nothing := empty(cells):
             raise RuntimeError(f"{notebook.name}: nothing to see in {nothing}")
-        shown = sum("show.slider(" in cell.source for cell in cells if cell.cell_type == "code")
+        sources = [cell.source for cell in cells if cell.cell_type == "code"]
+        wanted = sum("show.slider(" in source for source in sources) > 0
+        wanted += sum(len(re.findall(r"show\.guess\w*\(", source)) for source in sources)
         views = sum(
             "application/vnd.jupyter.widget-view+json" in output.get("data", {})
             for cell in cells
             for output in cell.get("outputs", [])
         )
-        if shown and not views:
-            raise RuntimeError(f"{notebook.name} has sliders, but no widget was shown")
-        sliders += views
-        print(f"    {notebook.name}: {views} widgets", flush=True)
-    return f"{len(notebooks)} notebooks ran on Colab's versions, {sliders} widgets"
+        if views < wanted:
+            raise RuntimeError(f"{notebook.name} has sliders and guesses, but {views} widgets were shown")
+        widgets += views
+        moved = json.loads("".join(output.get("text", "") for output in last.outputs))
+        said = "; ".join(f"{label} {', '.join(map(str, seconds))} s" for label, seconds in moved)
+        print(f"    {notebook.name}: {views} widgets; {said or 'no sliders'}", flush=True)
+        slowest = max([slowest, *(second for _, seconds in moved for second in seconds)])
+    return f"{len(notebooks)} notebooks ran on Colab's versions, {widgets} widgets, the slowest slider {slowest:.1f} s"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Notebooks in a real JupyterLab: run, then touch every slider with the keyboard and the pointer.
+"""Notebooks in a real JupyterLab: run, then touch every slider and answer a guess of each kind.
 
     python tools/live.py JUPYTER NOTEBOOK ...
 
 JUPYTER is the `jupyter` of an environment with jupyterlab and fflib; this Python brings playwright.
 For each slider the picture below it is photographed, the slider moved, and the picture awaited; it
 has to be another one, and be whole: no message beside it, no error on the browser's console. Prints
-how long each recomputation took.
+how long each recomputation took. Guesses are answered with the keyboard alone, after all has run; the
+measurement further down has to say what the guess was worth.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +34,14 @@ from playwright.sync_api import Error, sync_playwright  # noqa: E402
 RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
 ENDED = """() => {
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(e => e.textContent);
+  const status = document.querySelector(".jp-Notebook-ExecutionIndicator")?.dataset.status;
   return document.querySelector("[data-mime-type='application/vnd.jupyter.error']") !== null
-      || (prompts.length > 0 && prompts.every(text => /\\[\\d+\\]/.test(text)));
-}"""  # every cell has its number, or one raised
+      || (status === "idle" && prompts.some(Boolean) && prompts.every(text => !text || /\\[\\d+\\]/.test(text)));
+}"""  # every cell has its number (those whose code is folded show none) and the kernel rests, or one raised
+SETTINGS = {
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # all cells are in the page
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
 
 
 @contextmanager
@@ -44,8 +51,9 @@ def lab(jupyter: str, folder: Path):
         port = free.getsockname()[1]
     settings = Path(jupyter).parent.parent / "share/jupyter/lab/settings/overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(json.dumps({"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}))
+    settings.write_text(json.dumps(SETTINGS))
     quiet = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.token=", "--LabApp.news_url=")
+    quiet += ("--ServerApp.disable_check_xsrf=True",)  # kernels are ended by plain requests
     log = (folder / ".lab.log").open("w")
     environment = {name: value for name, value in os.environ.items() if name != "FFLIB_STATIC"}
     command = [jupyter, "lab", *quiet, f"--port={port}"]
@@ -66,18 +74,20 @@ def lab(jupyter: str, folder: Path):
         server.wait()
 
 
-def run(tab, address: str, name: str) -> None:
-    """Open a notebook, run every cell, wait until the last has run."""
+def run(tab, address: str, name: str) -> float:
+    """Open a notebook, run every cell, wait until the last has run; seconds that took."""
     tab.goto(f"{address}/lab/tree/{name}?reset")
-    tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", timeout=120_000)
+    tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000)
     tab.click("text=Run >> nth=0")
     tab.click("text=Run All Cells")
+    start = time.perf_counter()
     try:
         tab.wait_for_function(ENDED, timeout=1000 * RUN_S, polling=1000)
     except Error as error:
         raise RuntimeError(f"{name} had not ended after {RUN_S} s") from error
     if (raised := tab.locator("[data-mime-type='application/vnd.jupyter.error']")).count():
         raise RuntimeError(f"{name}: a cell raised {raised.first.inner_text()[-500:]}")
+    return time.perf_counter() - start
 
 
 def move(tab, box, touch) -> float:
@@ -87,16 +97,20 @@ def move(tab, box, touch) -> float:
         RuntimeError: if it did not, or a message says why not.
     """
     picture = box.locator(".widget-html").last
-    before, start = picture.screenshot(), time.perf_counter()
+    before, drawn = picture.screenshot(), picture.inner_html()
+    start = time.perf_counter()
     touch()
-    while time.perf_counter() - start < DRAW_S:
-        tab.wait_for_timeout(100)
+    while picture.inner_html() == drawn:
         said = box.locator("[role=status]").all_inner_texts()
         if any("No picture" in text for text in said):
             raise RuntimeError(f"the slider said {said}")
-        if not said and picture.screenshot() != before:
-            return time.perf_counter() - start
-    raise RuntimeError(f"the picture stayed the same for {DRAW_S} s")
+        if time.perf_counter() - start > DRAW_S:
+            raise RuntimeError(f"the picture stayed the same for {DRAW_S} s")
+        tab.wait_for_timeout(50)
+    took = time.perf_counter() - start
+    if picture.screenshot() == before:
+        raise RuntimeError("the picture was drawn anew, and looks as before")
+    return took
 
 
 def try_sliders(tab) -> list[float]:
@@ -123,8 +137,47 @@ def try_sliders(tab) -> list[float]:
     return took
 
 
+def by_keyboard(tab, box, kind: str) -> None:
+    """Answer the guess in `box` as a reader without a pointer does."""
+    fields = box.locator("input, select")
+    if kind == "choice":
+        fields.first.focus()
+        tab.keyboard.press("Space")
+    elif kind == "number":
+        fields.first.focus()
+        tab.keyboard.type("12")
+    else:
+        for place, field in enumerate(fields.all()):
+            field.focus()
+            tab.keyboard.type(str(place + 1))
+
+
+def try_guesses(tab) -> list[str]:
+    """Answer the first guess of each kind; the kinds that were there.
+
+    Raises:
+        RuntimeError: if a guess was told before it was made, or not after.
+    """
+    told = tab.locator(".ff-reveal [role=status]", has_text="You guessed")
+    if told.count():
+        raise RuntimeError(f"told before there was a guess: {told.all_inner_texts()}")
+    kinds = {"choice": ".widget-radio", "number": ".widget-text", "order": ".widget-dropdown"}
+    there = []
+    for kind, mark in kinds.items():
+        if not (boxes := tab.locator(f".ff-live:has({mark})")).count():
+            continue
+        by_keyboard(tab, boxes.first, kind)
+        there.append(kind)
+        start = time.perf_counter()
+        while told.count() < len(there):
+            if time.perf_counter() - start > DRAW_S:
+                raise RuntimeError(f"nothing was told of a guess ({kind})")
+            tab.wait_for_timeout(100)
+    return there
+
+
 def main(jupyter: str, *names: str) -> str:
-    count, slowest = 0, 0.0
+    count, slowest, kinds = 0, 0.0, Counter()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         for name in names:
             shutil.copy(name, folder)
@@ -134,20 +187,25 @@ def main(jupyter: str, *names: str) -> str:
                 tab = browser.new_page(viewport={"width": 1400, "height": 1000})
                 errors: list[str] = []
                 tab.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
-                run(tab, address, name.name)
+                print(f"    {name.stem} ran in {run(tab, address, name.name):.0f} s", flush=True)
+                guessed = try_guesses(tab)
                 took = try_sliders(tab)
                 if errors:
                     raise RuntimeError(f"{name.name}: errors in the page: {errors[:3]}")
-                print(f"    {name.stem}: {len(took)} moves, {', '.join(f'{s:.1f}' for s in took)} s", flush=True)
-                if not took and "show.slider(" in name.read_text(encoding="utf-8"):
-                    raise RuntimeError(f"{name.name} has sliders, but JupyterLab showed none")
+                said = f"{len(took)} moves, {', '.join(f'{s:.1f}' for s in took) or '–'} s"
+                print(f"    {name.stem}: {said}; guesses: {', '.join(guessed) or 'none'}", flush=True)
+                source = name.read_text(encoding="utf-8")
+                for call, shown in (("show.slider(", took), ("show.guess", guessed)):
+                    if call in source and not shown:
+                        raise RuntimeError(f"{name.name} has {call}…, but JupyterLab showed none")
                 count, slowest = count + len(took), max([slowest, *took])
+                kinds.update(guessed)
                 tab.close()
                 for kernel in json.load(urllib.request.urlopen(f"{address}/api/sessions")):
                     gone = urllib.request.Request(f"{address}/api/sessions/{kernel['id']}", method="DELETE")
                     urllib.request.urlopen(gone).close()
             browser.close()
-    return f"{len(names)} notebooks in JupyterLab, {count} moves of sliders, the slowest {slowest:.1f} s"
+    return f"{len(names)} notebooks in JupyterLab, {count} moves of sliders, the slowest {slowest:.1f} s, guesses: {dict(kinds)}"
 
 
 if __name__ == "__main__":
