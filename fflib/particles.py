@@ -152,6 +152,7 @@ class Field(NamedTuple):
 def _values(model: MLP):
     """(net, γ, k, z) ↦ V̂/scale, complex: the network on the folded frequency, Hermitian by construction."""
 
+    @jax.jit
     def values(net, gamma, k, z):
         k, sign = cryo.fold(k)
         x = k if gamma is None else gamma(k)
