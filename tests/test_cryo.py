@@ -262,7 +262,7 @@ def learned():
     poses = cryo.random_rotations(KEY, 200)
     data, _ = particles.observe(KEY, MOL, poses, 1.0, N, PIXEL, snr=1.0)
     gammas = [features.gaussian(jax.random.key(s), 32, 3, 4.0) for s in (0, 1)]
-    setting = particles.Setting(150, 32, rate=5e-3, batch=1024)
+    setting = particles.Setting(150, 32, depth=3, rate=5e-3, batch=1024)
     return data, particles.reconstruct(data, gammas, setting, KEY, progress=False)
 
 
@@ -289,7 +289,7 @@ def test_fields_are_hermitian_and_volumes_band_limited(learned):
 def test_latents_are_one_a_particle(learned):
     data = learned[0]
     gamma = features.gaussian(KEY, 8, 3, 4.0)
-    setting = particles.Setting(1, 8, batch=64)
+    setting = particles.Setting(1, 8, depth=2, batch=64)
     (field,), _ = particles.reconstruct(data, [gamma], setting, KEY, latent=True, progress=False)
     assert field.z.shape == (200,)
     k = jnp.full((4, 3), 0.1)
@@ -301,7 +301,8 @@ def test_latents_are_one_a_particle(learned):
 
 
 def test_no_mapping_is_allowed(learned):
-    (field,), _ = particles.reconstruct(learned[0], [None], particles.Setting(1, 8, batch=64), KEY, progress=False)
+    setting = particles.Setting(1, 8, depth=2, batch=64)
+    (field,), _ = particles.reconstruct(learned[0], [None], setting, KEY, progress=False)
     assert field.volume(8).shape == (8, 8, 8)
 
 
