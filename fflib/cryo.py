@@ -262,6 +262,11 @@ def shell_correlation(a, b) -> jax.Array:
     a, b = checks.real_array("a", a), checks.real_array("b", b)
     if a.ndim != 3 or len(set(a.shape)) != 1 or a.shape != b.shape:
         raise ValueError(f"a and b must be cubes of one size, but got {a.shape} and {b.shape}")
+    return _shell_correlation(a, b)
+
+
+@jax.jit
+def _shell_correlation(a, b):
     n = len(a)
     f, g = transform(a, 3), transform(b, 3)
     k = frequencies(n) * n

@@ -10,7 +10,7 @@ for each image beside γ(k), learned with the weights, the network holds a whole
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -79,15 +79,20 @@ def observe(
         raise ValueError(f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}")
     spread = lambda leaf, axes: jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
     each = jax.tree.map(spread, mol, SHAPE)
-    shadow = lambda pair: molecules.projection(molecules.turned(*pair), n, pixel)
     gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
-    clean = cryo.filtered(jax.lax.map(shadow, (each, poses), batch_size=256), gain)
+    clean = cryo.filtered(_shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel)), gain)
     sigma = jnp.sqrt(jnp.var(clean, axis=(1, 2)).mean() / snr)
     seen = clean + sigma * jax.random.normal(key, clean.shape)
     row, column = cryo.half_disc(n).T
     kept = jnp.asarray(cryo.frequencies(n)[cryo.half_disc(n)], clean.dtype)
     return Particles(kept, transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma), poses), seen
+
+
+@partial(jax.jit, static_argnames=("n", "pixel"))
+def _shadows(mols, poses, n, pixel):
+    shadow = lambda pair: molecules.projection(molecules.turned(*pair), n, pixel)
+    return jax.lax.map(shadow, (mols, poses), batch_size=256)
 
 
 class Setting(NamedTuple):
@@ -152,6 +157,7 @@ class Field(NamedTuple):
 def _values(model: MLP):
     """(net, γ, k, z) ↦ V̂/scale, complex: the network on the folded frequency, Hermitian by construction."""
 
+    @jax.jit
     def values(net, gamma, k, z):
         k, sign = cryo.fold(k)
         x = k if gamma is None else gamma(k)

@@ -13,6 +13,7 @@ N, PIXEL = 24, 7.0
 MOL = claw(35.0, width=7.0)
 POSES = cryo.random_rotations(jax.random.key(0), 6)
 KEY = jax.random.key(1)
+MANY = cryo.random_rotations(KEY, 200)  # one number of pictures, so that observing them is compiled once
 
 
 def kept(n=N):
@@ -163,14 +164,12 @@ def test_aberration_in_float64():
 
 
 def test_noise_has_the_variance_that_was_asked_for():
-    N_IMAGES = 200
-    poses = cryo.random_rotations(KEY, N_IMAGES)
-    data, images = particles.observe(KEY, MOL, poses, 1.0, N, PIXEL, snr=0.5)
-    clean, calm = particles.observe(KEY, MOL, poses, 1.0, N, PIXEL, snr=1e12)
+    data, images = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=0.5)
+    clean, calm = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1e12)
     noise = np.asarray(images - calm)
     ratio = np.asarray(calm).var(axis=(1, 2)).mean() / noise.var()
     assert abs(ratio - 0.5) < 0.02
-    exact = molecules.transform(MOL, cryo.slice_points(data.k, poses) / PIXEL)
+    exact = molecules.transform(MOL, cryo.slice_points(data.k, MANY) / PIXEL)
     whitened = np.asarray(data.y - data.gain * exact)
     assert abs((np.abs(whitened[:, 1:]) ** 2).mean() - 1) < 0.02  # P·N values: 5 standard errors
     assert abs((whitened[:, 1:] ** 2).mean()) < 0.02  # real and imaginary parts alike and independent
@@ -234,9 +233,8 @@ def test_resolution_reads_the_crossing():
 
 
 def test_direct_inversion_without_noise():
-    poses = cryo.random_rotations(KEY, 300)
-    data, _ = particles.observe(KEY, MOL, poses, 1.0, N, PIXEL, snr=1e8)
-    made = cryo.invert(data.k, data.y * 1e-4, data.gain * 1e-4, poses, N, ridge=1e-3)
+    data, _ = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1e8)
+    made = cryo.invert(data.k, data.y * 1e-4, data.gain * 1e-4, MANY, N, ridge=1e-3)
     truth = molecules.volume(MOL, N, PIXEL)
     assert float(cryo.shell_correlation(made, truth)[1:8].min()) > 0.98
     assert abs(float(jnp.vdot(made, truth) / jnp.vdot(truth, truth)) - 1) < 0.05
@@ -259,10 +257,9 @@ def test_inversion_is_linear_and_least_squares_at_one_cell():
 
 @pytest.fixture(scope="module")
 def learned():
-    poses = cryo.random_rotations(KEY, 200)
-    data, _ = particles.observe(KEY, MOL, poses, 1.0, N, PIXEL, snr=1.0)
+    data, _ = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1.0)
     gammas = [features.gaussian(jax.random.key(s), 32, 3, 4.0) for s in (0, 1)]
-    setting = particles.Setting(150, 32, rate=5e-3, batch=1024)
+    setting = particles.Setting(100, 32, depth=3, rate=5e-3, batch=1024)
     return data, particles.reconstruct(data, gammas, setting, KEY, progress=False)
 
 
@@ -289,7 +286,7 @@ def test_fields_are_hermitian_and_volumes_band_limited(learned):
 def test_latents_are_one_a_particle(learned):
     data = learned[0]
     gamma = features.gaussian(KEY, 8, 3, 4.0)
-    setting = particles.Setting(1, 8, batch=64)
+    setting = particles.Setting(1, 8, depth=2, batch=64)
     (field,), _ = particles.reconstruct(data, [gamma], setting, KEY, latent=True, progress=False)
     assert field.z.shape == (200,)
     k = jnp.full((4, 3), 0.1)
@@ -301,7 +298,8 @@ def test_latents_are_one_a_particle(learned):
 
 
 def test_no_mapping_is_allowed(learned):
-    (field,), _ = particles.reconstruct(learned[0], [None], particles.Setting(1, 8, batch=64), KEY, progress=False)
+    setting = particles.Setting(1, 8, depth=2, batch=64)
+    (field,), _ = particles.reconstruct(learned[0], [None], setting, KEY, progress=False)
     assert field.volume(8).shape == (8, 8, 8)
 
 
