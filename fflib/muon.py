@@ -3,7 +3,9 @@ r"""Steps of equal length in every direction of a weight matrix: the optimizer M
 A gradient of a coordinate network is nearly of low rank: a few directions, which carry the low
 frequencies, outweigh all others, and a step along it moves little else. Muon (Jordan et al. 2024) steps
 along the nearest orthogonal matrix instead: of G = U S Vᵀ it keeps U Vᵀ. McGinnis et al. (2025) found that
-this alone lets coordinate networks learn detail they otherwise miss.
+this alone lets coordinate networks learn detail they otherwise miss. `optax.contrib.muon` does the same
+with other conventions (a step longer for wide matrices, a corrected mean of gradients), in versions of
+optax that are newer than Colab's; the tests compare the two.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 from fflib.muon import MOMENTUM, QUINTIC, ROUNDS, muon, orthogonalised
@@ -65,6 +66,17 @@ def test_two_steps_by_hand():
     np.testing.assert_allclose(steps[0][0], -0.1 * orthogonalised(G1), atol=1e-6)
     np.testing.assert_allclose(steps[1][0], -0.1 * (1 + 0.5**0.5) / 2 * orthogonalised(second), atol=1e-6)
     np.testing.assert_allclose(steps[0][1], -0.01 * np.sign(g), rtol=1e-4)  # Adam's first step
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (4, 4), (3, 5)])
+def test_a_first_step_is_that_of_optax(shape):
+    """From the second on the conventions differ; a wide matrix is moved by √(k/n) more there."""
+    optax_muon = getattr(optax.contrib, "muon", None)
+    if optax_muon is None:
+        pytest.skip("this optax has no muon")
+    G = jnp.float32(np.random.default_rng(4).normal(size=shape))
+    steps = [how.update([G], how.init([G]), [G])[0][0] for how in (muon(0.1, 10), optax_muon(0.1))]
+    np.testing.assert_allclose(max(1, shape[1] / shape[0]) ** 0.5 * steps[0], steps[1], atol=1e-6)
 
 
 def test_it_learns_weak_directions_that_gradient_descent_does_not():
