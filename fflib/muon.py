@@ -4,8 +4,8 @@ A gradient of a coordinate network is nearly of low rank: a few directions, whic
 frequencies, outweigh all others, and a step along it moves little else. Muon (Jordan et al. 2024) steps
 along the nearest orthogonal matrix instead: of G = U S Vᵀ it keeps U Vᵀ. McGinnis et al. (2025) found that
 this alone lets coordinate networks learn detail they otherwise miss. `optax.contrib.muon` does the same
-with other conventions (a step longer for wide matrices, a corrected mean of gradients), in versions of
-optax that are newer than Colab's; the tests compare the two.
+with other conventions (a step longer for wide matrices, a corrected mean of gradients), and a rate for the
+biases only in versions of optax newer than Colab's; the tests compare the two.
 """
 
 from __future__ import annotations
