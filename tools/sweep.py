@@ -167,11 +167,12 @@ def sweeps() -> dict[str, Experiment]:
     }
 
 
-def keep_sweep(name: str, folder: Path) -> None:
+def keep_sweep(name: str, sha256: str, folder: Path) -> None:
     """Put the recorded trainings, all but those at suggested scales, where an interrupted sweep would go on."""
     made = results.recorded(name)
-    if made is None or any(made[key] != value for key, value in results.circumstances().items()):
-        raise SystemExit(f"{name}: no sweep was recorded with these versions on this device; run it whole")
+    wanted = {"data_hash": sha256, **results.circumstances()}
+    if made is None or any(made[key] != value for key, value in wanted.items()):
+        raise SystemExit(f"{name}: no sweep was recorded of these data with these versions on this device; run it whole")
     rows = [row for row in made["rows"] if row["mapping"] != SUGGESTED]
     about = {key: made[key] for key in ("wall_s", "data_hash", "notes", "settings")}
     results.record(name, rows, folder=folder, **about)
@@ -188,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = ROOT / "_build/results"
     for name in [wanted[n] for n in options.names] or known:
         if options.suggestions and not (folder / f"{name}.json").is_file():
-            keep_sweep(name, folder)
+            keep_sweep(name, known[name].load().sha256, folder)
         made = run(name, known[name], seeds=options.seeds, together=1, partial=folder)
         print(f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}")
     return 0
