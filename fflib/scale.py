@@ -23,7 +23,7 @@ from fflib.midpoints import fit_spectrum, midpoint_ratio, missed, transfer
 from fflib.mlp import MLP
 
 POINTS = 1500  # scattered points that are solved at a time
-DRAWS = 4  # of the frequencies, over which predictions are averaged …
+DRAWS = 3  # of the frequencies, over which predictions are averaged …
 NEAR = 2  # … at so many scales to either side of the first draw's best
 START = 0.4  # what counts of the power of the initial function: calibrated as PACE in fflib.budget
 
@@ -88,7 +88,7 @@ def suggest_scale(
         noise: standard deviation of the noise in y, if known; predictions are for what lies under it.
         scales: to be tried, at least three (default: half octaves from one cycle across the data to the
             highest frequency that the observations can tell apart).
-        key: for four draws of the frequencies, over which errors near the best scale are averaged, and
+        key: for three draws of the frequencies, over which errors near the best scale are averaged, and
             for the group of scattered points (default ``jax.random.key(0)``).
 
     Returns: a :class:`Suggestion`. Observations that are all equal are predicted at any scale: then it
@@ -107,11 +107,10 @@ def suggest_scale(
     noise = checks.positive("noise", noise, zero=True)
     mappings = _mappings(family, model, d, key)
     scales = _scales(scales, place)
-    errors = _on_grid if isinstance(place, grid.Grid) else _scattered
+    errors = (_on_grid if isinstance(place, grid.Grid) else _scattered)(place, y, model, budget, noise, key)
 
     def tried(draw, some):
-        found = errors(place, y, model, budget, noise, map(draw, some), key)
-        return (np.array(part) for part in zip(*found, strict=True))
+        return (np.array(part) for part in zip(*(errors(draw(s)) for s in some), strict=True))
 
     mse, ridge = tried(mappings[0], scales)
     best = int(np.argmin(mse.mean(1)))
@@ -221,30 +220,34 @@ def _cycles(gamma, extent) -> float:
 # Errors
 
 
-def _on_grid(place, y, model, budget, noise, mappings, key):
-    """(mse (c,), ridge) for each mapping: left-one-out errors, carried over to the middle of the cells."""
+def _on_grid(place, y, model, budget, noise, _):
+    """mapping ↦ (mse (c,), ridge): left-one-out errors, carried over to the middle of the cells."""
     y = y - y.mean(range(place.d))
     power = np.asarray((jnp.abs(jnp.fft.fftn(y, axes=range(place.d))) ** 2).mean(-1), float) / place.size
     middle = dataclasses.replace(place, origin=tuple(o + h / 2 for o, h in zip(place.origin, place.step, strict=True)))
     spectrum = fit_spectrum(place, y, noise)
     extent, slope2 = np.multiply(place.shape, place.step), SLOPES[model.output] ** 2
-    for gamma in mappings:
+
+    def error(gamma):
         start, K = grid.start_and_ntk(model, gamma, place)
+        start_mid, K_mid = grid.start_and_ntk(model, gamma, middle, place)
         k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(place.d)))
-        started = slope2 * np.asarray(grid.rates(start), float)
-        ridge = budget_ridge(np.asarray(grid.rates(K), float), power + started, k0, model, budget, _cycles(gamma, extent))
+        rates, started = (np.asarray(grid.rates(k), float) for k in (K, start))
+        cycles = _cycles(gamma, extent)
+        ridge = budget_ridge(rates, power + slope2 * started, k0, model, budget, cycles)
         left_out = _left_out(K, y, ridge * k0)
-        rates, own = np.maximum(transfer(K), 0.0), transfer(start)
-        across, mu = (transfer(k) for k in grid.start_and_ntk(model, gamma, middle, place))
-        ratio = midpoint_ratio(rates, mu, ridge * k0, *spectrum, noise)
-        begun = START * slope2 * missed(mu / (rates + ridge * k0), own, across)
-        yield np.maximum(left_out - noise**2, 0.0) * ratio + begun, ridge
+        lam, mu = np.maximum(transfer(K), 0.0), transfer(K_mid)
+        ratio = midpoint_ratio(lam, mu, ridge * k0, *spectrum, noise)
+        begun = slope2 * missed(mu / (lam + ridge * k0), transfer(start), transfer(start_mid))
+        return np.maximum(left_out - noise**2, 0.0) * ratio + START * begun, ridge
+
+    return error
 
 
 def _left_out(K, y, ridge) -> np.ndarray:
     """Mean squared error (c,) of observations left out in turn: w_i over the inverse's diagonal."""
     if K.rows.d > 1:  # but for edges, the diagonal is its mean
-        w = krylov.solve(K, y, ridge, tol=1e-3).weights
+        w = krylov.solve(K, y, ridge, tol=5e-3).weights
         return np.asarray((w**2).mean(range(K.rows.d)), float) / np.mean(1 / (np.asarray(grid.rates(K)) + ridge)) ** 2
     first = jnp.zeros((len(y), 1)).at[0].set(1.0)
     w = np.asarray(krylov.solve(K, jnp.concatenate([y, first], 1), ridge, tol=1e-5).weights, float)
@@ -253,7 +256,7 @@ def _left_out(K, y, ridge) -> np.ndarray:
     return ((w / diagonal[:, None]) ** 2).mean(0)
 
 
-def _scattered(x, y, model, budget, noise, mappings, key):
+def _scattered(x, y, model, budget, noise, key):
     """The same for scattered points: the unseen ones lie among them as they do among each other."""
     n, extent = len(x), np.ptp(np.asarray(x), axis=0)
     if n > POINTS:
@@ -262,16 +265,19 @@ def _scattered(x, y, model, budget, noise, mappings, key):
         x, y = x[near], y[near]
     y = np.asarray(y, float) - np.asarray(y, float).mean(0)
     slope2 = SLOPES[model.output] ** 2
-    for gamma in mappings:
+
+    def error(gamma):
         K, start = (np.asarray(k(model, gamma(x)), float) for k in (kernels.ntk, kernels.nngp))
         rates, Q = np.linalg.eigh(K)
-        rates, start = np.maximum(rates, 0.0), slope2 * start
-        power = ((Q.T @ y) ** 2).mean(1) + np.maximum(np.sum(Q * (start @ Q), 0), 0.0)
-        ridge = budget_ridge(rates, power, K[0, 0] * len(x) / n, model, budget, _cycles(gamma, extent))
-        inverse = (Q / (rates + ridge * K[0, 0])) @ Q.T
+        rates, started = np.maximum(rates, 0.0), np.maximum(np.sum(Q * (start @ Q), 0), 0.0)
+        power, k0 = ((Q.T @ y) ** 2).mean(1) + slope2 * started, K[0, 0]
+        ridge = budget_ridge(rates, power, k0 * len(x) / n, model, budget, _cycles(gamma, extent))
+        inverse = (Q / (rates + ridge * k0)) @ Q.T
         left_out = (inverse @ y) / np.diag(inverse)[:, None]
-        begun = START * np.mean(np.sum(inverse * (start @ inverse), 0) / np.diag(inverse) ** 2)
-        yield np.maximum((left_out**2).mean(0) - noise**2, 0.0) + begun, ridge
+        begun = slope2 * np.mean(np.sum(inverse * (start @ inverse), 0) / np.diag(inverse) ** 2)
+        return np.maximum((left_out**2).mean(0) - noise**2, 0.0) + START * begun, ridge
+
+    return error
 
 
 def _choose(scales, mse, near) -> float:
