@@ -10,10 +10,11 @@ from fflib import checks
 from fflib.mlp import MLP
 
 SLOPES = {None: 1.0, "tanh": 1.0, "sigmoid": 0.25}  # of the output function where training starts
-PACE = 0.7  # Adam's time as a share of the estimate below: calibrated on random pictures, see the chapter
 MEMORY = 0.999  # of Adam's mean squares
-LEAST = 0.1  # ridge, as a share of k(0), that no training falls below, for frequencies beyond …
-FINE = 1 / 16  # … so many cycles a step, below in proportion: random pictures and lines show it
+# Calibrated on random pictures and lines, see the chapter:
+PACE = 1.4  # Adam's time as a share of the estimate below
+LEAST = 0.005  # ridge, as a share of k(0), that no training falls below; it grows as …
+SLOW = 6.0  # … features of this many cycles across the data and fewer bend too seldom for fine detail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Budget:
         checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
 
 
-def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: float = 1.0) -> float:
+def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: float = np.inf) -> float:
     r"""The ridge ρ, as a share of k(0), that leaves about as much unlearned as training with the budget.
 
     Gradient flow learns an eigendirection of rate λ to the share 1 − e^{−λt}, regression to λ/(λ + ρ):
@@ -54,17 +55,18 @@ def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: fl
 
         T = κ Σ_t η/√v̂_t,   P g_t² = s² Σ_f λ_f p_f e^{−2λ_f t}/(n²c) + s² k(0) Σ_f p_f e^{−2λ_f t}/(nc·b),
 
-    with v̂ the running mean of g², p_f the power of y in direction f, the second term the scatter of a
-    batch of b, and κ = PACE. A network of finite width, whose kernel is one draw and whose weights
-    jitter, stays short of the regression without end, the more so the finer its features:
-    LEAST · min(1, cycles/FINE) is added for that.
+    with v̂ the running mean of g², p_f the power of what is to be learned in direction f (observations less
+    the initial function), the second term the scatter of a batch of b, and κ = PACE.
+
+    A network of finite width bends at a limited number of places, the fewer the lower its features, and
+    learns fine detail later than its kernel, however long it trains: LEAST · (1 + SLOW/cycles) is added.
 
     Args:
         rates: λ_f, n numbers ≥ 0.
-        power: p_f, n numbers, in units in which Σ p_f = n times the mean square of y.
+        power: p_f, n numbers, in units in which Σ p_f = n times the mean square of what is to be learned.
         k0: the kernel at offset zero.
         model, budget: as for :func:`fflib.scale.suggest_scale`.
-        cycles: root mean square frequency of the mapping, in cycles from one observation to the next.
+        cycles: root mean square frequency of the mapping, in cycles across the data.
 
     Chapter: Choosing the scale.
     """
@@ -74,7 +76,7 @@ def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: fl
         total = budget.steps * budget.rate
     else:
         total = PACE * _adam_time(np.ravel(rates), np.ravel(power), k0, model, budget)
-    least = LEAST * min(1.0, max(cycles / FINE, 1 / 32))
+    least = LEAST * (1 + SLOW / max(cycles, 1e-3))
     return float(min(least + n * c / (slope**2 * max(total, 1e-30) * k0), 1e6))
 
 

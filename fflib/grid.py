@@ -13,7 +13,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -230,6 +230,7 @@ def _ring(x: Grid, y: Grid, strides) -> tuple[int, ...]:
     return tuple(_fast_length((n - 1) * p + (m - 1) * q + 1) for n, m, p, q in spans)
 
 
+@cache
 def _fast_length(n: int) -> int:
     """The smallest even number ≥ n without prime factors above 5."""
     powers = [2**i * 3**j * 5**k for i in range(1, 24) for j in range(4) for k in range(3)]
@@ -297,14 +298,24 @@ def ntk(model: MLP, mapping: Mapping, x, y=None) -> Toeplitz:
 
     Chapter: The closed form at image scale.
     """
+    return start_and_ntk(model, mapping, x, y)[1]
+
+
+def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, Toeplitz]:
+    """Covariance of the untrained network's output (:func:`fflib.kernels.nngp`), and :func:`ntk`.
+
+    Arguments and errors are those of :func:`ntk`; most of the work is common to both.
+
+    Chapter: Choosing the scale.
+    """
     x, y, strides = _pair(x, y)
     kernels.ntk_stationary(model, mapping, jnp.zeros(x.d))  # checks the arguments
     axes = [jnp.asarray(a, mapping.B.dtype) for a in _lag_axes(x, y, strides)]
-    return _from_lags(_ntk_lags(model, mapping, axes), x, y, strides)
+    return tuple(_from_lags(k, x, y, strides) for k in _lags_of_both(model, mapping, axes))
 
 
 @partial(jax.jit, static_argnums=0)
-def _ntk_lags(model, mapping, axes):
+def _lags_of_both(model, mapping, axes):
     power = mapping.a**2 / (mapping.a**2).sum()
     *outer, last = [jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)]  # half phases
     s2, c2 = jnp.sin(last), jnp.cos(last)
@@ -324,7 +335,7 @@ def _ntk_lags(model, mapping, axes):
     batch = max(1, 2**24 // cross.size) if outer else 1
     h, g = jax.lax.map(take, index, batch_size=min(batch, 64))
     r = jnp.linalg.norm(mapping.a)
-    return kernels._relu_recursion(model, r, r, h, g)[1]
+    return kernels._relu_recursion(model, r, r, h, g)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -15,10 +15,12 @@ from fflib import grid
 
 
 def transfer(K: grid.Toeplitz) -> np.ndarray:
-    """What K, from a grid to the same grid moved by a part of a step, makes of each wave, (n₁, …, n_d).
+    """What K, from a grid to the same grid moved by a part of a step (or by none), makes of each wave, (n₁, …, n_d).
 
-    :func:`fflib.grid.rates` for such a K: the wave that it makes is compared with the same wave moved
-    along, so that K/rates would be 1 if it interpolated perfectly.
+    As :func:`fflib.grid.rates`, but for waves that fade out at the borders of the grid (sin², as in
+    :func:`fit_spectrum`), so that what holds inside is not drowned by what leaks from the borders. The
+    wave that K makes is compared with the same wave moved along: for a kernel that interpolates perfectly the
+    quotient of the transfers to there and to the grid itself would be 1.
 
     Chapter: Choosing the scale.
     """
@@ -29,37 +31,55 @@ def transfer(K: grid.Toeplitz) -> np.ndarray:
     for axis, (n, delta) in enumerate(zip(shape, moved, strict=True)):
         k = np.moveaxis(k, axis, 0)
         lag = np.arange(-n, n)
-        weight = np.maximum(0, 1 - np.abs(lag + delta) / n)
-        lag[0] = 0  # −n is beyond the matrix; for a kernel with the grid's period it is the same
+        weight = _overlap(np.minimum(np.abs(lag + delta) / n, 1.0))
+        lag[0] = 0  # −n is beyond the matrix, and its weight next to nothing
         folded = (k[lag] * weight.reshape(-1, *(1,) * (d - 1))).reshape(2, n, *k.shape[1:]).sum(0)
         phase = np.exp(-2j * np.pi * np.fft.fftfreq(n) * delta)
         k = np.moveaxis(np.fft.fft(folded, axis=0) * phase.reshape(-1, *(1,) * (d - 1)), 0, axis)
     return k.real
 
 
-def midpoint_ratio(rates, middle, ridge, own, across, noise=0.0) -> float:
-    r"""Mean squared error in the middle of the cells over that of observations left out, for random fields.
+def _overlap(t):
+    """∫ h(x) h(x + t) dx / ∫ h², for h = sin² πx on [0, 1] and a shift 0 ≤ t ≤ 1."""
+    return (1 - t) * (2 + np.cos(2 * np.pi * t)) / 3 + np.sin(2 * np.pi * t) / (2 * np.pi)
 
-    With λ the rates, μ the transfer to the middle and ρ the ridge, regression multiplies a wave by
-    H = μ/(λ + ρ) there. A field of power P on the grid (waves the grid cannot tell apart added up) and
-    cross power X between grid and middle (added up with their signs there) is missed by
 
-        Σ P (1 + H²) − 2 H X   there,   and   Σ (P + ν) D² / (mean D)² − Σ ν,  D = 1/(λ + ρ),   where left out,
+def missed(gain, own, across, noise=0.0) -> float:
+    r"""Mean squared error of regression in the middle of the cells, for random fields.
 
-    with noise of power ν, which also adds Σ ν H² to the first.
+    Regression multiplies a wave by H there. A field of power P on the grid (waves the grid cannot tell apart
+    added up) and cross power X between grid and middle (added up with their signs there) is missed by
+    Σ P (1 + H²) − 2 H X, and noise of power ν adds Σ ν H².
 
     Args:
-        rates, middle: λ and μ, (n₁, …, n_d).
-        ridge: ρ.
+        gain: H, (n₁, …, n_d).
         own, across: P and X.
         noise: standard deviation of the noise, in units in which P is power per observation.
 
     Chapter: Choosing the scale.
     """
-    H, D = middle / (rates + ridge), 1 / (rates + ridge)
-    there = (own * (1 + H**2) - 2 * H * across + noise**2 * H**2).mean()
+    return max(float((own * (1 + gain**2) - 2 * gain * across + noise**2 * gain**2).mean()), 0.0)
+
+
+def midpoint_ratio(rates, middle, ridge, own, across, noise=0.0) -> float:
+    r"""Mean squared error in the middle of the cells over that of observations left out, for random fields.
+
+    With λ and μ the :func:`transfer` to the grid itself and to the middle and ρ the ridge, H = μ/(λ + ρ) in
+    :func:`missed`. An observation that is left out is missed by
+
+        Σ (P + ν) D² / (mean D)² − Σ ν,  D = 1/(λ + ρ).
+
+    Args:
+        rates, middle: λ and μ, (n₁, …, n_d).
+        ridge: ρ.
+        own, across, noise: as for :func:`missed`.
+
+    Chapter: Choosing the scale.
+    """
+    D = 1 / (rates + ridge)
     left_out = ((own + noise**2) * D**2).mean() / D.mean() ** 2 - noise**2
-    return float(there / max(left_out, 1e-30)) if there > 0 else 1.0
+    there = missed(middle * D, own, across, noise)
+    return there / max(left_out, 1e-30) if there > 0 else 1.0
 
 
 def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

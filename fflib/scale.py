@@ -18,18 +18,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks, features, grid, kernels, krylov
-from fflib.budget import Budget, budget_ridge
-from fflib.midpoints import fit_spectrum, midpoint_ratio, transfer
+from fflib.budget import SLOPES, Budget, budget_ridge
+from fflib.midpoints import fit_spectrum, midpoint_ratio, missed, transfer
 from fflib.mlp import MLP
 
 POINTS = 1500  # scattered points that are solved at a time
-DRAWS = 4  # of the frequencies, over which predictions are averaged
-LEEWAY = 0.01  # predictions are not better than that; and too large a scale is the worse mistake
+DRAWS = 3  # of the frequencies, over which predictions are averaged …
+NEAR = 2  # … at so many scales to either side of the first draw's best
+START = 0.4  # what counts of the power of the initial function: calibrated as PACE in fflib.budget
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Suggestion:
-    """A scale, and the predictions it is the best of.
+    """A scale, and the predictions of which it is the best.
 
     Attributes:
         scale: the suggested one, in cycles per unit of the coordinates (or what ``family`` takes).
@@ -73,8 +74,8 @@ def suggest_scale(
     At each scale regression with the network's kernel, of frequencies drawn as it will draw them, and
     with the ridge that its budget amounts to, predicts every observation from all others. On
     a grid, where unseen points lie in the middle of the cells and closer to what is known than a left
-    out observation is, the error is carried over to there by :mod:`fflib.midpoints`. Suggested is the smallest
-    scale whose error is within a per cent of the least: beyond the best, errors rise steeply.
+    out observation is, the error is carried over to there by :mod:`fflib.midpoints`. Added is what
+    remains there of the function that the network is before training.
 
     Args:
         v: where observations were made: a :class:`fflib.grid.Grid` or its points (n₁, …, n_d, d), or
@@ -85,10 +86,10 @@ def suggest_scale(
         family: "gaussian", "uniform", "uniform_log" or "laplace" frequencies, or a function of a scale
             that gives the mapping (of one draw, such as the network's own).
         noise: standard deviation of the noise in y, if known; predictions are for what lies under it.
-        scales: to be tried, at least three (default: 13 from 1/64 of the highest frequency that the
-            observations can tell apart to that frequency).
-        key: for four draws of the frequencies, over which errors are averaged, and for the group of
-            scattered points (default ``jax.random.key(0)``).
+        scales: to be tried, at least three (default: half octaves from one cycle across the data to the
+            highest frequency that the observations can tell apart).
+        key: for three draws of the frequencies, over which errors near the best scale are averaged, and
+            for the group of scattered points (default ``jax.random.key(0)``).
 
     Returns: a :class:`Suggestion`. Observations that are all equal are predicted at any scale: then it
     is the smallest.
@@ -106,10 +107,18 @@ def suggest_scale(
     noise = checks.positive("noise", noise, zero=True)
     mappings = _mappings(family, model, d, key)
     scales = _scales(scales, place)
-    errors = _on_grid if isinstance(place, grid.Grid) else _scattered
-    drawn = [list(errors(place, y, model, budget, noise, map(draw, scales), key)) for draw in mappings]
-    mse, ridge = (np.mean([[one[k] for one in draw] for draw in drawn], 0) for k in (0, 1))
-    return Suggestion(_choose(scales, mse.mean(1)), scales, mse, ridge)
+    errors = (_on_grid if isinstance(place, grid.Grid) else _scattered)(place, y, model, budget, noise, key)
+
+    def tried(draw, some):
+        return (np.array(part) for part in zip(*(errors(draw(s)) for s in some), strict=True))
+
+    mse, ridge = tried(mappings[0], scales)
+    best = int(np.argmin(mse.mean(1)))
+    near = slice(max(best - NEAR, 0), best + NEAR + 1)
+    more = [tried(draw, scales[near]) for draw in mappings[1:]]
+    for mean, *others in zip((mse, ridge), *more, strict=True):
+        mean[near] = np.mean([mean[near], *others], 0)
+    return Suggestion(_choose(scales, mse.mean(1), near), scales, mse, ridge)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -183,10 +192,11 @@ def _sampled(key, m, family, d, scale):
 def _scales(scales, place) -> np.ndarray:
     if scales is None:
         if isinstance(place, grid.Grid):
-            step = min(place.step)
+            step, extent = min(place.step), max(np.multiply(place.shape, place.step))
         else:
-            step = _spacing(place)
-        return 0.5 / step * 2.0 ** np.arange(-6.0, 0.25, 0.5)
+            step, extent = _spacing(place), np.ptp(np.asarray(place), axis=0).max()
+        halves = max(int(np.ceil(2 * np.log2(0.5 * extent / step))), 6)
+        return 0.5 / step * 2.0 ** (0.5 * np.arange(-halves, 1))
     scales = np.sort(np.asarray(checks.real_array("scales", scales, integers=True), float).ravel())
     if len(scales) < 3 or scales[0] <= 0 or (np.diff(scales) <= 0).any():
         raise ValueError(f"scales must be at least three different numbers > 0, but got {scales}")
@@ -201,56 +211,80 @@ def _spacing(x) -> float:
     return float(np.prod(spans) / len(x)) ** (1 / len(spans))
 
 
-def _cycles(gamma, step) -> float:
-    """Root mean square frequency along an axis, in cycles a step."""
-    return float(jnp.sqrt(jnp.mean((gamma.B * jnp.asarray(step)) ** 2)))
+def _cycles(gamma, extent) -> float:
+    """Root mean square frequency along an axis, in cycles across the data."""
+    return float(jnp.sqrt(jnp.mean((gamma.B * jnp.asarray(extent)) ** 2)))
 
 
 # --------------------------------------------------------------------------------------------------
 # Errors
 
 
-def _on_grid(place, y, model, budget, noise, mappings, key):
-    """(mse (c,), ridge) for each mapping: left-one-out errors, carried over to the middle of the cells."""
+def _on_grid(place, y, model, budget, noise, _):
+    """mapping ↦ (mse (c,), ridge): left-one-out errors, carried over to the middle of the cells."""
     y = y - y.mean(range(place.d))
     power = np.asarray((jnp.abs(jnp.fft.fftn(y, axes=range(place.d))) ** 2).mean(-1), float) / place.size
     middle = dataclasses.replace(place, origin=tuple(o + h / 2 for o, h in zip(place.origin, place.step, strict=True)))
     spectrum = fit_spectrum(place, y, noise)
-    for gamma in mappings:
-        K = grid.ntk(model, gamma, place)
+    extent, slope2 = np.multiply(place.shape, place.step), SLOPES[model.output] ** 2
+
+    def error(gamma):
+        start, K = grid.start_and_ntk(model, gamma, place)
+        start_mid, K_mid = grid.start_and_ntk(model, gamma, middle, place)
         k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(place.d)))
-        rates = np.asarray(grid.rates(K), float)
-        ridge = budget_ridge(rates, power, k0, model, budget, _cycles(gamma, place.step))
-        w = krylov.solve(K, y, ridge * k0, tol=1e-3).weights
-        left_out = np.asarray((w**2).mean(range(place.d)), float) / np.mean(1 / (rates + ridge * k0)) ** 2
-        ratio = midpoint_ratio(rates, transfer(grid.ntk(model, gamma, middle, place)), ridge * k0, *spectrum, noise)
-        yield np.maximum(left_out - noise**2, 0.0) * ratio, ridge
+        rates, started = (np.asarray(grid.rates(k), float) for k in (K, start))
+        cycles = _cycles(gamma, extent)
+        ridge = budget_ridge(rates, power + slope2 * started, k0, model, budget, cycles)
+        left_out = _left_out(K, y, ridge * k0)
+        lam, mu = np.maximum(transfer(K), 0.0), transfer(K_mid)
+        ratio = midpoint_ratio(lam, mu, ridge * k0, *spectrum, noise)
+        begun = slope2 * missed(mu / (lam + ridge * k0), transfer(start), transfer(start_mid))
+        return np.maximum(left_out - noise**2, 0.0) * ratio + START * begun, ridge
+
+    return error
 
 
-def _scattered(x, y, model, budget, noise, mappings, key):
+def _left_out(K, y, ridge) -> np.ndarray:
+    """Mean squared error (c,) of observations left out in turn: w_i over the inverse's diagonal."""
+    if K.rows.d > 1:  # but for edges, the diagonal is its mean
+        w = krylov.solve(K, y, ridge, tol=5e-3).weights
+        return np.asarray((w**2).mean(range(K.rows.d)), float) / np.mean(1 / (np.asarray(grid.rates(K)) + ridge)) ** 2
+    first = jnp.zeros((len(y), 1)).at[0].set(1.0)
+    w = np.asarray(krylov.solve(K, jnp.concatenate([y, first], 1), ridge, tol=1e-5).weights, float)
+    w, x = w[:, :-1], w[:, -1]
+    diagonal = np.cumsum(x**2 - np.append(0.0, x[:0:-1]) ** 2) / x[0]  # Gohberg & Semencul 1972
+    return ((w / diagonal[:, None]) ** 2).mean(0)
+
+
+def _scattered(x, y, model, budget, noise, key):
     """The same for scattered points: the unseen ones lie among them as they do among each other."""
-    n, step = len(x), _spacing(x)
+    n, extent = len(x), np.ptp(np.asarray(x), axis=0)
     if n > POINTS:
         centre = x[jax.random.randint(jax.random.fold_in(key, 1), (), 0, n)]
         near = jnp.argsort((((x - centre) / jnp.std(x, 0)) ** 2).sum(-1))[:POINTS]
         x, y = x[near], y[near]
     y = np.asarray(y, float) - np.asarray(y, float).mean(0)
-    for gamma in mappings:
-        K = np.asarray(kernels.ntk(model, gamma(x)), float)
+    slope2 = SLOPES[model.output] ** 2
+
+    def error(gamma):
+        K, start = (np.asarray(k(model, gamma(x)), float) for k in (kernels.ntk, kernels.nngp))
         rates, Q = np.linalg.eigh(K)
-        rates, power = np.maximum(rates, 0.0), ((Q.T @ y) ** 2).mean(1)
-        ridge = budget_ridge(rates, power, K[0, 0] * len(x) / n, model, budget, _cycles(gamma, step))
-        inverse = (Q / (rates + ridge * K[0, 0])) @ Q.T
+        rates, started = np.maximum(rates, 0.0), np.maximum(np.sum(Q * (start @ Q), 0), 0.0)
+        power, k0 = ((Q.T @ y) ** 2).mean(1) + slope2 * started, K[0, 0]
+        ridge = budget_ridge(rates, power, k0 * len(x) / n, model, budget, _cycles(gamma, extent))
+        inverse = (Q / (rates + ridge * k0)) @ Q.T
         left_out = (inverse @ y) / np.diag(inverse)[:, None]
-        yield np.maximum((left_out**2).mean(0) - noise**2, 0.0), ridge
+        begun = slope2 * np.mean(np.sum(inverse * (start @ inverse), 0) / np.diag(inverse) ** 2)
+        return np.maximum((left_out**2).mean(0) - noise**2, 0.0) + START * begun, ridge
+
+    return error
 
 
-def _choose(scales, mse) -> float:
-    """The smallest scale whose error, interpolated smoothly over log(scale), is within LEEWAY of the least."""
+def _choose(scales, mse, near) -> float:
+    """The scale of the least error among those near, interpolated smoothly over log(scale)."""
     if mse.min() <= 0:
         return float(scales[np.argmin(mse)])
     from scipy.interpolate import CubicSpline  # which jax brings along
 
-    fine = np.geomspace(scales[0], scales[-1], 2001)
-    error = CubicSpline(np.log(scales), np.log(mse))(np.log(fine))
-    return float(fine[np.argmax(error <= error.min() + np.log1p(LEEWAY))])
+    fine = np.geomspace(*scales[near][[0, -1]], 1001)
+    return float(fine[np.argmin(CubicSpline(np.log(scales), np.log(mse))(np.log(fine)))])

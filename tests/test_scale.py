@@ -1,6 +1,7 @@
 """Choosing the scale: errors between observations, what a budget amounts to, and the suggestion made of both."""
 
 import dataclasses
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 
 from fflib import data, features, grid, kernels, krylov, midpoints
-from fflib.budget import LEAST, PACE, Budget, budget_ridge
+from fflib.budget import LEAST, PACE, SLOW, Budget, budget_ridge
 from fflib.grid import Grid
 from fflib.mlp import mlp
-from fflib.scale import POINTS, Suggestion, suggest_scale
+from fflib.scale import Suggestion, _left_out, suggest_scale
 
 MODEL = mlp(32, 32, 3, biases=0.1)
 BUDGET = Budget(300, 1e-3)
@@ -44,23 +45,24 @@ def field(key, n: int, d: int, beta: float):
 # Between the points
 
 
-@pytest.mark.parametrize("shape", [(12,), (8, 10), (4, 6, 4)])
-def test_transfer_of_a_grid_to_itself_is_its_rates(shape):
-    v, d = data.grid(shape), len(shape)
-    K = grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, d, 1.5), v)
-    rates = np.asarray(grid.rates(K))
-    assert np.allclose(np.maximum(midpoints.transfer(K), 0), rates, atol=1e-4 * rates.max())
-
-
-@pytest.mark.parametrize("shape", [(16,), (8, 8)])
-def test_transfer_is_what_a_periodic_kernel_makes_of_a_wave(shape):
-    v, d = data.grid(shape), len(shape)
-    place, gamma = grid.regular(v), whole(16, len(shape), 3)
-    K = grid.ntk(MODEL, gamma, moved(place), place)
+@pytest.mark.parametrize("part", [0.0, 0.5])
+@pytest.mark.parametrize("shape", [(24,), (12, 15), (8, 9, 8)])
+def test_transfer_is_that_of_waves_that_fade_at_the_borders(shape, part):
+    d, place = len(shape), grid.regular(data.grid(shape))
+    K = grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, d, 1.5), moved(place, part), place)
     mu = midpoints.transfer(K)
-    for f in [(2,) * d, (1,) + (0,) * (d - 1), (-3,) * d]:
-        wave = lambda x: jnp.cos(2 * jnp.pi * x @ jnp.array(f, float) + 0.4)
-        assert np.allclose(K @ wave(v), mu[f] * wave(moved(place).points()), atol=1e-4 * np.abs(mu).max())
+
+    def wave(f, part):  # in the middle of its n cells at part = 0
+        axes = [np.arange(n) + part for n in shape]
+        h = [np.sin(np.pi * (x + 0.5) / n) ** 2 for x, n in zip(axes, shape, strict=True)]
+        e = [np.exp(2j * np.pi * k * x / n) for k, x, n in zip(f, axes, shape, strict=True)]
+        return reduce(np.multiply.outer, [a * b for a, b in zip(h, e, strict=True)]).ravel()
+
+    dense = np.asarray(K.dense(), float)
+    for f in np.ndindex(*(3,) * d):
+        shown = wave(f, 0.0)
+        expected = (wave(f, part).conj() @ dense @ shown).real / np.vdot(shown, shown).real
+        assert np.isclose(mu[f], expected, atol=6e-3 * mu.max())
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5])
@@ -71,9 +73,9 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
     K, K_mid = grid.ntk(MODEL, gamma, v), grid.ntk(MODEL, gamma, moved(place), v)
     ridge = 0.1 * float(K.lags()[n - 1])
     own, across = midpoints._folded(place, beta)
-    predicted = midpoints.midpoint_ratio(
-        np.asarray(grid.rates(K)), midpoints.transfer(K_mid), ridge, own, across, noise
-    )
+    # waves are kept by a periodic kernel, and half a step turns them by π f / n
+    turned = np.exp(-1j * np.pi * np.fft.fftfreq(n)) * np.fft.fft(np.asarray(K_mid.dense(), float)[:, 0])
+    predicted = midpoints.midpoint_ratio(np.asarray(grid.rates(K)), turned.real, ridge, own, across, noise)
     # many fields with the waves that `_folded` counts, on a grid twice as fine, and every point left out in turn
     fine = np.arange(2 * n) / (2 * n)
     f = (np.fft.fftfreq(n)[:, None] + np.arange(-1, 2)).ravel() * n
@@ -88,6 +90,30 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
     left_out = np.mean((weights / np.diag(inverse)) ** 2) - noise**2
     there = np.mean((weights @ np.asarray(K_mid.dense(), float).T - truth) ** 2)
     assert np.isclose(there / left_out, predicted, rtol=0.08)
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
+def test_what_is_left_of_the_initial_function(scale):
+    """In the middle of the cells, against the mean over all Gaussian processes with its covariance."""
+    n, model, gamma = 64, mlp(64, 64, 4, biases=0.1), features.gaussian(jax.random.key(2), 32, 1, scale)
+    place = grid.regular(data.grid(n))
+    start, K = grid.start_and_ntk(model, gamma, place)
+    start_mid, K_mid = grid.start_and_ntk(model, gamma, moved(place), place)
+    ridge = 0.01 * float(K.lags()[n - 1])
+    gain = midpoints.transfer(K_mid) / (np.maximum(midpoints.transfer(K), 0) + ridge)
+    predicted = midpoints.missed(gain, midpoints.transfer(start), midpoints.transfer(start_mid))
+    C, C_mid, K, K_mid = (np.asarray(k.dense(), float) for k in (start, start_mid, K, K_mid))
+    A = K_mid @ np.linalg.inv(K + ridge * np.eye(n))
+    error = C[0, 0] - 2 * np.sum(A * C_mid, 1) + np.sum((A @ C) * A, 1)
+    assert np.isclose(predicted, error[4:-4].mean(), rtol=0.15)
+
+
+def test_covariance_on_a_grid_is_that_of_the_untrained_network():
+    v, gamma = data.grid((5, 6)), features.gaussian(jax.random.key(2), 16, 2, 2.0)
+    start, K = grid.start_and_ntk(MODEL, gamma, v)
+    x = gamma(v.reshape(-1, 2))
+    assert np.allclose(start.dense(), kernels.nngp(MODEL, x), atol=1e-5)
+    assert np.allclose(K.dense(), kernels.ntk(MODEL, x), rtol=1e-4)
 
 
 @pytest.mark.parametrize(("d", "n"), [(1, 1024), (2, 64)])
@@ -123,17 +149,18 @@ def test_known_noise_is_told_from_a_rough_field():
     assert clean[top].mean() < 0.2 * untold[top].mean()
 
 
-def test_left_out_errors_on_a_grid_are_those_of_regressions_without_the_point():
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_left_out_errors_on_a_line_are_those_of_regressions_without_the_point(scale):
     n, ridge = 24, 0.2
-    v = data.grid(n)
-    K = np.asarray(grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, 1, 3.0), v).dense(), float)
-    y = np.sin(9 * np.arange(n) / n) + 0.1 * np.cos(40 * np.arange(n) / n)
-    inverse = np.linalg.inv(K + ridge * np.eye(n))
-    short = (inverse @ y) / np.diag(inverse)
-    for i in range(0, n, 5):
+    K = grid.ntk(MODEL, features.gaussian(jax.random.key(0), 16, 1, scale), data.grid(n))
+    y = np.stack([np.sin(9 * np.arange(n) / n), np.cos(40 * np.arange(n) / n)], 1)
+    dense, errors = np.asarray(K.dense(), float), []
+    for i in range(n):
         keep = np.arange(n) != i
-        w = np.linalg.solve(K[np.ix_(keep, keep)] + ridge * np.eye(n - 1), y[keep])
-        assert np.isclose(y[i] - K[i, keep] @ w, short[i], rtol=1e-6)
+        w = np.linalg.solve(dense[np.ix_(keep, keep)] + ridge * np.eye(n - 1), y[keep])
+        errors.append(y[i] - dense[i, keep] @ w)
+    found = _left_out(K, jnp.asarray(y, jnp.float32), ridge)
+    assert np.allclose(found, np.mean(np.square(errors), 0), rtol=1e-3)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -176,8 +203,8 @@ def test_longer_and_faster_training_leave_a_smaller_ridge():
     assert ridge(100, 1e-4) > ridge(100, 1e-3)
     assert ridge(100, 1e-3, 8) > ridge(100, 1e-3)
     assert LEAST <= ridge(10**6, 1e-3) < 1.01 * LEAST
-    slow = budget_ridge(lam, power, 90.0, MODEL, Budget(10**6, 1e-3), cycles=1 / 64)
-    assert np.isclose(slow, LEAST / 4, rtol=0.01)  # coarse features leave less unlearned
+    slow = budget_ridge(lam, power, 90.0, MODEL, Budget(10**6, 1e-3), cycles=2.0)
+    assert np.isclose(slow, LEAST * (1 + SLOW / 2), rtol=0.01)  # coarse features leave more unlearned
     assert np.isclose(ridge(2001, 1e-5), ridge(2000, 1e-5), rtol=0.02)  # two steps at a time
 
 
@@ -186,8 +213,9 @@ def test_longer_and_faster_training_leave_a_smaller_ridge():
 
 
 @pytest.mark.parametrize(("beta", "d", "n"), [(1.0, 2, 32), (2.0, 2, 32), (1.0, 1, 256)])
-def test_it_is_near_the_best_scale_for_unseen_points(beta, d, n):
+def test_it_is_near_the_best_scale_for_unseen_points(monkeypatch, beta, d, n):
     """Against the closed form's true error in the middle of the cells, which the suggestion cannot see."""
+    monkeypatch.setattr("fflib.scale.START", 0.0)  # what the data decide
     model = mlp(128, 64, 3, biases=0.1)
     lost, off = [], []
     for seed in (0, 1):
@@ -207,23 +235,22 @@ def test_it_is_near_the_best_scale_for_unseen_points(beta, d, n):
         truth = np.log([error(s, r) for s, r in zip(found.scales, found.ridge, strict=True)])
         best = int(np.argmin(truth))
         lost.append(10 / np.log(10) * (np.interp(np.log(found.scale), np.log(found.scales), truth) - truth[best]))
-        near = np.clip(np.arange(best - 2, best + 3), 0, len(truth) - 1)
-        off.append(10 / np.log(10) * (np.log(found.mse.mean(1)) - truth)[near])
-    assert np.mean(lost) < 0.5, lost  # smooth fields have steep hills, and are few points here
-    assert np.mean(np.min(off, 1)) > -2.0, off  # decibels; no promise that is not kept
-    if beta <= (d + 1) / 2:  # smoother fields than fit_spectrum allows for are predicted too badly
-        assert np.mean(np.max(off, 1)) < 2.0, off
+        off.append(10 / np.log(10) * (np.log(found.mse.mean(1)) - truth)[best])
+    assert np.max(lost) < 0.2, lost  # decibels
+    # predictions keep what they promise; fields smoother than edges are, on purpose, predicted too badly
+    assert -0.3 < np.min(off) and np.max(off) < (1.2 if beta <= (d + 1) / 2 else 3.0), off
 
 
-def test_rough_fields_ask_for_larger_scales_and_known_noise_is_taken_off():
+def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
     v, model = data.grid(32, 2), mlp(128, 64, 3, biases=0.1)
-    rough, smooth = (0.2 * jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.5))
-    noisy = smooth + 0.1 * jax.random.normal(jax.random.key(2), smooth.shape)
-    budget = Budget(1000, 1e-3)
-    of = lambda y, **how: suggest_scale(v, y, model, budget, **how)
-    assert of(rough).scale > 1.2 * of(smooth).scale
+    rough, smooth = (jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.0))
+    noisy = rough + 0.5 * jax.random.normal(jax.random.key(2), rough.shape)
+    of = lambda y, **how: suggest_scale(v, y, model, Budget(1000, 1e-3), **how)
+    clean, told, untold = of(rough), of(noisy, noise=0.5), of(noisy)
+    assert clean.scale > 1.2 * of(smooth).scale
+    assert told.scale < 1.1 * clean.scale
     # what lies under the noise is predicted better than the noisy values
-    assert np.all(of(noisy, noise=0.1).mse < of(noisy).mse)
+    assert np.all(told.mse < untold.mse)
 
 
 def test_it_does_not_depend_on_units_nor_on_the_mean():
@@ -240,8 +267,8 @@ def test_outputs_are_told_apart():
     model = dataclasses.replace(MODEL, sizes=(*MODEL.sizes[:-1], 2))
     found = suggest_scale(data.grid(32, 2), y, model, BUDGET)
     swapped = suggest_scale(data.grid(32, 2), y[..., ::-1], model, BUDGET)
-    assert found.mse.shape == (13, 2) and np.allclose(found.mse, swapped.mse[:, ::-1], rtol=1e-3)
-    assert np.all(found.mse[:9, 0] > found.mse[:9, 1])  # the rougher one
+    assert found.mse.shape == (9, 2) and np.allclose(found.mse, swapped.mse[:, ::-1], rtol=1e-3)
+    assert np.all(found.mse[:6, 0] > found.mse[:6, 1])  # the rougher one
     assert np.allclose(found.psnr, -10 * np.log10(found.mse))
 
 
@@ -255,10 +282,9 @@ def test_any_small_grid_will_do(shape):
 
 
 def test_scattered_points_of_a_smooth_and_a_rough_function():
-    x = jax.random.uniform(jax.random.key(0), (POINTS + 300, 2))
-    x = x[:400]
+    x = jax.random.uniform(jax.random.key(0), (250, 2))
     f = lambda w: jnp.sin(w * x[:, 0]) * jnp.cos(w * x[:, 1])
-    slow, fast = (suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 1, 2, 4, 8]).scale for w in (2.0, 25.0))
+    slow, fast = (suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 2, 8]).scale for w in (2.0, 25.0))
     assert slow < fast
 
 
@@ -270,21 +296,28 @@ def test_many_scattered_points_are_judged_by_a_dense_group(monkeypatch):
     assert np.isfinite(found.mse).all() and found.mse.shape == (3, 1)
 
 
-def test_equal_observations_take_the_smallest_scale():
+def test_equal_observations_take_the_smallest_scale(monkeypatch):
     found = suggest_scale(data.grid(12, 2), jnp.full((12, 12), 0.25), MODEL, BUDGET)
-    assert found.scale == found.scales[0] and found.at_end and np.all(found.mse < 1e-10)
+    assert found.scale == found.scales[0] and found.at_end
+    monkeypatch.setattr("fflib.scale.START", 0.0)  # nothing to learn, and nothing to forget
+    found = suggest_scale(data.grid(12, 2), jnp.full((12, 12), 0.25), MODEL, BUDGET)
+    assert found.scale == found.scales[0] and np.all(found.mse < 1e-10)
 
 
 def test_a_family_is_a_name_or_a_function_of_the_scale():
     v, y = data.grid(40), jnp.asarray(field(jax.random.key(0), 40, 1, 1.5), jnp.float32)
-    key = jax.random.key(5)
-    by_name = suggest_scale(v, y, MODEL, BUDGET, family="laplace", key=key)
+    key, scales = jax.random.key(5), [1, 2, 3, 4, 5]
+    by_name = suggest_scale(v, y, MODEL, BUDGET, family="laplace", scales=scales, key=key)
     by_hand = [
-        suggest_scale(v, y, MODEL, BUDGET, family=lambda s, k=k: features.sampled(k, 16, "laplace", s))
-        for k in jax.random.split(key, 4)
+        suggest_scale(v, y, MODEL, BUDGET, family=lambda s, k=k: features.sampled(k, 16, "laplace", s), scales=scales)
+        for k in jax.random.split(key, 3)
     ]
-    assert np.allclose(by_name.mse, np.mean([one.mse for one in by_hand], 0))
-    ladder = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=[1, 2, 3, 4, 5])
+    first = int(np.argmin(by_hand[0].mse))
+    near = slice(max(first - 2, 0), first + 3)  # where all draws are averaged
+    mean = np.mean([one.mse for one in by_hand], 0)
+    assert np.allclose(by_name.mse[near], mean[near])
+    assert np.allclose(np.delete(by_name.mse, near, 0), np.delete(by_hand[0].mse, near, 0))
+    ladder = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=scales)
     assert 1 <= ladder.scale <= 5
 
 

@@ -1,12 +1,13 @@
 """Train networks over a sweep of scales and at the suggested one, and record what each reached.
 
-    python tools/sweep.py [--seeds 0 1 2] [pictures] [signals]
+    python tools/sweep.py [--seeds 0 1 2] [--suggestions] [pictures] [signals]
 
 `pictures`: eight Kodak photographs and four generated pages of text, learned from every second pixel
 of every second row. `signals`: lines of known spectrum (1 + f)^−α. Each is trained at every scale of
 the sweep, and at the one that `fflib.scale.suggest_scale` reads off its training observations; one
 entry is saved for each item, scale and seed, and an interrupted sweep goes on where it stopped.
-The records are `fflib/results/sigma_sweep.json` and `sigma_signals.json`.
+The records are `fflib/results/sigma_sweep.json` and `sigma_signals.json`. With `--suggestions` the sweep
+itself is taken from there, and only the suggested scales are found and trained anew.
 
 As it stands it is made for one processor core: 256² pixels, 128 frequencies, width 128, 300 steps on
 4096 pixels each (about 40 minutes). With FFLIB_SCALE=full, for a GPU: 512², 256, 256, and 2000 steps
@@ -28,7 +29,7 @@ import optax
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fflib import data, features, metrics, show  # noqa: E402
+from fflib import data, features, metrics, results, show  # noqa: E402
 from fflib.experiments import Experiment, run  # noqa: E402
 from fflib.fit import fit  # noqa: E402
 from fflib.mlp import MLP, mlp  # noqa: E402
@@ -166,15 +167,30 @@ def sweeps() -> dict[str, Experiment]:
     }
 
 
+def keep_sweep(name: str, sha256: str, folder: Path) -> None:
+    """Put the recorded trainings, all but those at suggested scales, where an interrupted sweep would go on."""
+    made = results.recorded(name)
+    wanted = {"data_hash": sha256, **results.circumstances()}
+    if made is None or any(made[key] != value for key, value in wanted.items()):
+        raise SystemExit(f"{name}: no sweep was recorded of these data with these versions on this device; run it whole")
+    rows = [row for row in made["rows"] if row["mapping"] != SUGGESTED]
+    about = {key: made[key] for key in ("wall_s", "data_hash", "notes", "settings")}
+    results.record(name, rows, folder=folder, **about)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Sweep scales, and compare with the suggested one.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--suggestions", action="store_true", help="keep the recorded sweep, redo suggestions")
     parser.add_argument("names", nargs="*", choices=[[], "pictures", "signals"], default=[])
     options = parser.parse_args(arguments)
     known = sweeps()
     wanted = {"pictures": "sigma_sweep", "signals": "sigma_signals"}
+    folder = ROOT / "_build/results"
     for name in [wanted[n] for n in options.names] or known:
-        made = run(name, known[name], seeds=options.seeds, together=1, partial=ROOT / "_build/results")
+        if options.suggestions and not (folder / f"{name}.json").is_file():
+            keep_sweep(name, known[name].load().sha256, folder)
+        made = run(name, known[name], seeds=options.seeds, together=1, partial=folder)
         print(f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}")
     return 0
 
