@@ -11,7 +11,7 @@ from fflib.mlp import MLP
 
 SLOPES = {None: 1.0, "tanh": 1.0, "sigmoid": 0.25}  # of the output function where training starts
 MEMORY = 0.999  # of Adam's mean squares
-# Calibrated on random pictures and lines, see the chapter:
+# Calibrated on pictures and random lines, see the chapter:
 PACE = 1.4  # Adam's time as a share of the estimate below
 LEAST = 0.005  # ridge, as a share of k(0), that no training falls below; it grows as …
 SLOW = 6.0  # … features of this many cycles across the data and fewer bend too seldom for fine detail
