@@ -1,7 +1,9 @@
 """The exporter: MyST chapters become notebooks that read well without the book."""
 
 import ast
+import importlib.metadata
 import json
+import os
 import re
 from pathlib import Path
 
@@ -137,6 +139,16 @@ def test_first_cell_installs_only_what_is_missing(project):
     ast.parse(source)
     assert first["cell_type"] == "code" and first["metadata"]["cellView"] == "form"
     assert 'find_spec("fflib") is None' in source and "git+https://github.com/me/book" in source
+
+
+@pytest.mark.parametrize(("version", "flags"), [("0.7.2", "--a --xla_cpu_use_xnnpack=false"), ("0.10.2", "--a")])
+def test_first_cell_works_around_a_mistake_of_two_releases(project, monkeypatch, version, flags):
+    """jaxlib 0.7.2, which Colab has, keeps what it packed of a matrix by its address alone."""
+    monkeypatch.setenv("XLA_FLAGS", "--a")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    setup = "".join(project()[0]["source"]).split("import jax\n")[0]
+    exec(setup, {})  # up to where jax is imported
+    assert os.environ["XLA_FLAGS"] == flags
 
 
 def test_solutions_are_hidden(project):

@@ -21,28 +21,31 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Runs as the last cell of every notebook: seconds of each move, or what went wrong.
+# Runs as the last cell of every notebook, whose names it leaves alone: seconds of each slider's moves.
 MOVE = """
-import gc, json, time
-from fflib._slider import LiveSlider
+def _move_every_slider():
+    import gc, time
+    from fflib._slider import LiveSlider
 
-def between(values):
-    low, high = values[:2]
-    middle = (low + high) / 2
-    return int(middle) if isinstance(low, int) and isinstance(high, int) else middle
+    def between(values):
+        low, high = values[:2]
+        middle = (low + high) / 2
+        return int(middle) if isinstance(low, int) and isinstance(high, int) else middle
 
-def move(live):
-    seconds, values = [], live.slider.values
-    ends = [value for value in (values[0], values[-1]) if value != live.value]
-    for value in [*ends, *([between(values)] if live.entry is not None else [])]:
-        start = time.perf_counter()
-        live.choose(value)
-        if live.message.value:
-            raise RuntimeError(f"{live.slider.label} = {value}: {live.message.value}")
-        seconds.append(round(time.perf_counter() - start, 2))
-    return live.slider.label, seconds
+    def move(live):
+        seconds, values = [], live.slider.values
+        ends = [value for value in (values[0], values[-1]) if value != live.value]
+        for value in [*ends, *([between(values)] if live.entry is not None else [])]:
+            start = time.perf_counter()
+            live.choose(value)
+            if live.message.value:
+                raise RuntimeError(f"{live.slider.label} = {value}: {live.message.value}")
+            seconds.append(round(time.perf_counter() - start, 2))
+        return live.slider.label, seconds
 
-print(json.dumps([move(live) for live in gc.get_objects() if type(live) is LiveSlider]))
+    return [move(live) for live in gc.get_objects() if type(live) is LiveSlider]
+
+print(__import__("json").dumps(_move_every_slider()))
 """
 
 

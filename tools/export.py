@@ -37,11 +37,13 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 CODE_TAGS = {"hide-input", "hide-cell", "remove-input", "hide-output"}
 ROLES = {"eq", "cite:t", "cite:p", "doc", "ref", "term"}
 SETUP = """# @title Set up (run this first)
-import importlib.util, subprocess, sys
+import importlib.metadata, importlib.util, os, subprocess, sys
 
 if importlib.util.find_spec("fflib") is None:  # installs only what is missing
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "git+{repository}"], check=True)
     importlib.invalidate_caches()
+if importlib.metadata.version("jaxlib") in ("0.7.2", "0.8.0", "0.8.1"):  # may multiply by an old matrix on CPU
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_xnnpack=false"
 
 import jax
 from fflib import show
