@@ -45,7 +45,9 @@ class Budget:
         checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
 
 
-def budget_ridge(rates, power, k0: float, model: MLP, budget: Budget, cycles: float = np.inf) -> float:
+def budget_ridge(
+    rates, power, k0: float, model: MLP, budget: Budget, cycles: float = np.inf
+) -> float:
     r"""The ridge ρ, as a share of k(0), that leaves about as much unlearned as training with the budget.
 
     Gradient flow learns an eigendirection of rate λ to the share 1 − e^{−λt}, regression to λ/(λ + ρ):

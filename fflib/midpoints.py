@@ -15,7 +15,7 @@ from fflib import grid
 
 
 def transfer(K: grid.Toeplitz) -> np.ndarray:
-    """What K, from a grid to the same grid moved by a part of a step (or by none), makes of each wave, (n₁, …, n_d).
+    """What K, from a grid to itself or to itself moved by a part of a step, makes of each wave, (n₁, …, n_d).
 
     As :func:`fflib.grid.rates`, but for waves that fade out at the borders of the grid (sin², as in
     :func:`fit_spectrum`), so that what holds inside is not drowned by what leaks from the borders. The

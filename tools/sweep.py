@@ -172,7 +172,7 @@ def keep_sweep(name: str, sha256: str, folder: Path) -> None:
     made = results.recorded(name)
     wanted = {"data_hash": sha256, **results.circumstances()}
     if made is None or any(made[key] != value for key, value in wanted.items()):
-        raise SystemExit(f"{name}: no sweep was recorded of these data with these versions on this device; run it whole")
+        raise SystemExit(f"{name}: no sweep of these data, versions and device is recorded; run it whole")
     rows = [row for row in made["rows"] if row["mapping"] != SUGGESTED]
     about = {key: made[key] for key in ("wall_s", "data_hash", "notes", "settings")}
     results.record(name, rows, folder=folder, **about)
