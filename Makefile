@@ -63,6 +63,10 @@ serve: $(READY)  ## show the book in the browser
 	  (sleep 1; $(PY) -m webbrowser "http://127.0.0.1:$$port/" >/dev/null 2>&1 || true) & \
 	  exec $(PY) -m http.server "$$port" --bind 127.0.0.1 --directory $(HTML) >/dev/null 2>&1
 
+lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, or CHAPTER=theory/ntk
+	@$(PY) -m jupyterlab --version >/dev/null 2>&1 || $(PY) -m pip install -qq "jupyterlab>=4.2,<5"
+	@exec $(PY) -m jupyterlab --log-level=WARN $(if $(CHAPTER),book/$(CHAPTER).ipynb,book)
+
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --out _build/full $(CHAPTER)
 
@@ -81,4 +85,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test unit check serve full results bench sync address clean
+.PHONY: help book test unit check serve lab full results bench sync address clean
