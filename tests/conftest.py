@@ -1,5 +1,6 @@
 """Settings that hold for every test."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]  # tests of the tools, and of this checkout's fflib
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT)]  # the tools, helpers, this checkout's fflib
+
+from pages import NoBrowser, launch  # noqa: E402
 
 matplotlib.use("agg")
 
@@ -17,3 +20,23 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.name == "test_pages.py":
             item.add_marker(pytest.mark.built)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser for one test file. Where there is none its tests are skipped, but never with CI set.
+
+    Closed before the next file starts: playwright allows one at a time in a process, and while it runs
+    nothing else in that process can start an event loop.
+    """
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("no playwright, so pages were not opened: pip install playwright")
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright)
+        except NoBrowser as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        yield browser
+        browser.close()

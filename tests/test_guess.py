@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import html
-import os
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fflib import _html, _live, show
-
-sys.path.insert(0, str(Path(__file__).parent))
-from pages import NoBrowser, launch  # noqa: E402
 
 
 @pytest.fixture
@@ -197,19 +192,6 @@ def test_a_page_has_no_live_guess(shown, monkeypatch):
 
 
 # --- In a browser ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """A browser. Where there is none these tests are skipped, but never with CI set."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    with sync_api.sync_playwright() as playwright:
-        try:
-            browser = launch(playwright)
-        except NoBrowser as error:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

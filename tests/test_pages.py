@@ -15,7 +15,6 @@ import inspect
 import json
 import os
 import re
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -24,9 +23,7 @@ from urllib.parse import unquote, urldefrag, urlparse
 import export
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parent))
-from pages import BOOK, NO_BOOK, ROOT, NoBrowser, all_pages, launch, outline  # noqa: E402
+from pages import BOOK, NO_BOOK, ROOT, all_pages, outline
 
 pytestmark = pytest.mark.built
 
@@ -234,22 +231,6 @@ def test_nothing_moves_by_itself(name):
 
 
 # --- In a browser ------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """One browser for all tests. Where there is none they are skipped, but never with CI set."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.skip("no playwright, so pages were not opened: pip install playwright")
-    with sync_playwright() as playwright:
-        try:
-            browser = launch(playwright)
-        except NoBrowser as error:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
-        yield browser
-        browser.close()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
