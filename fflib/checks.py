@@ -6,13 +6,20 @@ The checks look at shapes and dtypes always, and at values only when the array i
 
 from __future__ import annotations
 
+import functools
 import math
+import os
+import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jaxlib
 import numpy as np
+
+# Releases that keep what they packed of a matrix by its address alone, and the switch that forbids it.
+FORGETFUL, SWITCH = ("0.7.2", "0.8.0", "0.8.1"), "--xla_cpu_use_xnnpack=false"
 
 
 def describe(value: Any) -> str:
@@ -114,4 +121,19 @@ def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9
         raise MemoryError(
             f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the {limit / 1e9:.0f} GB "
             f"allowed here. Use fewer points, or a method that never forms the matrix"
+        )
+
+
+@functools.cache
+def products() -> None:
+    """Warn, once, where a product of matrices cannot be relied on.
+
+    On a CPU, some releases of jaxlib may multiply by an older matrix that lay at the same address.
+    """
+    switched = SWITCH in os.environ.get("XLA_FLAGS", "")
+    if jaxlib.__version__ in FORGETFUL and jax.default_backend() == "cpu" and not switched:
+        warnings.warn(
+            f"jaxlib {jaxlib.__version__} may multiply by a wrong matrix on a CPU: set the environment variable "
+            f"XLA_FLAGS={SWITCH} before jax starts, or take another version of jax",
+            stacklevel=3,
         )

@@ -129,6 +129,7 @@ def fit(
 
     Chapter: Why is it blurry?
     """
+    checks.products()
     steps = checks.count("steps", steps)
     every = steps if every is None else checks.count("every", every)
     _check_members(params, data, ensemble, shared_data)

@@ -69,6 +69,7 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
 
     Chapter: Kernel regression.
     """
+    checks.products()
     K = checks.square("K", K)
     y = _targets("y", y, K)
     jitter = checks.positive("jitter", jitter, zero=True)
@@ -360,6 +361,7 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
 
     Chapter: Spectral bias.
     """
+    checks.products()
     K = checks.square("K", K)
     lam, Q = jnp.linalg.eigh(K)
     if not isinstance(lam, jax.core.Tracer):

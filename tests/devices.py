@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 if len(sys.argv) == 3:  # before jax looks for devices
-    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
 import jax
 import jax.numpy as jnp

@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from fflib import checks, kernels
 from fflib.fit import fit
 from fflib.mlp import mlp
 
@@ -487,3 +489,16 @@ def test_the_bar_shows_label_and_can_be_silenced(capsys, monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
     fit(PARAMS, loss, DATA, steps=3, optimizer=ADAM, label="my training")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "warns"),
+    [("0.7.2", "", True), ("0.7.2", f"--a {checks.SWITCH}", False), ("0.10.2", "", False)],
+)
+def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags, warns):
+    monkeypatch.setattr(checks.jaxlib, "__version__", version)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    checks.products.cache_clear()
+    with pytest.warns(UserWarning, match=f"jaxlib {version} .* XLA_FLAGS=--xla") if warns else nullcontext():
+        kernels.eigenmodes(jnp.eye(2))
+    checks.products.cache_clear()
