@@ -5,8 +5,10 @@
 PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into it
 as the notebooks' first cell would put it there. Fails when that would replace a package that is there,
 when a cell raises, or when an output would be empty in a notebook: a figure without its picture, a
-slider or a guess without its control. At the end every slider goes to both of its ends and to a value
-between two frames, in the kernel and without a browser (`live.py` has one); prints how long that took.
+slider or a guess without its control. At the end every slider goes to both of its ends, to a value
+between two frames and, where numbers can be typed, to -1, which is drawn or refused with the reason and
+the last picture kept. That is in the kernel, without a browser (`live.py` has one); prints how long the
+moves took and the reasons.
 """
 
 from __future__ import annotations
@@ -41,7 +43,14 @@ def _move_every_slider():
             if live.message.value:
                 raise RuntimeError(f"{live.slider.label} = {value}: {live.message.value}")
             seconds.append(round(time.perf_counter() - start, 2))
-        return live.slider.label, seconds
+        return live.slider.label, seconds, refuse(live) if live.entry is not None else ""
+
+    def refuse(live):
+        before = live.picture.value
+        live.choose(-1)
+        if live.message.value and live.picture.value != before:
+            raise RuntimeError(f"{live.slider.label} = -1 took the last picture away")
+        return live.message.value
 
     return [move(live) for live in gc.get_objects() if type(live) is LiveSlider]
 
@@ -104,7 +113,7 @@ def empty(cells: list) -> list[str]:
 
 def main(python: str, wheel: str, *names: str) -> str:
     install(python, wheel)
-    os.environ.update(PYTHONPATH="", FFLIB_SCALE="quick")
+    os.environ.update(PYTHONPATH="", FFLIB_SCALE="quick", PYDEVD_DISABLE_FILE_VALIDATION="1")
     os.environ.pop("FFLIB_STATIC", None)
     notebooks = [Path(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
     widgets, slowest = 0, 0.0
@@ -130,11 +139,15 @@ def main(python: str, wheel: str, *names: str) -> str:
             raise RuntimeError(f"{notebook.name} has sliders and guesses, but {views} widgets were shown")
         widgets += views
         moved = json.loads("".join(output.get("text", "") for output in last.outputs))
-        said = "; ".join(f"{label} {', '.join(map(str, seconds))} s" for label, seconds in moved)
+        said = "; ".join(f"{label} {', '.join(map(str, seconds))} s" for label, seconds, _ in moved)
         print(f"    {notebook.name}: {views} widgets; {said or 'no sliders'}", flush=True)
-        slowest = max([slowest, *(second for _, seconds in moved for second in seconds)])
+        for why in filter(None, (why for *_, why in moved)):
+            print(f"        {re.sub('<[^>]*>', '', why)}", flush=True)
+        slowest = max([slowest, *(second for _, seconds, _ in moved for second in seconds)])
     return f"{len(notebooks)} notebooks ran on Colab's versions, {widgets} widgets, the slowest slider {slowest:.1f} s"
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     print(main(*sys.argv[1:]))

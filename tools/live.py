@@ -5,7 +5,8 @@
 JUPYTER is the `jupyter` of an environment with jupyterlab and fflib; this Python brings playwright.
 For each slider the picture below it is photographed, the slider moved, and the picture awaited; it
 has to be another one, and be whole: no message beside it, no error on the browser's console. Prints
-how long each recomputation took. Guesses are answered with the keyboard alone, after all has run; the
+how long each recomputation took. Then -1 is typed where a number can be, and has to be drawn or refused
+with a reason, the last picture kept. No formula may be left that is not typeset. Guesses are answered with the keyboard alone, after all has run; the
 measurement further down has to say what the guess was worth.
 """
 
@@ -140,6 +141,45 @@ def try_sliders(tab) -> list[float]:
     return took
 
 
+def try_refusal(tab) -> list[str]:
+    """Type -1 into the box beside each slider of numbers; what was said where nothing could be drawn.
+
+    Raises:
+        RuntimeError: if neither a picture nor a reason came, or the last picture went.
+    """
+    said = []
+    for box in tab.locator(".widget-vbox:has(.widget-slider):has(input[type=number])").all():
+        box.scroll_into_view_if_needed()
+        picture, status = box.locator(".widget-html").last, box.locator("[role=status]")
+        drawn = picture.inner_html()
+        entry = box.locator("input[type=number]").first
+        entry.fill("-1")
+        entry.press("Enter")
+        start = time.perf_counter()
+        while picture.inner_html() == drawn and "No picture" not in "".join(status.all_inner_texts()):
+            if time.perf_counter() - start > DRAW_S:
+                raise RuntimeError(f"a slider said nothing to -1 for {DRAW_S} s")
+            tab.wait_for_timeout(50)
+        if reasons := [text for text in status.all_inner_texts() if "No picture" in text]:
+            if picture.inner_html() != drawn:
+                raise RuntimeError(f"the last picture went: {reasons}")
+            said += reasons
+    return said
+
+
+def untypeset(tab) -> list[str]:
+    """Formulas that JupyterLab did not understand, and what of MyST is left in the text."""
+    return tab.evaluate("""() => {
+      const wrong = [...document.querySelectorAll("mjx-merror, .MathJax_Error")].map(e => e.textContent);
+      const raw = /\\$\\$|\\{(eq|ref|doc|term|math|cite:?[tp]?)\\}|^:::|```/m;
+      const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      for (let n = walk.nextNode(); n; n = walk.nextNode())
+        if (n.parentElement.closest(".jp-MarkdownOutput") && !n.parentElement.closest("code, mjx-container")
+            && raw.test(n.data)) wrong.push(n.data.trim().slice(0, 80));
+      return wrong;
+    }""")
+
+
 def by_keyboard(tab, box, kind: str) -> None:
     """Answer the guess in `box` as a reader without a pointer does."""
     fields = box.locator("input, select")
@@ -193,10 +233,15 @@ def main(jupyter: str, *names: str) -> str:
                 print(f"    {name.stem} ran in {run(tab, address, name.name):.0f} s", flush=True)
                 guessed = try_guesses(tab)
                 took = try_sliders(tab)
+                refused = try_refusal(tab)
                 if errors:
                     raise RuntimeError(f"{name.name}: errors in the page: {errors[:3]}")
+                if wrong := untypeset(tab):
+                    raise RuntimeError(f"{name.name}: not typeset: {wrong[:3]}")
                 said = f"{len(took)} moves, {', '.join(f'{s:.1f}' for s in took) or '–'} s"
                 print(f"    {name.stem}: {said}; guesses: {', '.join(guessed) or 'none'}", flush=True)
+                for reason in refused:
+                    print(f"        {reason}", flush=True)
                 source = name.read_text(encoding="utf-8")
                 for call, shown in (("show.slider(", took), ("show.guess", guessed)):
                     if call in source and not shown:
@@ -212,4 +257,6 @@ def main(jupyter: str, *names: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     print(main(*sys.argv[1:]))
