@@ -65,7 +65,7 @@ serve: $(READY)  ## show the book in the browser
 
 lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, or CHAPTER=theory/ntk
 	@$(PY) -m jupyterlab --version >/dev/null 2>&1 || $(PY) -m pip install -qq "jupyterlab>=4.2,<5"
-	@exec $(PY) -m jupyterlab --log-level=WARN $(if $(CHAPTER),book/$(CHAPTER).ipynb,book)
+	@exec $(PY) -m jupyterlab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(CHAPTER),book/$(CHAPTER).ipynb,book)
 
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --out _build/full $(CHAPTER)
