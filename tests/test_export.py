@@ -151,7 +151,7 @@ def test_first_cell_works_around_a_mistake_of_two_releases(project, monkeypatch,
     setup = "".join(project()[0]["source"]).split("import jax\n")[0]
     exec(setup, {})  # up to where jax is imported
     assert os.environ["XLA_FLAGS"] == flags
-    assert str(checks.FORGETFUL) in setup and checks.SWITCH in setup  # those of which the library warns
+    assert str(checks.FORGETFUL).replace("'", '"') in setup and checks.SWITCH in setup  # those of which the library warns
 
 
 def test_solutions_are_hidden(project):
