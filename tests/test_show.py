@@ -237,7 +237,7 @@ def test_images_refuse_wrong_arguments():
         show.images({"a": np.zeros((4, 4))}, alt=ALT, zoom=0)
 
 
-@pytest.mark.parametrize("width, most", [(688, 5), (390, 2), (294, 2)], ids=["page", "phone", "slider"])
+@pytest.mark.parametrize("width, most", [(688, 5), (358, 2), (294, 2)], ids=["page", "phone", "slider"])
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 6, 8])
 def test_images_stand_side_by_side(shown, chromium, count, width, most):
     show.images({f"picture {i}": np.zeros((112, 112)) for i in range(count)}, alt=ALT)
