@@ -1,4 +1,4 @@
-"""Texts that do not fit into their figure: found, broken in two, or refused.
+"""What fits where: pictures in a row, and texts that run out of their figure.
 
 Private helper of `fflib.show`. Chapter: all chapters.
 """
@@ -10,6 +10,19 @@ from matplotlib.text import Text
 from fflib._html import static
 
 SLACK = 1.0  # pixels
+PAGE, GAP = 654, 16  # CSS pixels: the width of a slider's box on a page, and between pictures
+
+
+def picture_row(count: int, width: int) -> str:
+    """The style of a row of `count` pictures of at most `width` pixels: columns of equal width.
+
+    Up to five stand side by side, so that the eye can compare them; more take several rows of as
+    equal length as can be. A phone has two in a row.
+    """
+    rows = -(-count // 5)
+    columns = -(-count // rows)
+    least = min(width, (PAGE - GAP * (columns - 1)) // columns)
+    return f"--least:{least}px;max-width:{columns * width + (columns - 1) * GAP}px"
 
 
 def fit_texts(figure: Figure) -> None:

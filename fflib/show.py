@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from fflib import _html
 from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
 from fflib._html import escape, number, words
+from fflib._layout import picture_row
 from fflib._reader import attempt, check, download
 from fflib._slider import MAX_FRAMES, Slider
 from fflib._svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
@@ -65,11 +66,11 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
 
 
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
-    """Display pictures, a dict caption -> array, in a wrapping row.
+    """Display pictures, a dict caption -> array, side by side: up to five in a row, two on a phone.
 
     Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
     clipped. Each pixel takes `zoom` CSS pixels (sharp-edged); None chooses the least whole zoom
-    that makes the widest picture 160 pixels wide or more. Pictures shrink to fit a phone.
+    that makes the widest picture 160 pixels wide or more. Pictures shrink to share a row.
 
     Raises ValueError for other shapes, for values that are not finite and for a short `alt`.
 
@@ -233,12 +234,14 @@ def _images(pictures: Mapping[str, object], alt: str, zoom: int | None) -> str:
         width = array.shape[1] * zoom
         sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
         items.append(
-            f'<figure class="ff-picture" style="flex-basis:{width * 5 // 6}px;max-width:{width}px">'
+            f'<figure class="ff-picture" style="max-width:{width}px">'
             f'<img alt="{escape(caption)}" width="{width}" height="{array.shape[0] * zoom}"{sharp} '
             f'src="{array_uri(array)}">'
             f'<figcaption aria-hidden="true">{escape(caption)}</figcaption></figure>'
         )
-    return f'<div class="ff-row" role="group" aria-label="{escape(alt)}">{"".join(items)}</div>'
+    row = picture_row(len(items), max(array.shape[1] for array in arrays.values()) * zoom)
+    label = f'role="group" aria-label="{escape(alt)}"'
+    return f'<div class="ff-pictures" style="{row}" {label}>{"".join(items)}</div>'
 
 
 def _pixels(caption: str, array: object) -> np.ndarray:

@@ -237,6 +237,23 @@ def test_images_refuse_wrong_arguments():
         show.images({"a": np.zeros((4, 4))}, alt=ALT, zoom=0)
 
 
+@pytest.mark.parametrize("width, most", [(688, 5), (358, 2), (294, 2)], ids=["page", "phone", "slider"])
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 6, 8])
+def test_images_stand_side_by_side(shown, chromium, count, width, most):
+    show.images({f"picture {i}": np.zeros((112, 112)) for i in range(count)}, alt=ALT)
+    tab = chromium.new_page()
+    tab.set_content(f'<div style="width:{width}px">{shown()}</div>')
+    boxes = tab.eval_on_selector_all(
+        ".ff-picture img", "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width])"
+    )
+    tab.close()
+    rows = [sum(y == b[1] for b in boxes) for y in sorted({b[1] for b in boxes})]
+    assert len(set(rows[:-1])) <= 1 and rows[0] == max(rows) and max(rows) <= most
+    assert rows[0] == min(count, most) if width < 400 or count <= 5 else rows[0] - rows[-1] <= 1
+    assert max(b[2] for b in boxes) - min(b[2] for b in boxes) < 1  # all of one size
+    assert max(b[0] + b[2] for b in boxes) <= 8 + width + 1  # the body's margin is 8
+
+
 # --- sliders -----------------------------------------------------------------------------------
 
 SLOPES = "A line of slope {value} from zero."
