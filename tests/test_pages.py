@@ -429,7 +429,7 @@ STATE = """(input) => {
 
 
 @pytest.mark.parametrize("name", SLIDER_PAGES)
-def test_sliders_move_with_the_keyboard(chromium, name):
+def test_sliders_move_by_key_and_by_pointer(chromium, name):
     with Visit(chromium, FILES, name) as opened:
         sliders = opened.tab.locator(".ff-slider input[type=range]").all()
         assert sliders
@@ -438,14 +438,24 @@ def test_sliders_move_with_the_keyboard(chromium, name):
 
 
 def check_slider(slider) -> None:
-    frames, said = slider.evaluate(STATE)
-    assert len(frames) == 1 and said
-    at_end = slider.evaluate("input => input.value === input.max")
+    """A step by key, then the end farther away by pointer: another frame, another value, another picture."""
+    picture = slider.locator("xpath=ancestor::figure").locator(".ff-frame:visible")
+    (first,), said = slider.evaluate(STATE)
+    last = int(slider.get_attribute("max"))
+    seen = picture.screenshot()
+
     slider.focus()
-    slider.press("ArrowLeft" if at_end else "ArrowRight")
-    moved, now_said = slider.evaluate(STATE)
-    assert moved == [frames[0] + (-1 if at_end else 1)]
-    assert now_said and now_said != said
+    slider.press("ArrowLeft" if first == last else "ArrowRight")
+    (moved,), now_said = slider.evaluate(STATE)
+    assert abs(moved - first) == 1 and now_said and now_said != said
+    assert (stepped := picture.screenshot()) != seen, f"{now_said} looks like {said}"
+
+    far = last if moved <= last / 2 else 0
+    box = slider.bounding_box()
+    slider.click(position={"x": box["width"] - 3 if far else 3, "y": box["height"] / 2})
+    (moved,), then_said = slider.evaluate(STATE)
+    assert moved == far
+    assert picture.screenshot() != stepped, f"{then_said} looks like {now_said}"
 
 
 @pytest.mark.parametrize(
