@@ -13,6 +13,7 @@ moves took and the reasons.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -103,10 +104,10 @@ def empty(cells: list) -> list[str]:
     for number, cell in enumerate(cells):
         for output in cell.get("outputs", []):
             bundle = output.get("data", {})
-            html = "".join(bundle.get("text/html", ""))
+            page = "".join(bundle.get("text/html", ""))
             if "application/vnd.jupyter.widget-view+json" in bundle or "text" in output or "text/plain" in bundle:
                 continue
-            if not html.strip():
+            if not page.strip():
                 found.append(f"cell {number}: {sorted(bundle) or output['output_type']}")
     return found
 
@@ -142,7 +143,7 @@ def main(python: str, wheel: str, *names: str) -> str:
         said = "; ".join(f"{label} {', '.join(map(str, seconds))} s" for label, seconds, _ in moved)
         print(f"    {notebook.name}: {views} widgets; {said or 'no sliders'}", flush=True)
         for why in filter(None, (why for *_, why in moved)):
-            print(f"        {re.sub('<[^>]*>', '', why)}", flush=True)
+            print(f"        {html.unescape(re.sub('<[^>]*>', '', why))}", flush=True)
         slowest = max([slowest, *(second for _, seconds, _ in moved for second in seconds)])
     return f"{len(notebooks)} notebooks ran on Colab's versions, {widgets} widgets, the slowest slider {slowest:.1f} s"
 
