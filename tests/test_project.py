@@ -137,6 +137,58 @@ def test_a_blank_stub_is_tried_and_the_solution_is_checked(name):
         assert not missing, f"{name}.md:{exercise.line}: no solution is handed to {missing}"
 
 
+def bound(node):
+    """Names to which a statement of a cell gives a meaning in the notebook."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.Name):
+        if isinstance(node.ctx, ast.Store):
+            yield node.id
+    elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        for child in ast.iter_child_nodes(node):
+            yield from bound(child)
+
+
+def read_by(function):
+    """Names of the notebook that a function looks up whenever it is called."""
+    own = {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
+    names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
+    own |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
+    own |= {n.name for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function}
+    return {n.id for n in names} - own
+
+
+def called_later(cells):
+    """What the reader sets off when all cells have run: (what, statements after it, names it looks up)."""
+    statements = [s for cell in cells for s in ast.parse(cell.body).body]
+    functions = {}
+    for place, statement in enumerate(statements):
+        if isinstance(statement, ast.FunctionDef):
+            functions[statement.name] = statement
+        for call in ast.walk(statement):
+            if not isinstance(call, ast.Call) or (what := ast.unparse(call.func)) not in ("show.slider", "show.attempt"):
+                continue
+            given = [call.args[0], *(k.value for k in call.keywords if k.arg == "alt")]
+            waiting = {n for g in given for n in (read_by(g) if not isinstance(g, ast.Name) else {g.id})}
+            looked_up = set()
+            while waiting:
+                looked_up.add(name := waiting.pop())
+                if name in functions:
+                    waiting |= read_by(functions[name]) - looked_up
+            yield f"{what}({ast.unparse(call.args[0])}, …)", statements[place + 1 :], looked_up
+
+
+@each_notebook
+def test_no_later_cell_changes_what_a_slider_or_a_check_looks_up(name):
+    """A page draws its frames at once, but in a notebook a reader comes back when all cells have run."""
+    cells = [block for block in NOTEBOOKS[name].blocks if block.kind == "code-cell"]
+    for what, rest, names in called_later(cells):
+        changed = {n for statement in rest for n in bound(statement)} & names
+        assert not changed, f"{name}: a later cell gives another meaning to {sorted(changed)}, used by {what}"
+
+
 @each_chapter
 def test_chapter_has_its_parts(name):
     text = CHAPTERS[name].source
