@@ -34,11 +34,14 @@ from playwright.sync_api import Error, sync_playwright  # noqa: E402
 
 RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
 ENDED = """() => {
+  if (document.querySelector("[data-mime-type='application/vnd.jupyter.error']")) return true;
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(e => e.textContent);
   const status = document.querySelector(".jp-Notebook-ExecutionIndicator")?.dataset.status;
-  return document.querySelector("[data-mime-type='application/vnd.jupyter.error']") !== null
-      || (status === "idle" && prompts.some(Boolean) && prompts.every(text => !text || /\\[\\d+\\]/.test(text)));
-}"""  # every cell has its number (those whose code is folded show none) and the kernel rests, or one raised
+  const rests = status === "idle" && document.querySelector(".jp-OutputArea-output")
+      && prompts.every(text => !text || /\\[\\d+\\]/.test(text));
+  window.rested = rests ? (window.rested ?? 0) + 1 : 0;
+  return window.rested >= 3;
+}"""  # a cell raised; or the kernel has rested a while and every cell has its number (folded ones show none)
 SETTINGS = {
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # all cells are in the page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
