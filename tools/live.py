@@ -97,12 +97,21 @@ def run(tab, address: str, name: str) -> float:
     return time.perf_counter() - start
 
 
+def settle(tab) -> None:
+    """Wait until the kernel has rested for a second: every key pressed asks for a picture of its own."""
+    rested = 0
+    while rested < 5:
+        tab.wait_for_timeout(200)
+        rested = rested + 1 if tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() else 0
+
+
 def move(tab, box, touch) -> float:
     """Seconds until the picture of the slider `box` had changed after `touch()`.
 
     Raises:
         RuntimeError: if it did not, or a message says why not.
     """
+    settle(tab)
     picture = box.locator(".widget-html").last
     before, drawn = picture.screenshot(), picture.inner_html()
     start = time.perf_counter()
@@ -154,6 +163,7 @@ def try_refusal(tab) -> list[str]:
     for box in tab.locator(".widget-vbox:has(.widget-slider):has(input[type=number])").all():
         box.scroll_into_view_if_needed()
         picture, status = box.locator(".widget-html").last, box.locator("[role=status]")
+        settle(tab)
         drawn = picture.inner_html()
         entry = box.locator("input[type=number]").first
         entry.fill("-1")
