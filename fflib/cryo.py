@@ -84,7 +84,12 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    q = jax.random.normal(key, (checks.count("count", count), 4))
+    return _random_rotations(key, checks.count("count", count))
+
+
+@partial(jax.jit, static_argnames="count")
+def _random_rotations(key, count):
+    q = jax.random.normal(key, (count, 4))
     w, x, y, z = jnp.moveaxis(q / jnp.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -185,10 +190,15 @@ def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude
     wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
     if checks.positive("amplitude", amplitude, zero=True) > 1:
         raise ValueError(f"amplitude must lie in [0, 1], but got {amplitude}")
-    k2 = checks.real_array("k", k) ** 2
+    b_factor = checks.positive("b_factor", b_factor, zero=True)
+    return _contrast(checks.real_array("k", k), defocus, wave, cs, amplitude, b_factor)
+
+
+@jax.jit
+def _contrast(k, defocus, wave, cs, amplitude, b_factor):
+    k2 = k**2
     chi = jnp.pi * wave * k2 * (defocus - 0.5 * cs * wave**2 * k2)
-    envelope = jnp.exp(-checks.positive("b_factor", b_factor, zero=True) * k2 / 4)
-    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * envelope
+    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * jnp.exp(-b_factor * k2 / 4)
 
 
 # --------------------------------------------------------------------------------------------------
