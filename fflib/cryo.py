@@ -1,4 +1,4 @@
-r"""The electron microscope: central slices, contrast, noise; resolution by Fourier shells.
+r"""The electron microscope: central slices, contrast, and direct inversion.
 
 An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz. In Fourier space
 projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)).
@@ -84,7 +84,12 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    q = jax.random.normal(key, (checks.count("count", count), 4))
+    return _random_rotations(key, checks.count("count", count))
+
+
+@partial(jax.jit, static_argnames="count")
+def _random_rotations(key, count):
+    q = jax.random.normal(key, (count, 4))
     w, x, y, z = jnp.moveaxis(q / jnp.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -185,10 +190,15 @@ def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude
     wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
     if checks.positive("amplitude", amplitude, zero=True) > 1:
         raise ValueError(f"amplitude must lie in [0, 1], but got {amplitude}")
-    k2 = checks.real_array("k", k) ** 2
+    b_factor = checks.positive("b_factor", b_factor, zero=True)
+    return _contrast(checks.real_array("k", k), defocus, wave, cs, amplitude, b_factor)
+
+
+@jax.jit
+def _contrast(k, defocus, wave, cs, amplitude, b_factor):
+    k2 = k**2
     chi = jnp.pi * wave * k2 * (defocus - 0.5 * cs * wave**2 * k2)
-    envelope = jnp.exp(-checks.positive("b_factor", b_factor, zero=True) * k2 / 4)
-    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * envelope
+    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * jnp.exp(-b_factor * k2 / 4)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -243,65 +253,3 @@ def _invert(at, signal, weight, ridge, n):
         bottom = bottom.at[cell].add(share * weight, mode="drop")
     fade = jnp.sinc(frequencies(n)) ** 2
     return inverse(top / (bottom + ridge), 3) / (fade[:, None, None] * fade[:, None] * fade)
-
-
-# --------------------------------------------------------------------------------------------------
-# Resolution
-
-
-def shell_correlation(a, b) -> jax.Array:
-    """Fourier shell correlation of two volumes (n, n, n): one number for each shell 0, 1, … n/2 − 1.
-
-    FSC(s) = Re Σ â conj(b̂) / √(Σ ‖â‖² Σ ‖b̂‖²), sums over round(n‖k‖) = s. It is blind to how strong a shell
-    is, and to the sign of both volumes together; 0 where a volume has nothing.
-
-    Raises: ValueError for volumes that are no cubes of one size.
-
-    Chapter: A molecule in motion.
-    """
-    a, b = checks.real_array("a", a), checks.real_array("b", b)
-    if a.ndim != 3 or len(set(a.shape)) != 1 or a.shape != b.shape:
-        raise ValueError(f"a and b must be cubes of one size, but got {a.shape} and {b.shape}")
-    return _shell_correlation(a, b)
-
-
-@jax.jit
-def _shell_correlation(a, b):
-    n = len(a)
-    f, g = transform(a, 3), transform(b, 3)
-    k = frequencies(n) * n
-    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
-    total = lambda z: jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
-    power = total(jnp.abs(f) ** 2) * total(jnp.abs(g) ** 2)
-    return total((f * g.conj()).real) / jnp.sqrt(jnp.where(power > 0, power, 1.0))
-
-
-def resolution(curve, threshold: float, pixel: float) -> float:
-    """Where a shell correlation first falls below a threshold, in Å: one over the frequency of the crossing.
-
-    The curve is taken to be straight between shells; one that never falls gives the last shell's 1/frequency.
-    0.5 is usual against a known volume, 0.143 between volumes of two halves of the data (Rosenthal and Henderson
-    2003), for which a volume of all data correlates with the truth by √(2·0.143/(1 + 0.143)) = 0.5.
-
-    Args:
-        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels.
-        threshold: in (0, 1).
-        pixel: side of a voxel in Å.
-
-    Raises: ValueError for a threshold outside (0, 1), a curve with another number of axes.
-
-    Chapter: A molecule in motion.
-    """
-    curve = np.asarray(checks.real_array("curve", curve), np.float64)
-    if curve.ndim != 1 or len(curve) < 2:
-        raise ValueError(f"curve must have shape (n/2,), but got {curve.shape}")
-    if not 0 < checks.positive("threshold", threshold) < 1:
-        raise ValueError(f"threshold must lie in (0, 1), but got {threshold}")
-    box = 2 * len(curve) * checks.positive("pixel", pixel)
-    below = np.flatnonzero(curve[1:] < threshold) + 1  # shell 0 is the mass
-    if not len(below):
-        return box / (len(curve) - 1)
-    s = below[0]
-    if s == 1:
-        return box
-    return float(box / (s - 1 + (curve[s - 1] - threshold) / (curve[s - 1] - curve[s])))

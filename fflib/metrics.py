@@ -145,7 +145,7 @@ def radial_power(picture) -> jax.Array:
     H, W, _ = y.shape
     window = (jnp.hanning(H)[:, None] * jnp.hanning(W))[..., None]
     y = window * (y - (window * y).sum((0, 1)) / window.sum())
-    power = (jnp.abs(jnp.fft.fft2(y, axes=(0, 1))) ** 2).mean(-1) / (H * W) ** 2
+    power = (jnp.abs(jnp.fft.fft2(y, axes=(0, 1))) ** 2).mean(-1) / float(H * W) ** 2
     ring = jnp.round(jnp.hypot(jnp.fft.fftfreq(H, 1 / H)[:, None], jnp.fft.fftfreq(W, 1 / W)[None]))
     ring = ring.astype(int).ravel()
     rings = min(H, W) // 2

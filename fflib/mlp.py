@@ -118,8 +118,10 @@ class MLP:
             jax.random.split(key, self.depth), self.fans, self.weight_std, self.bias_std, strict=True
         ):
             k_w, k_b = jax.random.split(k)
-            W, b = jax.random.normal(k_w, fan), jax.random.normal(k_b, fan[1:])
-            params.append((W, b) if self.parameterization == "ntk" else (s * W, t * b))
+            ntk = self.parameterization == "ntk"
+            W = jax.random.normal(k_w, fan)
+            b = jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])  # not drawn: quicker to compile
+            params.append((W, b) if ntk else (s * W, t * b))
         return params
 
     def effective(self, params) -> list[tuple[jax.Array, jax.Array]]:

@@ -89,14 +89,20 @@ def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
     Chapter: A molecule in motion.
     """
     scale, width = checks.positive("scale", scale), checks.positive("width", width)
+    return Molecule(*_claw(jnp.asarray(opening, jnp.zeros(()).dtype), scale), width)
+
+
+@jax.jit
+def _claw(opening, scale):
+    """Centres and weights."""
     body, arm, hinge = _claw_parts()
-    angle = jnp.deg2rad(jnp.asarray(opening, jnp.zeros(()).dtype))
+    angle = jnp.deg2rad(opening)
     moved = hinge + (arm - hinge) @ rotation(UP, -angle).T
-    half_open = hinge + (arm - hinge) @ np.asarray(rotation(UP, -np.deg2rad(35.0))).T
+    half_open = hinge + (arm - hinge) @ rotation(UP, -np.deg2rad(35.0)).T
     weights = np.full(len(body) + len(arm), 1.0 / (len(body) + len(arm)))
-    middle = np.concatenate([body, half_open]).mean(0)
+    middle = jnp.concatenate([body, half_open]).mean(0)
     centres = scale * (jnp.concatenate([jnp.asarray(body, moved.dtype), moved]) - middle)
-    return Molecule(centres, jnp.asarray(weights, centres.dtype), width)
+    return centres, jnp.asarray(weights, centres.dtype)
 
 
 def _claw_parts():

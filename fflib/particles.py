@@ -81,12 +81,21 @@ def observe(
     each = jax.tree.map(spread, mol, SHAPE)
     gain = contrast(cryo.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
-    clean = cryo.filtered(_shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel)), gain)
+    shadows = _shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel))
+    kept = jnp.asarray(cryo.frequencies(n)[cryo.half_disc(n)], shadows.dtype)
+    seen, y, gain = _detected(key, shadows, gain, snr)
+    return Particles(kept, y, gain, poses), seen
+
+
+@jax.jit
+def _detected(key, shadows, gain, snr):
+    """The images, and what is kept of their transforms and of the gain, both over the noise."""
+    n = shadows.shape[-1]
+    clean = cryo.filtered(shadows, gain)
     sigma = jnp.sqrt(jnp.var(clean, axis=(1, 2)).mean() / snr)
     seen = clean + sigma * jax.random.normal(key, clean.shape)
     row, column = cryo.half_disc(n).T
-    kept = jnp.asarray(cryo.frequencies(n)[cryo.half_disc(n)], clean.dtype)
-    return Particles(kept, transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma), poses), seen
+    return seen, transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma)
 
 
 @partial(jax.jit, static_argnames=("n", "pixel"))

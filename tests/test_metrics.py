@@ -170,6 +170,14 @@ def test_radial_power_finds_a_wave_in_any_direction(k):
     assert found[away].max() < 1e-4 * found[6]
 
 
+def test_radial_power_of_a_large_picture():
+    """(H W)² of 512 by 512 pixels is no 32-bit whole number."""
+    wave = np.cos(2 * np.pi * 6 * np.arange(512) / 512).astype(np.float32)
+    small, large = (np.asarray(metrics.radial_power(np.tile(w, (len(w), 1)))) for w in (wave[::4], wave))
+    assert large.argmax() == 6
+    np.testing.assert_allclose(large[6], small[6], rtol=0.05)
+
+
 def test_radial_power_grows_with_the_square_and_ignores_the_mean():
     y = np.random.default_rng(2).random((16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(metrics.radial_power(3 * y + 0.5), 9 * metrics.radial_power(y), rtol=1e-3, atol=1e-9)

@@ -1,0 +1,84 @@
+"""Every chapter's code at full scale with trainings of a few steps: does the full branch run, in what memory?
+
+    python tools/begin.py [NOTEBOOK ...]
+
+Points, pictures, networks and minibatches are those of the full scale, only the steps are few: as many as the
+training has times of recording, between 2 and 12. Claims are not judged, since nothing is learned, and nothing
+is written. A NOTEBOOK is a path or the end of one (`theory/ntk`); without any, every chapter is begun. Each runs
+in a process of its own, so that its peak memory can be told.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import pkgutil
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
+LEAST, MOST = 2, 12  # steps of a training
+
+
+def shortened(fit, told: list):
+    """The training loop with fewer steps, each of which is recorded if any was; counts trainings in ``told``."""
+
+    @functools.wraps(fit)
+    def begun(*args, steps, every=None, **how):
+        looks = LEAST if every is None else -(-steps // every)
+        told.append(steps)
+        return fit(*args, steps=min(steps, MOST, max(LEAST, looks)), every=every and 1, **how)
+
+    return begun
+
+
+def begin(notebook: Path) -> int:
+    """Run a notebook's cells in this process; how many trainings it began."""
+    import run_notebook
+
+    import fflib
+    from fflib import show
+
+    modules = [importlib.import_module(f"fflib.{found.name}") for found in pkgutil.iter_modules(fflib.__path__)]
+    real, told = importlib.import_module("fflib.fit").fit, []
+    for module in (fflib, *modules):
+        if getattr(module, "fit", None) is real:
+            module.fit = shortened(real, told)
+    show.check = lambda claim, condition, detail="", **published: None
+    if not run_notebook.run(notebook):
+        raise SystemExit(1)
+    return len(told)
+
+
+def main(names: list[str]) -> int:
+    import run_notebook
+
+    notebooks = [run_notebook.find(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
+    failed = 0
+    for notebook in notebooks:
+        start = time.perf_counter()
+        full = {**os.environ, "FFLIB_SCALE": "full", "FFLIB_STATIC": "1", "MPLBACKEND": "agg"}
+        command = [sys.executable, __file__, "--begin", str(notebook)]
+        done = subprocess.run(command, capture_output=True, text=True, env=full)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            failed += 1
+            print(f"{notebook.stem}: FAILED after {seconds:.0f} s\n{done.stderr[-2000:]}", flush=True)
+            continue
+        told = json.loads(done.stdout.splitlines()[-1])
+        print(f"{notebook.stem}: {told['fits']} trainings begun, {told['gb']:.1f} GB, {seconds:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--begin"]:
+        begun = begin(Path(sys.argv[2]))
+        print(json.dumps({"fits": begun, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+        sys.exit()
+    sys.exit(main(sys.argv[1:]))
