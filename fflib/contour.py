@@ -9,7 +9,7 @@ from fflib.shapes import Mesh, first_seen, turned
 
 
 def contour(values, low=0.0, high=1.0) -> Mesh:
-    """The surface where a function, known on a grid, changes sign: marching cubes (Lorensen and Cline 1987), as libigl has it.
+    """The surface where a function, known on a grid, changes sign: libigl's marching cubes (Lorensen, Cline 1987).
 
     Outside the grid the function counts as negative, so that the surface is closed whatever it does at
     the border.
