@@ -14,6 +14,8 @@ import numpy as np
 
 from fflib import checks
 
+MAGNIFIED = 1e3  # libigl's rays overlook faces whose area is below a millionth or so
+
 
 class Mesh(NamedTuple):
     """A closed surface of triangles, seen counter-clockwise from outside.
@@ -135,9 +137,6 @@ def turned(made: Mesh, turn: float, tilt: float = 0.0) -> Mesh:
     c, s = np.cos(tilt), np.sin(tilt)
     about_x = np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
     return Mesh((made.vertices - 0.5) @ (about_x @ about_y).T + 0.5, made.faces)
-
-
-MAGNIFIED = 1e3  # libigl's rays overlook faces whose area is below a millionth or so
 
 
 def inside(made: Mesh, points) -> np.ndarray:
