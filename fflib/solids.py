@@ -124,17 +124,17 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
     import trimesh
 
     path = Path(path)
-    data = path.read_bytes()
     packed = path.suffix.lower() == ".gz"
     kind = (Path(path.stem) if packed else path).suffix.lower()
     if kind not in KINDS:
         raise ValueError(f"path must name a file of {', '.join(KINDS)}, but got {str(path)!r}")
+    data = path.read_bytes()
     try:
         file = io.BytesIO(gzip.decompress(data) if packed else data)
         read = trimesh.load_mesh(file, file_type=kind, process=False, skip_materials=True)
         vertices, faces = read.vertices, read.faces
     except Exception as error:  # damage makes it raise almost anything
-        raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error})") from error
+        raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?") from error
     return mesh(vertices, faces, path.name)
 
 

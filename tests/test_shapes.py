@@ -287,7 +287,6 @@ def test_bad_meshes(vertices, faces, error, says):
 )
 def test_bad_arguments(call, says, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "cow.fbx").write_bytes(b"")
     with pytest.raises(ValueError, match=says):
         call(Mesh(CUBE_V, CUBE_F))
 
