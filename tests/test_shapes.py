@@ -319,6 +319,8 @@ def cube_ply(form):
     ("name", "data"),
     [
         ("cube.obj", cube_obj()),
+        ("cube.off", b"OFF\n8 12 0\n" + b"\n".join(b"%g %g %g" % tuple(v) for v in CUBE_V)
+         + b"".join(b"\n3 %d %d %d" % tuple(f) for f in CUBE_F)),
         ("cube.ply", cube_ply("ascii")),
         ("cube.ply", cube_ply("binary_little_endian")),
         ("cube.ply.gz", gzip.compress(cube_ply("binary_big_endian"))),
@@ -371,6 +373,7 @@ def test_an_stl_holds_the_mesh(tmp_path):
     facets = np.frombuffer(raw, [("n", "<f4", 3), ("c", "<f4", (3, 3)), ("x", "<u2")], offset=84)
     again = shapes.mesh(facets["c"].reshape(-1, 3), np.arange(3 * len(facets)).reshape(-1, 3))
     np.testing.assert_allclose([again.volume, again.area], [made.volume, made.area], rtol=1e-5)
+    assert solids.load_mesh(tmp_path / "chain.stl").euler == made.euler
 
 
 @pytest.mark.parametrize(("name", "euler"), [("rope", 0), ("chain", 0), ("urchin", 2)])
