@@ -52,10 +52,10 @@ class Experiment(NamedTuple):
 
 
 def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
-    """One of the paper's four mappings of d coordinates by its name, or the fifth row's.
+    """The mapping of d coordinates that a row of the table is named after; "ours" takes Gaussian frequencies.
 
     Args:
-        mapping: "none", "basic", "positional" or "gaussian"; "ours" is Gaussian too.
+        mapping: "none", "basic", "positional", "gaussian" or "ours".
         key: draws the Gaussian frequencies.
         m: number of frequencies of positional and Gaussian.
         scale: of positional (log₂ of the highest frequency + 1) or Gaussian (cycles a unit); else
@@ -66,13 +66,13 @@ def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
     Chapter: Photographs and text.
     """
     checks.one_of("mapping", mapping, (*MAPPINGS, OURS))
-    return {
-        "none": lambda: features.none(d),
-        "basic": lambda: features.basic(d),
-        "positional": lambda: features.positional(m, d, scale),
-        "gaussian": lambda: features.gaussian(key, m, d, scale),
-        OURS: lambda: features.gaussian(key, m, d, scale),
-    }[mapping]()
+    if mapping == "none":
+        return features.none(d)
+    if mapping == "basic":
+        return features.basic(d)
+    if mapping == "positional":
+        return features.positional(m, d, scale)
+    return features.gaussian(key, m, d, scale)
 
 
 adam = cache(optax.adam)  # the same optimizer for the same rate, so that `fit` finds what it compiled

@@ -63,7 +63,7 @@ def _functions(model: MLP):
     def look(params, seen):
         return {"picture": model(params, seen["everywhere"])}
 
-    return loss, look
+    return loss, look, jax.jit(model.apply)
 
 
 def paint(
@@ -104,7 +104,7 @@ def paint(
     model = mlp(
         gammas[0].num_features, setting.width, depth=4, d_out=pictures.shape[-1], output="sigmoid", biases=0.01
     )
-    loss, look = _functions(model)
+    loss, look, paint_one = _functions(model)
     seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
     if looks:
         seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
@@ -122,7 +122,6 @@ def paint(
         progress=progress,
         label=mapping,
     )
-    paint_one = jax.jit(model.apply)
     members = [jax.tree.unflatten(jax.tree.structure(params), p) for p in zip(*jax.tree.leaves(params), strict=True)]
     painted = [paint_one(p, gamma(everywhere)) for p, gamma in zip(members, gammas, strict=True)]
     return jnp.stack(painted), history

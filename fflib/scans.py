@@ -51,7 +51,7 @@ def _functions(values: Callable, operator: Callable):
     def look(params, seen):
         return {"f": values(params, seen)}
 
-    return loss, look
+    return loss, look, jax.jit(jax.vmap(values))
 
 
 @cache
@@ -133,11 +133,11 @@ def _train(values, params, seen, observed, how, operator, *, steps, optimizer, l
         raise ValueError(f"observed must have one measurement for each of the {count} keys, but got {observed.shape}")
     how = jnp.asarray(how)
     seen |= {"y": observed, "how": jnp.broadcast_to(how, (count, *how.shape))}
-    loss, look = _functions(values, operator)
+    loss, look, all_values = _functions(values, operator)
     params, history = train(
         params, loss, seen, steps=steps, optimizer=optimizer, look=look, looks=looks, progress=progress, label=label
     )
-    made = history["f"][-1] if looks else jax.jit(jax.vmap(values))(params, seen)
+    made = history["f"][-1] if looks else all_values(params, seen)
     return jnp.asarray(made), history
 
 

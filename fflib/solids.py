@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import warnings
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from fflib.shapes import Mesh, mesh, normalise
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
 BUILTIN = ("rope", "gyroid", "urchin", "chain")
+KINDS = (".obj", ".ply", ".stl", ".off")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -111,84 +112,30 @@ def _urchin() -> Mesh:
 
 
 def load_mesh(path: str | os.PathLike) -> Mesh:
-    """A closed mesh from a file: Wavefront .obj, or .ply (text or binary), also gzipped.
+    """A closed mesh from a file: .obj, .ply, .stl or .off, also gzipped, read by trimesh.
 
-    Faces of more than three corners are cut into a fan; textures, normals and colours are not read.
+    Faces of more than three corners are cut; textures, normals and colours are not read.
 
     Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that has
     no inside (see :func:`fflib.shapes.mesh`).
 
     Chapter: Solid shapes.
     """
+    import trimesh
+
     path = Path(path)
+    packed = path.suffix.lower() == ".gz"
+    kind = (Path(path.stem) if packed else path).suffix.lower()
+    if kind not in KINDS:
+        raise ValueError(f"path must name a file of {', '.join(KINDS)}, but got {str(path)!r}")
     data = path.read_bytes()
-    kind = path.suffix.lower()
-    packed = kind == ".gz"
-    if packed:
-        kind = Path(path.stem).suffix.lower()
-    if kind not in (".obj", ".ply"):
-        raise ValueError(f"path must name an .obj or .ply file, but got {str(path)!r}")
     try:
-        vertices, faces = (_read_obj if kind == ".obj" else _read_ply)(gzip.decompress(data) if packed else data)
-    except (ValueError, IndexError, KeyError, OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error})") from error
+        file = io.BytesIO(gzip.decompress(data) if packed else data)
+        read = trimesh.load_mesh(file, file_type=kind, process=False, skip_materials=True)
+        vertices, faces = read.vertices, read.faces
+    except Exception as error:  # damage makes it raise almost anything
+        raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?") from error
     return mesh(vertices, faces, path.name)
-
-
-def _read_obj(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    lines = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
-    vertices = [line[1:4] for line in lines if line[:1] == ["v"]]
-    corners = [[int(word.split("/")[0]) for word in line[1:]] for line in lines if line[:1] == ["f"]]
-    faces = _fans(corners)
-    return np.array(vertices, float), np.where(faces < 0, len(vertices) + faces, faces - 1)
-
-
-def _read_ply(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    head, end, body = data.partition(b"end_header")
-    lines = [line.split() for line in head.decode("ascii", "replace").splitlines()]
-    if not lines or lines[0] != ["ply"]:
-        raise ValueError("it does not begin with 'ply'")
-    if not end:
-        raise ValueError("its header has no end")
-    body = body[body.index(b"\n") + 1 :]
-    form = next((line[1] for line in lines if line[:1] == ["format"]), "no format")
-    elements: dict[str, tuple[int, list]] = {}
-    properties: list = []
-    for line in lines:
-        if line[:1] == ["element"]:
-            elements[line[1]] = (int(line[2]), properties := [])
-        elif line[:1] == ["property"]:
-            properties.append(line[1:])
-    if list(elements)[:2] != ["vertex", "face"]:
-        raise ValueError(f"expected vertices, then faces, but it holds {', '.join(elements)}")
-    (n, of_vertex), (m, of_face) = elements["vertex"], elements["face"]
-    names = [p[-1] for p in of_vertex]
-    xyz = [names.index(axis) for axis in "xyz"]
-    if form == "ascii":
-        rows = body.decode("ascii").splitlines()
-        vertices = np.array([[row.split()[k] for k in xyz] for row in rows[:n]], float)
-        return vertices, _fans([[int(w) for w in row.split()[1 : 1 + int(row.split()[0])]] for row in rows[n : n + m]])
-    order = {"binary_little_endian": "<", "binary_big_endian": ">"}[form]
-    kinds = {"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"}
-    kinds |= {"float": "f4", "double": "f8", "int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2"}
-    kinds |= {"int32": "i4", "uint32": "u4", "float32": "f4", "float64": "f8"}
-    table = np.frombuffer(body, [(p[-1], order + kinds[p[0]]) for p in of_vertex], n)
-    at = table.nbytes
-    if len(of_face) != 1:
-        raise ValueError("faces with more than a list of corners are not read")
-    size, corner = (np.dtype(order + kinds[k]) for k in of_face[0][1:3])
-    triangle = np.frombuffer(body, [("n", size), ("corners", corner, 3)], m, at)
-    if (triangle["n"] != 3).any():
-        raise ValueError("binary faces must be triangles")
-    return np.stack([table[axis] for axis in "xyz"], -1).astype(float), triangle["corners"].astype(np.int64)
-
-
-def _fans(polygons: list[list[int]]) -> np.ndarray:
-    """Polygons cut into triangles from their first corner, (F, 3)."""
-    if any(len(p) < 3 for p in polygons):
-        raise ValueError("a face has fewer than three corners")
-    cut = [(p[0], p[k], p[k + 1]) for p in polygons for k in range(1, len(p) - 1)]
-    return np.array(cut, np.int64).reshape(-1, 3)
 
 
 def ply(made: Mesh) -> bytes:
@@ -198,19 +145,7 @@ def ply(made: Mesh) -> bytes:
 
     Chapter: Solid shapes.
     """
-    head = f"""ply
-format binary_little_endian 1.0
-element vertex {len(made.vertices)}
-property float x
-property float y
-property float z
-element face {len(made.faces)}
-property list uchar int vertex_indices
-end_header
-"""
-    faces = np.zeros(len(made.faces), [("count", "u1"), ("corners", "<i4", 3)])
-    faces["count"], faces["corners"] = 3, made.faces
-    return head.encode() + made.vertices.astype("<f4").tobytes() + faces.tobytes()
+    return _trimesh(made).export(file_type="ply")
 
 
 def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
@@ -218,12 +153,14 @@ def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
 
     Chapter: Solid shapes.
     """
-    kind = [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("rest", "<u2")]
-    facets = np.zeros(len(made.faces), kind)
-    facets["corners"] = made.triangles
-    facets["normal"] = made.normals / np.maximum(np.linalg.norm(made.normals, axis=-1, keepdims=True), 1e-30)
-    Path(path).write_bytes(bytes(80) + np.uint32(len(facets)).astype("<u4").tobytes() + facets.tobytes())
+    Path(path).write_bytes(_trimesh(made).export(file_type="stl"))
     return Path(path)
+
+
+def _trimesh(made: Mesh):
+    import trimesh
+
+    return trimesh.Trimesh(*made, process=False)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def run_all(folder: Path) -> None:
         running += [start(folder, address, "0"), start(folder, address, "1")]
     try:
         for process in running:
-            said = process.communicate(timeout=300)[0]
+            said = process.communicate(timeout=900 if THOROUGH else 300)[0]
             assert process.returncode == 0, said[-3000:]
     finally:
         for process in running:

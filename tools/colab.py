@@ -23,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+ADDED = ("libigl", "trimesh")  # requirements that Colab does not have
 
 # Runs as the last cell of every notebook, whose names it leaves alone: seconds of each slider's moves.
 MOVE = """
@@ -60,7 +61,7 @@ print(__import__("json").dumps(_move_every_slider()))
 
 
 def install(python: str, wheel: str) -> None:
-    """Install the wheel; nothing that is there may be replaced.
+    """Install the wheel; nothing that is there may be replaced, and only ADDED may be brought.
 
     Raises:
         RuntimeError: if installing would bring or replace another package.
@@ -70,8 +71,8 @@ def install(python: str, wheel: str) -> None:
         report = Path(folder) / "report.json"
         subprocess.run([*pip, "--dry-run", "--report", report, wheel], check=True, capture_output=True)
         brought = [item["metadata"]["name"] for item in json.loads(report.read_text())["install"]]
-    if set(brought) - {"fflib"}:
-        raise RuntimeError(f"installing fflib would also install {sorted(set(brought) - {'fflib'})}")
+    if other := sorted(set(brought) - {"fflib", *ADDED}):
+        raise RuntimeError(f"installing fflib would also install {other}")
     subprocess.run([*pip, wheel], check=True, capture_output=True)
 
 
