@@ -107,6 +107,14 @@ def square(name: str, value: Any) -> jax.Array:
     return array
 
 
+def targets(name: str, value: Any, K) -> jax.Array:
+    """Values at the points of a kernel matrix (or of its eigenvalues), (n,) or (n, c)."""
+    y, n = real_array(name, value), K.shape[0]
+    if y.ndim not in (1, 2) or y.shape[0] != n:
+        raise ValueError(f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}")
+    return y
+
+
 def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9) -> None:
     """Refuse a dense array of more than ``limit`` bytes before it is asked for."""
     size = math.prod(shape) * itemsize

@@ -1,7 +1,7 @@
 r"""What training does to a network with a kernel on a grid, without the matrix.
 
 The dynamics of :mod:`fflib.kernels` for kernels on grids (:mod:`fflib.grid`), seen directly or through a
-measurement (:class:`fflib.krylov.Measured`).
+measurement (:class:`fflib.measured.Measured`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
-from fflib.krylov import Measured, largest, problem
+from fflib.krylov import largest
+from fflib.measured import Measured, problem
 
 BLOCK = 16  # Chebyshev polynomials that are held at a time
 

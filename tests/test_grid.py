@@ -405,7 +405,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: grid.Grid((4, 4), (1.0,), (0.0,)), ValueError, ["shape, step and origin"]),
         (lambda: grid.ntk(net(24), drawn(2), GRID, data.grid(4)), ValueError, ["same dimension", "2 and 1"]),
         (lambda: grid.ntk(net(24), drawn(2), GRID, np.sqrt(2) * GRID), ValueError, ["steps of both grids"]),
-        (lambda: grid.ntk(net(24), drawn(1), GRID), ValueError, ["delta", "(..., 1)"]),
+        (lambda: grid.ntk(net(24), drawn(1), GRID), ValueError, ["mapping", "2 coordinates", "takes 1"]),
         (lambda: grid.ntk(net(24), features.none(2), GRID), TypeError, ["mapping", "Fourier"]),
         (lambda: SQUARE @ jnp.ones((5, 4)), ValueError, ["w must have", "(4, 5)", "(5, 4)"]),
         (lambda: krylov.solve(SQUARE, jnp.ones(20), 1.0), ValueError, ["y must have", "(4, 5)", "(20,)"]),
