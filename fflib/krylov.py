@@ -69,7 +69,7 @@ def solve(
     Chapter: The closed form at image scale.
     """
     b = problem(K, y)
-    ridge = checks.positive("ridge", ridge, zero=True)
+    ridge = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
     checks.count("max_steps", max_steps)
     double = b.dtype in (jnp.float64, jnp.complex128)
     tol = checks.positive("tol", (1e-12 if double else 1e-6) if tol is None else tol)

@@ -179,19 +179,21 @@ def test_noise_that_is_carried_is_what_regression_has_at_the_observations():
     assert noise_carried(np.ones(3), 1.0, 0.1, 0.0) == 0 and noise_carried(np.ones(3), 1.0, 0.9, 1.0) == 0
 
 
-def test_scattered_points_carry_noise_as_a_grid_does():
-    """The same line as a grid and as points: what noise adds to the predictions agrees."""
-    n, noise = 60, 0.3
-    v, y = data.grid(n), jnp.asarray(field(jax.random.key(0), n, 1, 1.5)[:, None], jnp.float32)
-    gamma = features.gaussian(jax.random.key(1), 16, 1, 6.0)
-    noisy = y + noise * jax.random.normal(jax.random.key(2), y.shape)
-    place, key = grid.regular(v), jax.random.key(0)
-    parts = []
-    for judge, where in ((left_out.on_grid, place), (left_out.scattered, v)):
-        told, untold = (judge(where, noisy, MODEL, BUDGET, s, key)(gamma)[0] for s in (noise, 1e-6))
-        parts.append(float((told - untold)[0]))
-    assert parts[0] < 0 and parts[1] < 0  # most of what is missed is noise
-    assert np.isclose(parts[0], parts[1], rtol=0.5)
+def test_noise_that_a_kernel_smooths_among_scattered_points(monkeypatch):
+    """The variance of predictions of points left out, one by one, from unit noise at the others."""
+    given = []
+    monkeypatch.setattr("fflib.left_out.noise_carried", lambda *arguments: given.append(arguments) or 0.0)
+    n, gamma = 14, features.gaussian(jax.random.key(1), 16, 2, 1.0)
+    x = jax.random.uniform(jax.random.key(0), (n, 2))
+    left_out.scattered(x, x[:, :1], MODEL, BUDGET, 0.3, jax.random.key(0))(gamma)
+    ((rates, ridge, smoothed, noise),) = given
+    K = np.asarray(kernels.ntk(MODEL, gamma(x)), float)
+    assert noise == 0.3 and np.allclose(rates, np.maximum(np.linalg.eigvalsh(K), 0), rtol=1e-3, atol=1e-3 * K[0, 0])
+    expected = []
+    for i in range(n):
+        keep = np.arange(n) != i
+        expected.append((np.linalg.solve(K[np.ix_(keep, keep)] + ridge * np.eye(n - 1), K[keep, i]) ** 2).sum())
+    assert np.isclose(smoothed, np.mean(expected), rtol=1e-4)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -277,9 +279,12 @@ def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
     rough, smooth = (jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.0))
     noisy = rough + 0.5 * jax.random.normal(jax.random.key(2), rough.shape)
     of = lambda y, **how: suggest_scale(v, y, model, Budget(1000, 1e-3), **how)
-    clean, told, untold = of(rough), of(noisy, noise=0.5), of(noisy)
-    assert clean.scale > 1.2 * of(smooth).scale
-    assert told.scale < 0.9 * clean.scale
+    clean, told, untold, calm = of(rough), of(noisy, noise=0.5), of(noisy), of(smooth)
+    assert clean.scale > 1.2 * calm.scale
+    # a network carries noise to where its kernel would smooth it: the less of it is learned the better
+    dirty = smooth + 0.3 * jax.random.normal(jax.random.key(2), smooth.shape)
+    assert of(dirty, noise=0.3).scale < 0.7 * calm.scale
+    assert told.scale < 1.1 * clean.scale
     # what lies under the noise is predicted better than the noisy values
     assert np.all(told.mse < untold.mse)
 
