@@ -147,7 +147,7 @@ def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
 
     Args:
         kernel: function of offsets (..., d) that gives (...), with kernel(−Δ) = kernel(Δ).
-        x: a :class:`Grid`, or its points (n₁, …, n_d, d), see :func:`regular`.
+        x: a :class:`fflib.lattice.Grid`, or its points (n₁, …, n_d, d), see :func:`fflib.lattice.regular`.
         y: the same for the columns (default x): may be shifted, longer, or finer by a whole factor.
 
     Raises: ValueError for points on no regular grid, and grids without a common step.
