@@ -114,6 +114,14 @@ def square(name: str, value: Any) -> jax.Array:
     return array
 
 
+def targets(name: str, value: Any, K) -> jax.Array:
+    """Values at the points of a kernel matrix (or of its eigenvalues), (n,) or (n, c)."""
+    y, n = real_array(name, value), K.shape[0]
+    if y.ndim not in (1, 2) or y.shape[0] != n:
+        raise ValueError(f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}")
+    return y
+
+
 def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9) -> None:
     """Refuse a dense array of more than ``limit`` bytes before it is asked for."""
     size = math.prod(shape) * itemsize
@@ -125,7 +133,7 @@ def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9
 
 
 @functools.cache
-def products() -> None:
+def trust_products() -> None:
     """Warn, once, where a product of matrices cannot be relied on.
 
     On a CPU, some releases of jaxlib may multiply by an older matrix that lay at the same address.

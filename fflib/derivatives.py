@@ -181,7 +181,7 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
         columns: the same for the columns; the rows' if absent.
 
     Returns: (Σ n_i, Σ m_j), ready for :func:`fflib.kernels.kernel_regression` and
-    :func:`fflib.kernels.gradient_flow`.
+    :func:`fflib.dynamics.gradient_flow`.
 
     Raises: ValueError for an empty list or points of different dimension; MemoryError when too large.
 

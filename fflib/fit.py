@@ -129,7 +129,7 @@ def fit(
 
     Chapter: Why is it blurry?
     """
-    checks.products()
+    checks.trust_products()
     steps = checks.count("steps", steps)
     every = steps if every is None else checks.count("every", every)
     _check_members(params, data, ensemble, shared_data)

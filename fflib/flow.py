@@ -1,7 +1,7 @@
 r"""What training does to a network with a kernel on a grid, without the matrix.
 
 The dynamics of :mod:`fflib.kernels` for kernels on grids (:mod:`fflib.grid`), seen directly or through a
-measurement (:class:`fflib.krylov.Measured`).
+measurement (:class:`fflib.measured.Measured`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
-from fflib.krylov import Measured, largest, problem
+from fflib.krylov import largest
+from fflib.measured import Measured, problem
 
 BLOCK = 16  # Chebyshev polynomials that are held at a time
 
@@ -30,7 +31,7 @@ def gradient_flow(
 ) -> jax.Array:
     """What a network with kernel K has learned after gradient flow of ½ Σ (f − y)² for time t (Eqs. 3, 4).
 
-    As :func:`fflib.kernels.gradient_flow`, without the matrix:
+    As :func:`fflib.dynamics.gradient_flow`, without the matrix:
     f_t = f₀ + K w_t with w_t = K⁻¹ (I − e^{−Kt}) (y − f₀), and f*_t = f*₀ + K* w_t elsewhere (K* Aᵀ w_t
     when K is the kernel of measurements). K⁻¹ (I − e^{−Kt}) is a smooth function of K, replaced by a
     polynomial that differs from it by less than the tolerance on the whole spectrum; about √(λ₁ t) products
@@ -40,7 +41,7 @@ def gradient_flow(
         K: kernel of the observations.
         y: observed values, of K's shape, or that and (c,).
         t: time, a number or (T,), finite: steps × learning rate for ½·sum loss, divided by the number
-            of values for ½·mean loss. (For t = ∞ use :func:`solve`.)
+            of values for ½·mean loss. (For t = ∞ use :func:`fflib.krylov.solve`.)
         f0: initial function, observed like y (default 0).
         K_test: kernel between other points and K's grid.
         f0_test: initial function there (default 0).

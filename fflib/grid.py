@@ -2,17 +2,15 @@ r"""Kernels on regular grids without the matrix: n log n where the dense formula
 
 With a Fourier mapping the kernel depends on the offset of two points alone. On a regular grid equal
 offsets recur all over, so the Gram matrix is (block-)Toeplitz: a few numbers a point describe it, and
-a product with it is a convolution, which the fast Fourier transform does. Here are the grids, the
-matrix as that convolution, and its spectrum. :mod:`fflib.krylov` solves with it, :mod:`fflib.flow`
-trains.
+a product with it is a convolution, which the fast Fourier transform does. Here are the matrix as that
+convolution, and its spectrum. The grids themselves are in :mod:`fflib.lattice`; :mod:`fflib.krylov` solves
+with the matrix, :mod:`fflib.flow` trains.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from fractions import Fraction
 from functools import cache, partial
 
 import jax
@@ -20,110 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks, kernels
+from fflib._arccosine import relu_recursion
 from fflib.features import Mapping
+from fflib.lattice import Grid as Grid
+from fflib.lattice import common_steps
+from fflib.lattice import on_grid as on_grid
+from fflib.lattice import regular as regular
 from fflib.mlp import MLP
-
-# --------------------------------------------------------------------------------------------------
-# Grids
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-    """A regular grid: point i = (i₁, …, i_d) lies at origin + i · step.
-
-    Attributes:
-        shape: points along each axis, (n₁, …, n_d), d = 1, 2 or 3.
-        step: spacing along each axis, in the unit of the coordinates.
-        origin: the first point.
-
-    Raises: ValueError for other dimensions, sizes below 1 or steps that are not positive.
-
-    Chapter: The closed form at image scale.
-    """
-
-    shape: tuple[int, ...]
-    step: tuple[float, ...]
-    origin: tuple[float, ...]
-
-    def __post_init__(self):
-        lengths = len(self.shape), len(self.step), len(self.origin)
-        if len(set(lengths)) != 1 or not 1 <= lengths[0] <= 3:
-            raise ValueError(
-                f"shape, step and origin must have one number for each of 1, 2 or 3 axes, but got "
-                f"{self.shape}, {self.step} and {self.origin}"
-            )
-        for n, h in zip(self.shape, self.step, strict=True):
-            checks.count("shape", n)
-            checks.positive("step", h)
-
-    @property
-    def d(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of points."""
-        return math.prod(self.shape)
-
-    def points(self) -> jax.Array:
-        """The coordinates, (n₁, …, n_d, d)."""
-        axes = [o + h * np.arange(n) for n, h, o in zip(self.shape, self.step, self.origin, strict=True)]
-        return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), -1), jnp.zeros(()).dtype)
-
-
-def regular(v) -> Grid:
-    """The grid that the points v, (n₁, …, n_d, d), form: axis j of the array moves coordinate j.
-
-    That is what ``data.grid`` gives, and any part ``v[a::s, b::s]`` of it.
-
-    Raises: ValueError when the points do not lie on a regular grid (to a thousandth of its step) or an
-    axis has fewer than two points; TypeError inside ``jax.jit``, where points have no values.
-
-    Chapter: The closed form at image scale.
-    """
-    if isinstance(v, Grid):
-        return v
-    if isinstance(v, jax.core.Tracer):
-        raise TypeError("v must be concrete points, but is traced: make the grid outside jax.jit")
-    v = np.asarray(checks.real_array("v", v), np.float64)
-    d = v.shape[-1]
-    if v.ndim != d + 1 or not 1 <= d <= 3 or min(v.shape[:-1]) < 2:
-        raise ValueError(
-            f"v must have shape (n₁, …, n_d, d), d ≤ 3, with at least two points along each axis, but "
-            f"got shape {v.shape}; to put points (n, d) on a grid, reshape them"
-        )
-    first, last = v[(0,) * d], v[(-1,) * d]
-    step = (last - first) / (np.array(v.shape[:-1]) - 1)
-    if not (step > 0).all():
-        raise ValueError(f"v must grow along axis j in coordinate j, but its mean steps are {step}")
-    ideal = first + step * np.stack(np.meshgrid(*map(np.arange, v.shape[:-1]), indexing="ij"), -1)
-    off = np.abs(v - ideal).max(axis=tuple(range(d))) / step
-    if off.max() > 1e-3:
-        raise ValueError(
-            f"v is not a regular grid: a point is {off.max():.3g} steps away from its place on axis "
-            f"{off.argmax()}. Irregular points need the dense formulas of fflib.kernels"
-        )
-    return Grid(v.shape[:-1], tuple(map(float, step)), tuple(map(float, first)))
-
-
-def _common_steps(x: Grid, y: Grid) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Strides (p, q) with x.step = p·h, y.step = q·h on every axis, for the largest such step h."""
-    if x.d != y.d:
-        raise ValueError(f"both grids must have the same dimension, but got {x.d} and {y.d}")
-    strides = []
-    for a, b, n, m in zip(x.step, y.step, x.shape, y.shape, strict=True):
-        ratio = Fraction(a / b).limit_denominator(32)
-        if ratio == 0 or abs(float(ratio) * b / a - 1) * max(n, m) > 1e-3:
-            raise ValueError(
-                f"the steps of both grids must be small multiples of one step, but got {a:g} and {b:g}"
-            )
-        strides.append((ratio.numerator, ratio.denominator))
-    return tuple(zip(*strides, strict=True))
-
-
-# --------------------------------------------------------------------------------------------------
-# The matrix
 
 
 @partial(
@@ -171,6 +72,11 @@ class Toeplitz:
         eye = jnp.eye(m, dtype=self.spectrum.real.dtype).reshape(*self.columns.shape, m)
         return (self @ eye).reshape(n, m)
 
+    @property
+    def at_zero(self) -> float:
+        """k(0), all along the diagonal of a square matrix."""
+        return float(self.lags()[tuple(n - 1 for n in self.rows.shape)])
+
     def lags(self) -> jax.Array:
         """k at the offsets −(n−1) … n−1 steps of a square matrix, (2n₁−1, …, 2n_d−1)."""
         return _lags(square("K", self))
@@ -211,19 +117,6 @@ def square(name: str, K: Toeplitz) -> Toeplitz:
     return K
 
 
-def on_grid(name: str, w, grid: Grid) -> jax.Array:
-    """w as values on the grid: of its shape, or that and (c,) for c channels.
-
-    Raises: ValueError or TypeError otherwise.
-
-    Chapter: The closed form at image scale.
-    """
-    w = checks.real_array(name, w)
-    if w.shape[: grid.d] != grid.shape or w.ndim > grid.d + 1:
-        raise ValueError(f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got {w.shape}")
-    return w
-
-
 def _ring(x: Grid, y: Grid, strides) -> tuple[int, ...]:
     """Lengths for the ring: at least the number of different lags, with small prime factors."""
     spans = zip(x.shape, y.shape, *strides, strict=True)
@@ -254,7 +147,7 @@ def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
 
     Args:
         kernel: function of offsets (..., d) that gives (...), with kernel(−Δ) = kernel(Δ).
-        x: a :class:`Grid`, or its points (n₁, …, n_d, d), see :func:`regular`.
+        x: a :class:`fflib.lattice.Grid`, or its points (n₁, …, n_d, d), see :func:`fflib.lattice.regular`.
         y: the same for the columns (default x): may be shifted, longer, or finer by a whole factor.
 
     Raises: ValueError for points on no regular grid, and grids without a common step.
@@ -275,7 +168,7 @@ def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
 def _pair(x, y):
     x = regular(x)
     y = x if y is None else regular(y)
-    return x, y, _common_steps(x, y)
+    return x, y, common_steps(x, y)
 
 
 def _from_lags(lags, x, y, strides):
@@ -309,7 +202,9 @@ def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, To
     Chapter: Choosing the scale.
     """
     x, y, strides = _pair(x, y)
-    kernels.ntk_stationary(model, mapping, jnp.zeros(x.d))  # checks the arguments
+    kernels.fitting(model, mapping)
+    if mapping.d != x.d:
+        raise ValueError(f"mapping must take points of {x.d} coordinates, as the grid has, but takes {mapping.d}")
     axes = [jnp.asarray(a, mapping.B.dtype) for a in _lag_axes(x, y, strides)]
     return tuple(_from_lags(k, x, y, strides) for k in _lags_of_both(model, mapping, axes))
 
@@ -335,7 +230,7 @@ def _lags_of_both(model, mapping, axes):
     batch = max(1, 2**24 // cross.size) if outer else 1
     h, g = jax.lax.map(take, index, batch_size=min(batch, 64))
     r = jnp.linalg.norm(mapping.a)
-    return kernels._relu_recursion(model, r, r, h, g)
+    return relu_recursion(model, r, r, h, g)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -1,14 +1,9 @@
-r"""Kernel regression, the neural tangent kernel and the training dynamics it predicts (Eqs. 1–4).
-
-The closed form of the ReLU kernel is usually written with arccos of a normalised covariance. Near
-coincident points that loses half of the digits and its gradient is 0/0. Here the angle θ between two
-inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), both computed from differences and sums of the
-inputs, so values and gradients keep float32 precision everywhere, coincident points included.
+r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2); training with it, Eqs. 3 and 4, is in
+:mod:`fflib.dynamics`, whose functions can be called from here as well.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -17,6 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib._arccosine import relu_recursion
+from fflib.dynamics import eigenmodes as eigenmodes
+from fflib.dynamics import gradient_descent as gradient_descent
+from fflib.dynamics import gradient_flow as gradient_flow
 from fflib.features import Mapping
 from fflib.mlp import MLP
 
@@ -69,9 +68,9 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
 
     Chapter: Kernel regression.
     """
-    checks.products()
+    checks.trust_products()
     K = checks.square("K", K)
-    y = _targets("y", y, K)
+    y = checks.targets("y", y, K)
     jitter = checks.positive("jitter", jitter, zero=True)
     L = jnp.linalg.cholesky(K + jitter * jnp.eye(len(K), dtype=K.dtype))
     if not isinstance(L, jax.core.Tracer) and not np.isfinite(np.asarray(L)).all():
@@ -84,85 +83,8 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
     return jax.scipy.linalg.cho_solve((L, True), y)
 
 
-def _targets(name: str, y, K) -> jax.Array:
-    y = checks.real_array(name, y)
-    n = K.shape[0]
-    if y.ndim not in (1, 2) or y.shape[0] != n:
-        raise ValueError(f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}")
-    return y
-
-
 # --------------------------------------------------------------------------------------------------
 # The closed-form kernels of a ReLU MLP (Eq. 2)
-
-
-@jax.custom_jvp
-def _angle(h, g):
-    """θ from h = sin²(θ/2) and g = cos²(θ/2)."""
-    return 2 * jnp.arctan2(jnp.sqrt(h), jnp.sqrt(g))
-
-
-@_angle.defjvp
-def _angle_jvp(primals, tangents):
-    h, g = primals
-    inside = (h > 0) & (g > 0)
-    ratio = jnp.sqrt(jnp.where(inside, h, 1.0) / jnp.where(inside, g, 1.0))
-    slope = jnp.where(inside, tangents[0] / ratio - tangents[1] * ratio, 0.0)
-    return _angle(h, g), slope  # at θ = 0 and π the kernel has a cusp: take its symmetric slope, 0
-
-
-@jax.custom_jvp
-def _next_h(h, g):
-    """sin²(θ'/2) after a ReLU layer: cos θ' = (sin θ + (π − θ) cos θ)/π (Cho & Saul 2009)."""
-    theta = _angle(h, g)
-    series = theta**3 * (1 / 3 - theta**2 * (1 / 30 - theta**2 / 840))
-    direct = 2 * jnp.sqrt(h * g) - theta * (g - h)
-    return h - jnp.where(theta < 0.3, series, direct) / (2 * jnp.pi)
-
-
-@_next_h.defjvp
-def _next_h_jvp(primals, tangents):
-    return _next_h(*primals), (1 - _angle(*primals) / jnp.pi) * tangents[0]
-
-
-def _relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
-    """Covariance and NTK of the network's output from the geometry of its inputs.
-
-    r1, r2: norms of the inputs, broadcastable against h, g: sin² and cos² of half their angle.
-    rho: r1 − r2, computed without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0;
-    its value is always 0, but there it alone has the derivative (r1 r2 cos θ has none at r1 = 0).
-    Layer by layer, with weight deviation s, bias deviation t and n_in inputs,
-
-        Σ = s²⟨a, a'⟩ + t²,     Θ = w⟨a, a'⟩ + β + s² n_in κ₀(θ) Θ_previous,
-
-    where (w, β) = (1, 1) in standard and (s², t²) in NTK parameterization, ⟨a, a'⟩ is the inner
-    product of the layer's inputs, and κ₀(θ) = (π − θ)/2π is the ReLU's mean slope product.
-    """
-    if model.activation != "relu":
-        raise ValueError(f"the closed form is for activation 'relu', but the model has {model.activation!r}; use empirical_ntk")
-    theta = 0.0
-    slope = None
-    for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
-        inner = r1 * r2 * (g - h) + edge
-        w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
-        theta = w * inner + beta + (0.0 if slope is None else s**2 * n_in * slope * theta)
-        # pre-activations: scale by s, then add the bias as one more coordinate of length t
-        r1, r2, rho, edge = s * r1, s * r2, s * rho, s**2 * edge
-        if t > 0:
-            rr, p1, p2 = r1 * r2, jnp.sqrt(r1**2 + t**2), jnp.sqrt(r2**2 + t**2)
-            P = p1 * p2
-            gap = t**2 * rho**2 / (P + rr + t**2)  # P − r1 r2 − t², without cancellation
-            h = (gap + 2 * h * rr - edge) / (2 * P)
-            g = (gap + 2 * t**2 + 2 * g * rr + edge) / (2 * P)
-            r1, r2, rho, edge = p1, p2, rho * (r1 + r2) / (p1 + p2), 0.0
-        covariance = r1 * r2 * (g - h) + edge
-        # hidden units: n_out of them, each with E[relu²] = r²/2
-        slope = 0.5 - _angle(h, g) / (2 * jnp.pi)
-        h = _next_h(h, g)
-        g = 1 - h
-        scale = math.sqrt(n_out / 2)
-        r1, r2, rho, edge = scale * r1, scale * r2, scale * rho, n_out * slope * edge
-    return covariance, theta
 
 
 @jax.custom_jvp
@@ -198,7 +120,7 @@ def _pairs(model, x1, x2):
         one, both = (r > 0) != (r2 > 0), (r == 0) & (r2 == 0)
         h = jnp.where(one, 0.5, jnp.where(both, 0.0, half_angle(x2, u2)))
         g = jnp.where(one, 0.5, jnp.where(both, 1.0, half_angle(-x2, -u2)))
-        return _relu_recursion(model, r, r2, h, g, rho, jnp.where(one | both, x2 @ x, 0.0))
+        return relu_recursion(model, r, r2, h, g, rho, jnp.where(one | both, x2 @ x, 0.0))
 
     return _by_rows(row, x1, x2.size)
 
@@ -267,6 +189,20 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
 
     Chapter: Fourier features and stationary kernels.
     """
+    fitting(model, mapping)
+    delta = checks.real_array("delta", delta)
+    if delta.ndim == 0 or delta.shape[-1] != mapping.d:
+        raise ValueError(f"delta must have shape (..., {mapping.d}), but got shape {delta.shape}")
+    return _stationary(model, mapping, delta)
+
+
+def fitting(model: MLP, mapping: Mapping) -> None:
+    """Refuse a mapping that is no Fourier mapping, or does not give what the model takes.
+
+    Raises: TypeError and ValueError for that.
+
+    Chapter: Fourier features and stationary kernels.
+    """
     _is_mlp(model)
     if not isinstance(mapping, Mapping):
         raise TypeError(f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}")
@@ -274,10 +210,6 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
         raise ValueError(
             f"mapping gives {mapping.num_features} features, but the model expects {model.sizes[0]} inputs"
         )
-    delta = checks.real_array("delta", delta)
-    if delta.ndim == 0 or delta.shape[-1] != mapping.d:
-        raise ValueError(f"delta must have shape (..., {mapping.d}), but got shape {delta.shape}")
-    return _stationary(model, mapping, delta)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -286,7 +218,7 @@ def _stationary(model, mapping, delta):
     half_phase = jnp.pi * delta @ mapping.B.T
     h, g = jnp.sin(half_phase) ** 2 @ power, jnp.cos(half_phase) ** 2 @ power
     r = jnp.linalg.norm(mapping.a)
-    return _relu_recursion(model, r, r, h, g)[1]
+    return relu_recursion(model, r, r, h, g)[1]
 
 
 # --------------------------------------------------------------------------------------------------
@@ -346,129 +278,3 @@ def _jacobians(apply, params, x):
 @jax.jit
 def _contract(J1, J2):
     return sum(jnp.einsum("iap,jbp->ijab", a, b) for a, b in zip(J1, J2, strict=True))
-
-
-# --------------------------------------------------------------------------------------------------
-# Training dynamics (Eqs. 3 and 4)
-
-
-def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
-    """Eigenvalues λ (n,), largest first, and eigenvectors as columns of Q (n, n): K = Q diag(λ) Qᵀ.
-
-    Eigenvalues that rounding made slightly negative are set to 0.
-
-    Raises: ValueError when K is not square, symmetric, finite and positive semidefinite.
-
-    Chapter: Spectral bias.
-    """
-    checks.products()
-    K = checks.square("K", K)
-    lam, Q = jnp.linalg.eigh(K)
-    if not isinstance(lam, jax.core.Tracer):
-        noise = 10 * len(K) * float(jnp.finfo(lam.dtype).eps) * float(jnp.abs(lam).max())
-        if float(lam[0]) < -noise:
-            raise ValueError(
-                f"K is not positive semidefinite: its smallest eigenvalue is {float(lam[0]):.3g} "
-                f"(largest {float(lam[-1]):.3g}), more than rounding explains"
-            )
-    return jnp.maximum(lam[::-1], 0.0), Q[:, ::-1]
-
-
-def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None):
-    """What a network with kernel K has learned after gradient flow of ½ Σ (f − y)² for time t.
-
-    f_t = y + e^{−Kt}(f₀ − y) on the training points (Eq. 4), and elsewhere
-    f*_t = f*₀ + K* K⁻¹ (I − e^{−Kt})(y − f₀) (Eq. 3, initial function kept). K is never inverted:
-    (1 − e^{−λt})/λ is finite for every λ ≥ 0.
-
-    Args:
-        K: kernel of the training points, (n, n).
-        y: training values, (n,) or (n, c).
-        t: time, a number or (T,); steps × learning rate for ½·sum loss, that divided by n for
-            ½·mean loss. ``inf`` gives the kernel regression that training ends in.
-        f0: the network's initial outputs on the training points, y's shape (default 0).
-        K_test: kernel between test and training points, (n_test, n).
-        f0_test: initial outputs on the test points (default 0).
-
-    Returns: predictions with a leading axis of times if t has one: at the training points, or, when
-    K_test is given, at the test points.
-
-    Raises: ValueError for shapes that disagree, negative times or a K that is not PSD.
-
-    Chapter: The neural tangent kernel.
-    """
-    t = _times(t)
-
-    def gains(lam):
-        lt = jnp.where(lam > 0, lam, 0.0) * jnp.where(jnp.isinf(t), 0.0, t)[..., None]
-        safe = jnp.where(lam > 0, lam, 1.0)
-        gain = jnp.where(lam > 0, -jnp.expm1(-lt) / safe, jnp.where(jnp.isinf(t), 0.0, t)[..., None])
-        ended = jnp.where(lam > 0, 1 / safe, 0.0)
-        return jnp.where(jnp.isinf(t)[..., None], ended, gain)
-
-    return _evolve(K, y, gains, f0, K_test, f0_test)
-
-
-def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0_test=None):
-    """The same for discrete gradient descent: e^{−λt} becomes (1 − ηλ)^steps.
-
-    Args: as :func:`gradient_flow`, with ``steps`` a whole number or (T,) of them, and
-    ``learning_rate`` η for ½·sum loss.
-
-    Raises: as :func:`gradient_flow`. η λ_max > 2 diverges, as the network would.
-
-    Chapter: The neural tangent kernel.
-    """
-    checks.positive("learning_rate", learning_rate)
-    steps = _times(steps, "steps")
-    if not isinstance(steps, jax.core.Tracer) and not (steps == jnp.floor(steps)).all():
-        raise ValueError(f"steps must be whole numbers, but got {steps}")
-
-    def gains(lam):
-        safe = jnp.where(lam > 0, lam, 1.0)
-        factor = 1 - learning_rate * safe
-        # (1 − factor^k)/λ through log1p/expm1, so that small ηλ keeps its digits
-        x = jnp.where(factor > 0, jnp.log1p(-jnp.minimum(learning_rate * safe, 0.999999)), 0.0)
-        small = -jnp.expm1(steps[..., None] * x)
-        large = 1 - factor ** steps[..., None]
-        gain = jnp.where(learning_rate * safe < 0.5, small, large) / safe
-        return jnp.where(lam > 0, gain, learning_rate * steps[..., None])
-
-    return _evolve(K, y, gains, f0, K_test, f0_test)
-
-
-def _times(t, name: str = "t") -> jax.Array:
-    t = jnp.asarray(t, dtype=jnp.zeros(()).dtype)
-    if not isinstance(t, jax.core.Tracer) and not (np.asarray(t) >= 0).all():
-        raise ValueError(f"{name} must be >= 0 everywhere, but got {t}")
-    if t.ndim > 1:
-        raise ValueError(f"{name} must be a number or have shape (T,), but got shape {t.shape}")
-    return t
-
-
-def _evolve(K, y, gains, f0, K_test, f0_test):
-    """f*₀ + K* Q diag(gain(λ)) Qᵀ (y − f₀), with K* = K on the training points."""
-    lam, Q = eigenmodes(K)
-    y = _targets("y", y, lam)
-    f0 = jnp.zeros_like(y) if f0 is None else _same_shape("f0", f0, y)
-    residual = Q.T @ (y - f0)
-    gain = gains(lam)  # (..., n)
-    if K_test is None:
-        if f0_test is not None:
-            raise ValueError("f0_test was given without K_test")
-        start, A = f0, Q * lam
-    else:
-        K_test = checks.points("K_test", K_test, len(lam))
-        shape = (K_test.shape[0], *y.shape[1:])
-        start = jnp.zeros(shape, y.dtype) if f0_test is None else _same_shape("f0_test", f0_test, jnp.zeros(shape))
-        A = K_test @ Q
-    weights = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * residual
-    moved = jnp.tensordot(A, weights, axes=(1, gain.ndim - 1))  # (n_test, ..., c)
-    return start + jnp.moveaxis(moved, 0, gain.ndim - 1)
-
-
-def _same_shape(name: str, value, like) -> jax.Array:
-    value = checks.real_array(name, value)
-    if value.shape != like.shape:
-        raise ValueError(f"{name} must have shape {like.shape}, but got {value.shape}")
-    return value

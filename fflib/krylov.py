@@ -1,14 +1,13 @@
 r"""Kernel regression from products with the kernel alone.
 
 For kernels that can be multiplied with but not written down: matrices on grids (:mod:`fflib.grid`), seen
-directly or through a linear measurement, K → A K Aᵀ. Conjugate gradients solve the system, Lanczos'
+directly or through a linear measurement (:mod:`fflib.measured`). Conjugate gradients solve the system, Lanczos'
 recurrence estimates traces; both look for their answer in the Krylov space of y, Ky, K²y, … What
 training does with such a kernel is in :mod:`fflib.flow`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -19,79 +18,8 @@ import numpy as np
 
 from fflib import checks, grid
 from fflib.grid import Toeplitz
-
-
-@partial(jax.tree_util.register_dataclass, data_fields=["K"], meta_fields=["A"])
-@dataclasses.dataclass(frozen=True, eq=False)
-class Measured:
-    """The kernel of linear measurements of a function on a grid: A K Aᵀ.
-
-    ``measured @ z`` takes z of the measurements' shape (or that and a last axis c of channels, each
-    measured alike), real or complex. A complex number counts as two real ones: the inner product is
-    Re Σ z̄₁ z₂, and Aᵀ is the adjoint in it. Aᵀ is made by JAX from A.
-
-    Attributes:
-        K: kernel of the grid with itself.
-        A: linear function of an array of the grid's shape.
-
-    Raises: ValueError or TypeError when K is no square matrix of a grid.
-
-    Chapter: The closed form at image scale.
-    """
-
-    K: Toeplitz
-    A: Callable
-
-    @property
-    def image(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of what A measures."""
-        return jax.ShapeDtypeStruct(self.K.rows.shape, self.K.spectrum.real.dtype)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the measurements of one channel."""
-        return jax.eval_shape(self.A, self.image).shape
-
-    def measure(self, f) -> jax.Array:
-        """A f, for f on the grid, with or without a last axis of channels."""
-        return _each_channel(self.A, f, len(self.image.shape))
-
-    def adjoint(self, z) -> jax.Array:
-        """Aᵀ z on the grid: ``K_test @ measured.adjoint(w)`` predicts from weights w."""
-        transpose = jax.linear_transpose(self.A, self.image)
-        return _each_channel(lambda z: transpose(z.conj())[0], z, len(self.shape))
-
-    def __matmul__(self, z) -> jax.Array:
-        return self.measure(grid.square("K", self.K) @ self.adjoint(z))
-
-
-def _each_channel(function, x, d: int):
-    return function(x) if jnp.ndim(x) == d else jax.vmap(function, -1, -1)(x)
-
-
-def problem(K, y, name: str = "y"):
-    """The values y with a last axis of channels.
-
-    Raises: ValueError or TypeError when they do not fit the kernel K, or K is none.
-
-    Chapter: The closed form at image scale.
-    """
-    if isinstance(K, Measured):
-        grid.square("K", K.K)
-        shape, y = K.shape, jnp.asarray(y)
-        if y.shape[: len(shape)] != shape or y.ndim > len(shape) + 1:
-            raise ValueError(f"{name} must have the measurements' shape {shape}, or that and (c,), but got {y.shape}")
-        checks.finite(name, y)
-    else:
-        shape = grid.square("K", K).rows.shape
-        y = grid.on_grid(name, y, K.rows)
-    return y if y.ndim > len(shape) else y[..., None]
-
-
-def _dot(a, b):
-    """Re Σ ā b for each channel: (..., c), (..., c) -> (c,)."""
-    return (a.conj() * b).real.sum(axis=tuple(range(a.ndim - 1)))
-
+from fflib.measured import Measured as Measured
+from fflib.measured import dot, problem
 
 # --------------------------------------------------------------------------------------------------
 # Regression
@@ -141,7 +69,7 @@ def solve(
     Chapter: The closed form at image scale.
     """
     b = problem(K, y)
-    ridge = checks.positive("ridge", ridge, zero=True)
+    ridge = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
     checks.count("max_steps", max_steps)
     double = b.dtype in (jnp.float64, jnp.complex128)
     tol = checks.positive("tol", (1e-12 if double else 1e-6) if tol is None else tol)
@@ -179,7 +107,7 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
 
     def iterate(matvec, b):
         z = precondition(b)
-        start = jnp.maximum(_dot(b, z), jnp.finfo(z.real.dtype).tiny)
+        start = jnp.maximum(dot(b, z), jnp.finfo(z.real.dtype).tiny)
 
         def going_on(state):
             *_, rz, k = state
@@ -188,15 +116,15 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
         def step(state):
             x, r, p, rz, k = state
             q = matvec(p)
-            a = jnp.where(rz > 0, rz / _or_one(_dot(p, q)), 0.0)
+            a = jnp.where(rz > 0, rz / _or_one(dot(p, q)), 0.0)
             x, r = x + a * p, r - a * q
             z = precondition(r)
-            new = _dot(r, z)
+            new = dot(r, z)
             return x, r, z + jnp.where(rz > 0, new / _or_one(rz), 0.0) * p, new, k + 1
 
-        x, r, _, rz, k = jax.lax.while_loop(going_on, step, (jnp.zeros_like(b), b, z, _dot(b, z), 0))
+        x, r, _, rz, k = jax.lax.while_loop(going_on, step, (jnp.zeros_like(b), b, z, dot(b, z), 0))
         rest = b - matvec(x)
-        true = jnp.sqrt(jnp.maximum(_dot(rest, precondition(rest)), 0.0) / start).max()
+        true = jnp.sqrt(jnp.maximum(dot(rest, precondition(rest)), 0.0) / start).max()
         return x, (k, jnp.sqrt(rz / start).max(), true)
 
     return jax.lax.custom_linear_solve(system, b, iterate, symmetric=True, has_aux=True)
@@ -244,23 +172,24 @@ def _signs(K, key, probes: int):
     """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
     real = (K.K if isinstance(K, Measured) else grid.square("K", K)).spectrum.real.dtype
     like = jax.eval_shape(K.A, K.image) if isinstance(K, Measured) else jax.ShapeDtypeStruct(K.rows.shape, real)
-    z = jax.random.rademacher(key, (2, *like.shape, probes)).astype(real)
-    return z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # numpy's: nothing to compile for each shape
+    z = rng.choice([-1.0, 1.0], (2, *like.shape, probes)).astype(real)
+    return jnp.asarray(z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0])
 
 
 @partial(jax.jit, static_argnames="steps")
 def _lanczos(K, z, steps):
     """|z| and T's diagonal and off-diagonal, (steps, probes): β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
-    length = jnp.sqrt(_dot(z, z))
+    length = jnp.sqrt(dot(z, z))
 
     def step(state, _):
         before, v, beta = state
         u = K @ v
-        size = jnp.sqrt(_dot(u, u))
+        size = jnp.sqrt(dot(u, u))
         u = u - beta * before
-        alpha = _dot(v, u)
+        alpha = dot(v, u)
         u = u - alpha * v
-        beta = jnp.sqrt(_dot(u, u))
+        beta = jnp.sqrt(dot(u, u))
         beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: nothing is left
         return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
 
