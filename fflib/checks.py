@@ -133,7 +133,7 @@ def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9
 
 
 @functools.cache
-def trust_products() -> None:
+def warn_of_wrong_products() -> None:
     """Warn, once, where a product of matrices cannot be relied on.
 
     On a CPU, some releases of jaxlib may multiply by an older matrix that lay at the same address.

@@ -18,7 +18,7 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
 
     Chapter: Spectral bias.
     """
-    checks.trust_products()
+    checks.warn_of_wrong_products()
     K = checks.square("K", K)
     lam, Q = jnp.linalg.eigh(K)
     if not isinstance(lam, jax.core.Tracer):

@@ -129,7 +129,7 @@ def fit(
 
     Chapter: Why is it blurry?
     """
-    checks.trust_products()
+    checks.warn_of_wrong_products()
     steps = checks.count("steps", steps)
     every = steps if every is None else checks.count("every", every)
     _check_members(params, data, ensemble, shared_data)

@@ -68,7 +68,7 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
 
     Chapter: Kernel regression.
     """
-    checks.trust_products()
+    checks.warn_of_wrong_products()
     K = checks.square("K", K)
     y = checks.targets("y", y, K)
     jitter = checks.positive("jitter", jitter, zero=True)

@@ -498,7 +498,7 @@ def test_the_bar_shows_label_and_can_be_silenced(capsys, monkeypatch):
 def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags, warns):
     monkeypatch.setattr(checks.jaxlib, "__version__", version)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    checks.products.cache_clear()
+    checks.warn_of_wrong_products.cache_clear()
     with pytest.warns(UserWarning, match=f"jaxlib {version} .* XLA_FLAGS=--xla") if warns else nullcontext():
         kernels.eigenmodes(jnp.eye(2))
-    checks.products.cache_clear()
+    checks.warn_of_wrong_products.cache_clear()
