@@ -132,6 +132,8 @@ CASES = {
     "ntk_stationary: sizes disagree": (lambda: kernels.ntk_stationary(NET, WAVES, X), ValueError, ["mapping", "8 features", "2 inputs"]),
     "ntk_stationary: wrong offsets": (lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, X[:, :1]), ValueError, ["delta", "(..., 2)", "(5, 1)"]),
     "ntk_stationary: NaN": (lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, hurt(X)), ValueError, ["delta", "NaN"]),
+    "fitting: sizes disagree": (lambda: kernels.fitting(NET, WAVES), ValueError, ["mapping", "8 features", "2 inputs"]),
+    "fitting: no frequencies": (lambda: kernels.fitting(NET, ff.none(2)), TypeError, ["mapping", "Fourier", "Identity"]),
     "ntk_stationary: not a spec": (lambda: kernels.ntk_stationary("net", WAVES, X), TypeError, ["model", "MLP", "'net'"]),
     "empirical_ntk: points without an axis": (lambda: ff.empirical_ntk(NET.apply, PARAMS, Y), ValueError, ["x1", "(n, d)", "(5,)"]),
     "empirical_ntk: x2 of another dimension": (lambda: ff.empirical_ntk(NET.apply, PARAMS, X, X[:, :1]), ValueError, ["x2", "2 columns", "(5, 1)"]),
