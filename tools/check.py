@@ -9,6 +9,7 @@ twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 several     four devices, and two processes that share theirs, train what one device trains
 smoke       every experiment of Table 1 starts at full scale; seconds a step and memory
+begun       every chapter's cells at full scale with a few steps a training; memory
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
 
     python tools/check.py [STEP ...]     (all without any)
@@ -263,6 +264,10 @@ def smoke() -> str:
     return "\n" + run(sys.executable, ROOT / "tools" / "smoke.py", PYTHONPATH=str(ROOT))
 
 
+def begun() -> str:
+    return "\n" + run(sys.executable, ROOT / "tools" / "begin.py", PYTHONPATH=str(ROOT))
+
+
 def twin() -> str:
     for python in (sys.executable, shutil.which("python3")):
         if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
@@ -272,7 +277,7 @@ def twin() -> str:
 
 STEPS = {
     step.__name__: step
-    for step in (floors, newest, alone, colab, live, twice, killed, several, smoke, twin)
+    for step in (floors, newest, alone, colab, live, twice, killed, several, smoke, begun, twin)
 }
 
 
