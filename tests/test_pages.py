@@ -297,7 +297,7 @@ class Visit:
 
 
 @pytest.fixture(
-    scope="session", params=[(p, s) for p in PAGES for s in SCHEMES], ids=lambda p: "-".join(p)
+    scope="module", params=[(p, s) for p in PAGES for s in SCHEMES], ids=lambda p: "-".join(p)
 )
 def seen(request, chromium):
     """Each page, opened from the file system in each colour scheme, once for all tests."""
