@@ -209,13 +209,15 @@ def below(heights, z):
 def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
     """The faces that rays meet first: from ``start`` (N, 3), all along one ``direction`` (3,).
 
-    Returns: (N,) face, −1 where there is none, and (N, 3) the place on it in barycentric coordinates.
+    Returns: (N,) face, −1 where there is none, and (N, 3) the place on it in barycentric coordinates,
+    (1, 0, 0) where there is none.
 
     Chapter: Solid shapes.
     """
     start = MAGNIFIED * _places("start", start, 3)
     along = np.tile(np.asarray(direction, float), (len(start), 1))
     face, _, at = _tree(made).intersect_ray_first(*_arrays(made, MAGNIFIED), start, along)
+    at = np.where(face[:, None] < 0, 0.0, at)  # libigl leaves these unset
     return face, np.concatenate([1 - at.sum(-1, keepdims=True), at], -1)
 
 
