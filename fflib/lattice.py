@@ -12,6 +12,7 @@ import numpy as np
 
 from fflib import checks
 
+
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """A regular grid: point i = (i₁, …, i_d) lies at origin + i · step.

@@ -113,12 +113,11 @@ class MLP:
 
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
-        params = []
+        ntk, params = self.parameterization == "ntk", []
         for k, fan, s, t in zip(
             jax.random.split(key, self.depth), self.fans, self.weight_std, self.bias_std, strict=True
         ):
             k_w, k_b = jax.random.split(k)
-            ntk = self.parameterization == "ntk"
             W = jax.random.normal(k_w, fan)
             b = jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])  # not drawn: quicker to compile
             params.append((W, b) if ntk else (s * W, t * b))
