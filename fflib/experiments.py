@@ -29,7 +29,7 @@ from fflib.muon import muon
 from fflib.parallel import among
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
-OURS = "ours"  # a fifth row: Gaussian frequencies at a scale of its own, trained with Muon
+OURS = "ours"  # a fifth row: a scale and a start of its own, trained with Muon
 
 
 class Experiment(NamedTuple):

@@ -44,9 +44,7 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
     """``length`` optimizer steps; returns the new state and the loss before each step."""
 
     def update(params, opt_state, data, key):
-        observed = data if batch is None else batch(key, data)
-        if not layout.members:
-            observed = layout.keep(observed, axis=0)
+        observed = _observed(data, key, batch, layout)
         value, gradient = jax.value_and_grad(loss)(params, observed)
         step, opt_state = optimizer.update(gradient, opt_state, params)
         return optax.apply_updates(params, step), opt_state, value
@@ -55,16 +53,37 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
         update = jax.vmap(update, in_axes=(0, 0, None if shared_data else 0, 0))
 
     def body(state, _):
-        step_key = jax.random.fold_in(key, state.step)
-        if ensemble:
-            step_key = jax.random.split(step_key, jax.tree.leaves(state.params)[0].shape[0])
-        params, opt_state, value = update(state.params, state.opt_state, data, step_key)
+        params, opt_state, value = update(state.params, state.opt_state, data, _step_key(key, state, ensemble))
         return layout.keep(State(params, opt_state, state.step + 1), 0 if layout.members else None), value
 
     return jax.lax.scan(body, state, length=length)
 
 
 _lower = _chunk.lower  # the program's text, by which a checkpoint knows it
+
+
+@partial(jax.jit, static_argnames=("loss", "batch", "ensemble", "shared_data", "layout"))
+def _loss_ahead(state, data, key, *, loss, batch, ensemble, shared_data, layout):
+    """The loss before the step that would come next: a scalar, or (E,)."""
+
+    def value(params, data, key):
+        return loss(params, _observed(data, key, batch, layout))
+
+    if ensemble:
+        value = jax.vmap(value, in_axes=(0, None if shared_data else 0, 0))
+    return value(state.params, data, _step_key(key, state, ensemble))
+
+
+def _observed(data, key, batch, layout):
+    """What the loss sees in one step: all of the data or a batch, its points shared among the devices."""
+    observed = data if batch is None else batch(key, data)
+    return observed if layout.members else layout.keep(observed, axis=0)
+
+
+def _step_key(key, state, ensemble):
+    """The key of the step that comes next; with an ensemble one for each member."""
+    key = jax.random.fold_in(key, state.step)
+    return jax.random.split(key, len(jax.tree.leaves(state.params)[0])) if ensemble else key
 
 
 @partial(jax.jit, static_argnames=("function", "ensemble", "shared_data"))
@@ -94,6 +113,9 @@ def fit(
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Minimise ``loss`` and return the trained parameters with the history of training.
 
+    Programs are compiled once for the same ``loss``, ``batch``, ``metrics`` and ``optimizer`` and arrays of the
+    same shapes: who trains in a loop makes these objects before it and hands over what changes as ``data``.
+
     Args:
         params: pytree of float arrays; with ``ensemble=True`` every leaf has a leading axis E of
             independently trained members.
@@ -104,7 +126,7 @@ def fit(
         key: jax random key, needed with ``batch``; step i uses ``fold_in(key, i)``, so a resumed
             run draws what the uninterrupted one would have drawn.
         batch: ``batch(key, data)`` → what the loss sees in one step (default: all of ``data``).
-        metrics: ``metrics(params, data)`` → dict of arrays.
+        metrics: ``metrics(params, data)`` → dict of arrays; "step" and "loss" are taken.
         every: record at step 0, every, 2·every, … and at the end (default: start and end).
         ensemble: train E members at once with ``jax.vmap``.
         shared_data: whether the members share ``data``; else its leaves have the leading axis E too.
@@ -161,7 +183,9 @@ def fit(
     done, saved = int(state.step), time.monotonic()
     state, key = layout.put(state, 0 if layout.members else None), layout.put(key)
     own = ensemble and not shared_data
-    if layout.members:
+    if not layout.devices:
+        data = jax.device_put(data)  # once: numpy arrays would be sent again for every chunk
+    elif layout.members:
         data = layout.put(data, 0 if own else None)
     else:
         data = layout.put(data, (1 if own else 0) if batch is None else None)
@@ -169,7 +193,7 @@ def fit(
     def record(loss_now=np.nan):
         entry = {"step": done, "loss": loss_now}
         if metrics is not None:
-            entry |= _evaluate(state.params, data, function=metrics, **how)
+            entry |= _check_metrics(_evaluate(state.params, data, function=metrics, **how))
         if history and history[0].keys() != entry.keys():
             raise ValueError(
                 f"checkpoint {str(checkpoint)!r} recorded {sorted(history[0])}, but metrics now gives "
@@ -208,13 +232,7 @@ def fit(
     finally:
         bar.close()
 
-    # the loss before the step that would come next, as for every other entry
-    if batch is None:
-        final = _evaluate(state.params, data, function=loss, **how)
-    else:
-        _, losses = _chunk(state, data, key, length=1, layout=layout, **what)
-        final = whole(losses)[0]
-    final = whole(final)
+    final = whole(_loss_ahead(state, data, key, loss=loss, batch=batch, layout=layout, **how))
     _check_finite(final[None], done)
     history.append(record(final))
     return layout.home(state.params), {k: np.stack([entry[k] for entry in history]) for k in history[0]}
@@ -228,6 +246,14 @@ def _check_finite(losses, step: int):
             f"the loss is {losses[bad]} at step {step + bad}: "
             + ("try a learning rate ten times smaller" if step + bad else "look for NaN in data and params")
         )
+
+
+def _check_metrics(told) -> dict:
+    if not isinstance(told, dict):
+        raise TypeError(f"metrics must return a dict of arrays, but returned {checks.describe(told)}")
+    if told.keys() & {"step", "loss"}:
+        raise ValueError(f"metrics must leave 'step' and 'loss' to fit, but returned a dict of {sorted(told)}")
+    return told
 
 
 def _check_members(params, data, ensemble, shared_data):

@@ -164,7 +164,7 @@ def views(
     solids = bricks() if solids is None else solids
     poses = cameras.check_poses(poses)
     focal = float(checks.positive("focal", 1.25 * size if focal is None else focal))
-    images = jax.lax.map(lambda pose: _photograph(solids, pose, focal, size, oversample), poses)
+    images = _photographs(solids, poses, focal, size, oversample)
     return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
 
 
@@ -178,8 +178,11 @@ def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Ar
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))
-def _photograph(solids, pose, focal, size, oversample):
+def _photographs(solids, poses, focal, size, oversample):
     pixels = cameras.pixel_centres(size * oversample, size * oversample) / oversample
-    origins, directions = cameras.rays(pose, pixels, focal, (size, size))
-    colour = trace(solids, origins, directions).colour
-    return colour.reshape(size, oversample, size, oversample, 3).mean((1, 3))
+
+    def one(pose):
+        colour = trace(solids, *cameras.rays(pose, pixels, focal, (size, size))).colour
+        return colour.reshape(size, oversample, size, oversample, 3).mean((1, 3))
+
+    return jax.lax.map(one, poses)

@@ -122,6 +122,9 @@ def test_the_fifth_row_is_an_experiment_of_its_own():
     for name in ("image_natural", "image_text", "shape_scans", "ct_shepp", "ct_brain", "mri_brain"):
         four, ours = known[name], known[f"{name}_ours"]
         assert (four.mappings[:4], ours.mappings) == (experiments.MAPPINGS, ("ours",))
+    for name in (*results.TABLE1, "mri_shepp"):
+        four, ours = known[name], known[f"{name}_ours"]
+        assert "ours" not in four.mappings and ours.mappings == ("ours",)
         assert (ours.load, ours.solve, ours.settings) == (four.load, four.solve, four.settings)
     gamma = experiments.encode("ours", jax.random.key(0), 8, 2, 3.0)
     np.testing.assert_array_equal(gamma.B, features.gaussian(jax.random.key(0), 8, 2, 3.0).B)

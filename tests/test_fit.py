@@ -14,11 +14,13 @@ from fflib import checks, kernels
 from fflib.fit import fit
 from fflib.mlp import mlp
 
+MODULE = sys.modules["fflib.fit"]  # `fflib.fit` is the function
 KEY = jax.random.key(0)
 MODEL = mlp(1, 8, 3, weights="he")
 PARAMS = MODEL.init(KEY)
 X = np.linspace(-1, 1, 12, dtype=np.float32)[:, None]
 DATA = (X, np.sin(3 * X))
+MANY = jax.vmap(MODEL.init)(jax.random.split(KEY, 3))
 ADAM = optax.adam(1e-2)
 QUIET = dict(optimizer=ADAM, progress=False)
 
@@ -114,6 +116,30 @@ def test_any_pytree_of_parameters_and_no_data():
     np.testing.assert_allclose(history["loss"], [6.5 + 0, 6.5 * 0.9**10], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "exception", "says"),
+    [
+        (lambda params, data: params[0][0], TypeError, r"metrics must return a dict of arrays, but returned an array"),
+        (lambda params, data: {"loss": loss(params, data)}, ValueError, r"leave 'step' and 'loss' to fit.*\['loss'\]"),
+        (lambda params, data: {"f": 0.0, "step": 1}, ValueError, r"leave 'step' and 'loss' to fit.*\['f', 'step'\]"),
+    ],
+)
+def test_metrics_that_cannot_be_recorded(wrong, exception, says):
+    with pytest.raises(exception, match=says):
+        fit(PARAMS, loss, DATA, steps=2, metrics=wrong, **QUIET)
+
+
+def test_data_go_to_the_device_once(monkeypatch):
+    """However many chunks there are, none of them is handed a numpy array."""
+    seen, chunk = [], MODULE._chunk
+    watched = lambda state, data, *args, **kwargs: seen.append(data) or chunk(state, data, *args, **kwargs)
+    monkeypatch.setattr(MODULE, "_chunk", watched)
+    data = (np.array(X), np.array(DATA[1]))
+    fit(PARAMS, loss, data, steps=6, every=2, **QUIET)
+    assert len(seen) == 3 and all(isinstance(leaf, jax.Array) for data in seen for leaf in data)
+    assert all(leaf is first for data in seen for leaf, first in zip(data, seen[0], strict=True))
+
+
 # --- minibatches
 
 
@@ -127,6 +153,15 @@ def test_minibatches_are_those_of_the_keys():
     np.testing.assert_allclose(history["loss"], [losses[0], losses[3], losses[6], loss(seen[7], batch(7))], rtol=1e-4)
 
 
+def test_the_closing_loss_is_that_of_the_batch_to_come():
+    """A run that stops at step 6 closes with what a longer one records there."""
+    how = dict(every=3, key=jax.random.key(7), batch=three_points, **QUIET)
+    for many, params in ((False, PARAMS), (True, MANY)):
+        short, long = (fit(params, loss, DATA, steps=n, ensemble=many, **how)[1] for n in (6, 9))
+        np.testing.assert_allclose(short["loss"][-1], long["loss"][2], rtol=1e-5)
+        assert np.ptp(long["loss"][1:3], axis=0).min() > 1e-3 * long["loss"].max()  # another batch, another loss
+
+
 def test_minibatches_are_reproducible_by_key():
     run = lambda seed: fit(PARAMS, loss, DATA, steps=6, key=jax.random.key(seed), batch=three_points, **QUIET)[0]
     same(run(1), run(1))
@@ -134,8 +169,6 @@ def test_minibatches_are_reproducible_by_key():
 
 
 # --- ensembles
-
-MANY = jax.vmap(MODEL.init)(jax.random.split(KEY, 3))
 
 
 def member(tree, e):
@@ -181,7 +214,6 @@ def test_one_lost_member_does_not_stop_the_others():
 # Interruptions and checkpoints
 
 
-MODULE = sys.modules["fflib.fit"]  # `fflib.fit` is the function
 RUN = dict(steps=12, every=4, key=jax.random.key(3), batch=three_points, metrics=metrics, **QUIET)
 
 
@@ -246,7 +278,7 @@ def test_resumed_after_a_kill(path, stop, always_saving, monkeypatch):
         run(checkpoint=path)
     with np.load(path) as file:
         assert file["history_step"].tolist() == [0, 4]  # both chunks before it were saved
-    stop("_chunk", 3, Killed)  # left to do: steps 8 to 12, and the closing loss
+    stop("_chunk", 2, Killed)  # left to do: steps 8 to 12
     resumed = run(checkpoint=path)
     monkeypatch.undo()
     same_run(resumed, run())

@@ -19,8 +19,8 @@ TINY = nerf.Setting(
     m=12,
     rays=128,
     samples=8,
-    rates={"none": 3e-3, "basic": 3e-3, "rest": 3e-3},
-    scales={"positional": 3.0, "ladder": 2, "gaussian": 3.0},
+    rates={"none": 3e-3, "basic": 3e-3, "rest": 3e-3, "ours": 0.03},
+    scales={"positional": 3.0, "ladder": 2, "gaussian": 3.0, "ours": 2.5},
     warmup=20,
 )
 POINTS = jax.random.uniform(jax.random.key(1), (50, 3), minval=-1.0)
@@ -66,7 +66,7 @@ def test_an_unknown_mapping_is_named():
 # --- training
 
 
-@pytest.mark.parametrize("mapping", ["none", "basic", "positional", "positional, aligned", "gaussian"])
+@pytest.mark.parametrize("mapping", ["none", "basic", "positional", "positional, aligned", "gaussian", "ours"])
 def test_every_mapping_trains(mapping, views):
     fields, history = nerf.train(views, KEYS, mapping, TINY, every=1, progress=False)
     assert len(fields) == 2 and history["loss"].shape == (61, 2)
@@ -96,9 +96,7 @@ def test_turning_everything_leaves_the_first_loss_as_it_was(views):
 
 
 def test_the_warm_up_raises_the_learning_rate():
-    from fflib.nerf import _adam
-
-    optimizer = _adam(1e-2, 10)
+    optimizer = nerf.adam(1e-2, 10)
     state, params = optimizer.init(jnp.zeros(1)), jnp.zeros(1)
     steps = []
     for _ in range(15):
@@ -116,6 +114,38 @@ def test_looking_and_scoring(views):
     np.testing.assert_allclose(seen.colour[2], one.colour, atol=1e-5)
     psnr = -10 * np.log10(((np.asarray(seen.colour) - views.images) ** 2).mean((1, 2, 3)))
     np.testing.assert_allclose(nerf.scores(field, views, 10), psnr, rtol=1e-4)
+
+
+def test_ours_is_the_aligned_encoding_at_a_scale_of_its_own():
+    aligned = dataclasses.replace(TINY, scales={"positional": TINY.scales["ours"]})
+    np.testing.assert_array_equal(
+        nerf.encode("ours", KEYS[0], TINY).B, nerf.encode("positional, aligned", KEYS[0], aligned).B
+    )
+
+
+def test_the_fog_lets_half_of_the_light_through(views):
+    """With no weights behind it: opacity ½ along the whole ray, and the mean colour of all pictures."""
+    model = nerf.mlp(6, 8, depth=4, d_out=4)
+    params = nerf.start_in_fog(jax.tree.map(jnp.zeros_like, model.init(KEYS[0])), views)
+    field = lambda points: render.radiance(model(params, jnp.zeros((*points.shape[:-1], 6))))
+    t = jnp.linspace(views.near, views.far, 33)[:-1]
+    seen = render.render(field, jnp.zeros((1, 3)), jnp.ones((1, 3)), t, views.far)
+    np.testing.assert_allclose(seen.opacity, [0.5], rtol=1e-5)
+    np.testing.assert_allclose(seen.colour[0], views.images.mean((0, 1, 2)), rtol=1e-5)
+
+
+def test_ours_starts_in_the_fog_with_muon_or_the_given_optimizer(views):
+    """Muon moves every direction of a matrix alike; Adam, from the same start, does not."""
+    short = dataclasses.replace(TINY, steps=1)
+    start = jax.vmap(nerf.mlp(2 * TINY.m, TINY.width, 4, 4, biases=0.01).init)(jax.vmap(jax.random.split)(KEYS)[:, 1])
+    start = nerf.start_in_fog(start, views)
+    spread = {}
+    for name, optimizer in (("muon", None), ("adam", nerf.adam(3e-3))):
+        fields, _ = nerf.train(views, KEYS, "ours", short, optimizer=optimizer, progress=False)
+        step = np.asarray(fields[0].params[1][0] - start[1][0][0])
+        s = np.linalg.svd(step, compute_uv=False)
+        spread[name] = s[len(s) // 4] / s[0]
+    assert spread["muon"] > 0.5 > spread["adam"]
 
 
 # --- lego and the full run

@@ -1,7 +1,6 @@
 """Several devices do what one does: in one process with four, and in two processes that share theirs.
 
-`make test` takes one training on four devices; `make check`, which sets FFLIB_THOROUGH, all of them, also
-on the devices of two processes.
+`make test` takes one training, `make check`, which sets FFLIB_THOROUGH, all of them.
 """
 
 import os
@@ -23,7 +22,7 @@ from fflib.parallel import Layout, agreed, among, whole
 WORKER = Path(__file__).with_name("devices.py")
 THOROUGH = bool(os.environ.get("FFLIB_THOROUGH"))
 NAMES = ("all points", "three members", "four members", "minibatches") if THOROUGH else ("minibatches",)
-WHERE = ("devices", "process 0", "process 1") if THOROUGH else ("devices",)
+WHERE = ("devices", "process 0", "process 1")
 TOLERANCE = {32: 1e-5, 64: 1e-12}
 
 
@@ -35,11 +34,9 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
 
 def run_all(folder: Path) -> None:
     """All trainings, in as many processes as there are to be; their results are files in the folder."""
-    running = [start(folder)]
-    if THOROUGH:
-        with socket.create_server(("localhost", 0)) as free:
-            address = f"localhost:{free.getsockname()[1]}"
-        running += [start(folder, address, "0"), start(folder, address, "1")]
+    with socket.create_server(("localhost", 0)) as free:
+        address = f"localhost:{free.getsockname()[1]}"
+    running = [start(folder), start(folder, address, "0"), start(folder, address, "1")]
     try:
         for process in running:
             said = process.communicate(timeout=900 if THOROUGH else 300)[0]
