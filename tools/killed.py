@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 STEPS, EVERY = 3000, 20
 
 
-def train(checkpoint: str, result: str, steps: str) -> None:
+def train(checkpoint: str, result: str) -> None:
     """The training; writes its parameters and history when it is done."""
     import jax
 
@@ -32,7 +32,7 @@ def train(checkpoint: str, result: str, steps: str) -> None:
 
     sys.modules["fflib.fit"].SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
     setting = nerf.Setting(
-        int(steps), 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
+        STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
     )
     views = scenes.views(16, cameras.hemisphere(8), oversample=1)
     keys = jax.random.split(jax.random.key(0), 2)
@@ -43,8 +43,8 @@ def train(checkpoint: str, result: str, steps: str) -> None:
     np.savez(result, **arrays, **history)
 
 
-def start(folder: Path, steps: int) -> subprocess.Popen:
-    command = [sys.executable, __file__, "--train", folder / "run.npz", folder / "result.npz", steps]
+def start(folder: Path) -> subprocess.Popen:
+    command = [sys.executable, __file__, "--train", folder / "run.npz", folder / "result.npz"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -73,22 +73,22 @@ def _modified(folder: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def compare(kills: int, seed: int = 0, steps: int = STEPS) -> str:
+def compare(kills: int, seed: int = 0) -> str:
     """Train in peace and with kills; a sentence, or an error when they differ."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
         calm, hunted = Path(folder) / "calm", Path(folder) / "hunted"
         calm.mkdir(), hunted.mkdir()
         begin = time.monotonic()
-        process = start(calm, steps)
+        process = start(calm)
         first_checkpoint(calm, process, 0)
         training = time.monotonic()
         finish(process)
         lasts = time.monotonic() - training
         reached = []
         while len(reached) < kills:
-            last, far = _modified(hunted), steps * (len(reached) + 1) // (kills + 1)
-            process = start(hunted, steps)
+            last, far = _modified(hunted), STEPS * (len(reached) + 1) // (kills + 1)
+            process = start(hunted)
             if rng.random() < 0.8:  # else the kill may come while it imports or compiles
                 first_checkpoint(hunted, process, last)
                 wait(hunted, rng.uniform(0, lasts / kills), far)
@@ -99,7 +99,7 @@ def compare(kills: int, seed: int = 0, steps: int = STEPS) -> str:
             if process.returncode != -signal.SIGKILL:
                 raise RuntimeError(f"done after {len(reached)} of {kills} kills: give it more steps")
             reached.append(_step(hunted))
-        finish(start(hunted, steps))
+        finish(start(hunted))
         with np.load(calm / "result.npz") as a, np.load(hunted / "result.npz") as b:
             differ = [name for name in a if not np.array_equal(a[name], b[name], equal_nan=True)]
             if differ or list(a) != list(b):
@@ -108,7 +108,7 @@ def compare(kills: int, seed: int = 0, steps: int = STEPS) -> str:
         left = [path.name for path in hunted.iterdir() if path.suffix == ".tmp"]
     if left:
         raise RuntimeError(f"half-written files were left behind: {left}")
-    return f"killed {kills} times, the last checkpoints at steps {reached} of {steps}; all {arrays} arrays are equal bit for bit"
+    return f"killed {kills} times, the last checkpoints at steps {reached} of {STEPS}; all {arrays} arrays are equal bit for bit"
 
 
 def _step(folder: Path) -> int:
