@@ -48,10 +48,10 @@ book: $(READY)  ## run every chapter and write the book as HTML
 
 test: $(READY)  ## test the library, the notebooks and the built pages
 	@test -f $(HTML)/index.html || $(MAKE) book
-	@$(PY) -m pytest -q --cov -n $(JOBS) --dist loadfile
+	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
-unit: $(READY)  ## test without the built book
-	@$(PY) -m pytest -q -m "not built" -n $(JOBS) --dist loadfile
+unit: $(READY)  ## test without the built book; says how much of the library the tests reach
+	@$(PY) -m pytest -q --cov -m "not built" -n $(JOBS) --dist loadfile
 
 check: $(READY)  ## slow proofs: other versions, Colab's too, a real JupyterLab, two equal builds, kills, several devices, full scale begun
 	@$(PY) tools/check.py

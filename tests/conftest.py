@@ -14,6 +14,12 @@ from pages import NoBrowser, launch  # noqa: E402
 
 matplotlib.use("agg")
 
+# Most of the time of these tests goes into compiling small programs that run once, and a quarter of it into making
+# their machine code fast. What they compute stays as it is; `make check` runs them compiled as readers have them.
+LEVEL = "--xla_backend_optimization_level"
+if LEVEL not in os.environ.get("XLA_FLAGS", ""):  # before anything imports jax
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {LEVEL}=1".strip()
+
 
 def pytest_collection_modifyitems(items):
     """Whatever looks at the built pages is left out by `make unit`."""

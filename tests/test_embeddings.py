@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import x64
 
 from fflib import data, embeddings
 from fflib.embeddings import Radial, radial, unit, volume_element, widths
@@ -123,7 +124,7 @@ def test_float32_agrees_with_float64():
     x = np.random.default_rng(0).random((50, 2))
     embedding = radial(20, 2)
     near = unit(embedding(jnp.asarray(x, jnp.float32), wavy(jnp.asarray(x, jnp.float32))))
-    with jax.enable_x64(True):
+    with x64(True):
         far = radial(20, 2)
         exact = np.asarray(unit(far(jnp.asarray(x), wavy(jnp.asarray(x)))))
     assert near.dtype == jnp.float32 and exact.dtype == np.float64

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from oracles import x64
 
 from fflib import data, graphs
 from fflib.embeddings import radial, unit, widths
@@ -64,7 +65,7 @@ def test_only_d_minus_a_smooths():
 
 
 def test_gradient_of_the_objective_against_differences():
-    with jax.enable_x64(True):
+    with x64(True):
         x = data.grid(12)
         u = jnp.sin(2 * jnp.pi * x[:, 0])
         embedding = radial(20, 1)
@@ -93,7 +94,7 @@ def test_objective_in_float32_and_float64():
         return graphs.objective(unit(radial(30, 1)(p, 0.06)), jnp.asarray(u, dtype), 0.3, 0.5, 1.0)
 
     single = value(jnp.float32)
-    with jax.enable_x64(True):
+    with x64(True):
         double = value(jnp.float64)
     np.testing.assert_allclose(single, double, rtol=1e-4)
 

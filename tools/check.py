@@ -36,6 +36,7 @@ WORK = ROOT / "_build" / "check"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Tests of the book and of the tools that make it, which need more than the library does.
 BOOK_TESTS = ("test_pages.py", "test_export.py", "test_project.py", "test_typed.py", "test_paper.py")
+AS_READERS = "--xla_backend_optimization_level=3"  # what XLA does unless told otherwise: see tests/conftest.py
 # Output that may differ from run to run: a time taken.
 TIMES = re.compile(r"\d+(\.\d+)? ?(ms|s|seconds|min|minutes|it/s)\b")
 
@@ -72,14 +73,17 @@ def environment(name: str, *requirements: str, python: str = sys.executable) -> 
     return interpreter
 
 
-def unit_tests(python: Path, **env: str) -> str:
-    """The unit tests that need nothing of the book; returns pytest's closing line."""
+def unit_tests(python: Path, flags: str = "") -> str:
+    """The unit tests that need nothing of the book; returns pytest's closing line.
+
+    They are compiled as a reader's programs are, which `make test` leaves out to be done sooner."""
     tests = [
         path
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if path.name not in BOOK_TESTS
     ]
-    return last_line(run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT), **env))
+    flags = f"{flags} {AS_READERS}".strip()
+    return last_line(run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT), XLA_FLAGS=flags))
 
 
 def versions(python: Path) -> str:
@@ -104,8 +108,7 @@ def floors() -> str:
     # The oldest jaxlib multiplies wrongly on a CPU without this. The notebooks set it, and fflib warns
     # whoever does not, so these tests do what it says. A newer one may not know the word.
     forgetful = any(f"jax=={version}" in oldest for version in checks.FORGETFUL)
-    flags = {"XLA_FLAGS": checks.SWITCH} if forgetful else {}
-    return f"{versions(python)}: {unit_tests(python, **flags)}"
+    return f"{versions(python)}: {unit_tests(python, checks.SWITCH if forgetful else '')}"
 
 
 def newest() -> str:
@@ -256,8 +259,8 @@ def killed() -> str:
 
 
 def several() -> str:
-    tests = ROOT / "tests" / "test_parallel.py"
-    return last_line(run(sys.executable, "-m", "pytest", "-q", tests, PYTHONPATH=str(ROOT), FFLIB_THOROUGH="1"))
+    tests, how = ROOT / "tests" / "test_parallel.py", {"FFLIB_THOROUGH": "1", "XLA_FLAGS": AS_READERS}
+    return last_line(run(sys.executable, "-m", "pytest", "-q", tests, PYTHONPATH=str(ROOT), **how))
 
 
 def smoke() -> str:

@@ -33,6 +33,9 @@ from pages import launch  # noqa: E402
 from playwright.sync_api import Error, sync_playwright  # noqa: E402
 
 RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
+BEGIN_TRIES = 5
+BEGUN = """() => [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")]
+    .some((prompt) => /\\[[*\\d]+\\]/.test(prompt.textContent))"""
 ENDED = """() => {
   if (document.querySelector("[data-mime-type='application/vnd.jupyter.error']")) return true;
   const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")].map(e => e.textContent);
@@ -82,12 +85,20 @@ def run(tab, address: str, name: str) -> float:
     """Open a notebook, run every cell, wait until the last has run; seconds that took."""
     tab.goto(f"{address}/lab/tree/{name}?reset")
     tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000)
-    tab.wait_for_timeout(3000)  # whoever is quicker than the kernel is asked which one to take
-    if (dialog := tab.locator(".jp-Dialog .jp-mod-accept")).count():
-        dialog.first.click()
-    tab.click("text=Run >> nth=0")
-    tab.click("text=Run All Cells")
-    start = time.perf_counter()
+    for _ in range(BEGIN_TRIES):
+        tab.wait_for_timeout(3000)  # whoever is quicker than the kernel is asked which one to take
+        if (dialog := tab.locator(".jp-Dialog .jp-mod-accept")).count():
+            dialog.first.click()
+        tab.click("text=Run >> nth=0")
+        tab.click("text=Run All Cells")
+        start = time.perf_counter()
+        try:
+            tab.wait_for_function(BEGUN, timeout=10_000)
+            break
+        except Error:  # on a busy machine the menu is there before what it starts
+            continue
+    else:
+        raise RuntimeError(f"{name} did not begin to run, asked {BEGIN_TRIES} times")
     try:
         tab.wait_for_function(ENDED, timeout=1000 * RUN_S, polling=1000)
     except Error as error:
