@@ -89,6 +89,13 @@ def test_at_least_three_exercises(name):
 
 
 @each_chapter
+def test_no_claim_holds_whatever_is_measured(name):
+    cells = [block.body for block in CHAPTERS[name].blocks if block.kind == "code-cell"]
+    empty = [cell for cell in cells if re.search(r'show\.check\(\s*f?"[^"]*",\s*True\b', cell)]
+    assert not empty, "a check that cannot fail"
+
+
+@each_chapter
 def test_each_exercise_has_a_check_a_stub_and_a_solution(name):
     for exercise, cells in exercises(CHAPTERS[name]):
         where = f"{name}.md:{exercise.line}: this exercise has no "
