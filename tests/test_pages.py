@@ -369,6 +369,11 @@ STUCK = """() => [...document.querySelectorAll(".math-scroll, .pst-scrollable-ta
     .map((e) => e.textContent.slice(0, 80))"""
 
 
+CUT_OFF = """() => [...document.querySelectorAll(".ff-table caption")]
+    .filter((e) => e.offsetWidth > e.closest(".ff-table").clientWidth + 1)
+    .map((e) => e.textContent)"""
+
+
 def test_asks_no_other_host_and_misses_nothing(seen):
     assert not seen.elsewhere, "asked another host"
     assert not seen.missing, "a file is missing"
@@ -403,10 +408,11 @@ def test_no_serious_accessibility_finding(seen):
 
 def test_fits_a_phone(seen):
     seen.resize(360)
-    too_wide, stuck = seen.ask(TOO_WIDE), seen.ask(STUCK)
+    too_wide, stuck, cut_off = seen.ask(TOO_WIDE), seen.ask(STUCK), seen.ask(CUT_OFF)
     seen.resize(1280)
     assert not too_wide, "wider than the screen"
     assert not stuck, "scrolls, but not with the keyboard"
+    assert not cut_off, "a table's caption is read by scrolling only"
 
 
 def test_the_book_has_sliders():
