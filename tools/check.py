@@ -181,25 +181,32 @@ def alone() -> str:
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
-    """What every code cell of a build printed and showed, as text, without the times."""
+    """What every code cell of a build printed and showed, as text, without the times.
+
+    Read where the build keeps what it executed; the notebooks in jupyter_execute hold no outputs."""
+    from jupyter_cache import get_cache
+
     found = {}
-    for path in sorted((build / "_build" / "jupyter_execute").rglob("*.ipynb")):
-        texts = []
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            printed = ""
-            for output in cell.get("outputs", []):
-                bundle = output.get("data", {})
-                text = output.get("text") or bundle.get("text/html") or bundle.get("text/plain") or ""
-                text = TIMES.sub("<time>", "".join(text))
-                # One print after another arrives in one piece or in several, and myst-nb, which joins
-                # them for the page, leaves here the whole and then its parts again.
-                if "text" not in output:
-                    texts.append(text)
-                elif text.strip() not in printed:
-                    printed += text
-            texts.append(printed)
-        found[path.stem] = texts
+    for folder in (build / "_build" / ".jupyter_cache").iterdir():
+        cache = get_cache(folder)
+        for record in sorted(cache.list_cache_records(), key=lambda record: record.pk):
+            texts = []
+            for cell in cache.get_cache_bundle(record.pk).nb.cells:
+                printed, shown = "", []
+                for output in cell.get("outputs", []):
+                    bundle = output.get("data", {})
+                    if "text" in output:  # one print after another arrives in one piece or in several
+                        printed += output["text"]
+                    else:
+                        shown.append(bundle.get("text/html") or bundle.get("text/plain") or "")
+                texts += [TIMES.sub("<time>", text) for text in (printed, *shown) if text]
+            found[Path(record.uri).stem] = texts
     return found
+
+
+def silent(printed: dict[str, list[str]]) -> list[str]:
+    """Chapters that printed and showed nothing, of which there should be none."""
+    return [name for name, texts in printed.items() if not texts]
 
 
 def ledger(build: Path) -> list[tuple[str, str]]:
@@ -249,8 +256,8 @@ def twice() -> str:
     if differ := differences(*builds):
         raise RuntimeError("the two builds differ:\n" + "\n".join(differ))
     printed, claimed = numbers(builds[0]), ledger(builds[0])
-    if not printed or not claimed:
-        raise RuntimeError("there are no chapters, or they claim nothing")
+    if not claimed or not printed or silent(printed):
+        raise RuntimeError(f"nothing to compare: {len(claimed)} claims, no outputs of {silent(printed)}")
     return f"{sum(map(len, printed.values()))} outputs of {len(printed)} pages and {len(claimed)} lines of the ledger are equal"
 
 
