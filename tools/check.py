@@ -39,7 +39,6 @@ BOOK_TESTS = ("test_pages.py", "test_export.py", "test_project.py", "test_typed.
 AS_READERS = "--xla_backend_optimization_level=3"  # what XLA does unless told otherwise: see tests/conftest.py
 # Output that may differ from run to run: a time taken.
 TIMES = re.compile(r"\d+(\.\d+)? ?(ms|s|seconds|min|minutes|it/s)\b")
-
 # The same number may be rounded to the next grey in a picture.
 PICTURES = re.compile(r"base64,[A-Za-z0-9+/=]+")
 # Tables of equal time differ from run to run; of these chapters only what the ledger holds is compared.
@@ -186,7 +185,7 @@ def alone() -> str:
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
-    """What every code cell of a build printed and showed, as text, without times and pictures.
+    """What every code cell of a build printed and showed, as text, without times, pictures and stopwatched chapters.
 
     Read where the build keeps what it executed; the notebooks in jupyter_execute hold no outputs."""
     from jupyter_cache import get_cache
@@ -206,7 +205,7 @@ def numbers(build: Path) -> dict[str, list[str]]:
                         shown.append(bundle.get("text/html") or bundle.get("text/plain") or "")
                 texts += [TIMES.sub("<time>", PICTURES.sub("<picture>", text)) for text in (printed, *shown) if text]
             found[Path(record.uri).stem] = texts
-    return found
+    return {name: texts for name, texts in found.items() if name not in STOPWATCHED}
 
 
 def silent(printed: dict[str, list[str]]) -> list[str]:
@@ -233,7 +232,6 @@ def differences(first: Path, second: Path) -> list[str]:
     differ = [
         f"{name}, output {i + 1}"
         for name in sorted(printed.keys() | again.keys())
-        if name not in STOPWATCHED
         for i, (a, b) in enumerate(itertools.zip_longest(printed.get(name, []), again.get(name, [])))
         if a != b
     ]
