@@ -75,7 +75,13 @@ def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
     return features.gaussian(key, m, d, scale)
 
 
-adam = cache(optax.adam)  # the same optimizer for the same rate, so that `fit` finds what it compiled
+@cache  # the same optimizer for the same numbers, so that `fit` finds what it compiled
+def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
+    """Adam whose rate rises to its value in the first ``warmup`` steps.
+
+    Chapter: Radiance fields.
+    """
+    return optax.adam(optax.linear_schedule(rate / warmup, rate, warmup) if warmup else rate)
 
 
 def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransformation:

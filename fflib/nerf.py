@@ -19,7 +19,7 @@ import numpy as np
 import optax
 
 from fflib import cameras, checks, features, metrics, render
-from fflib.experiments import OURS, Experiment, with_fifth_row
+from fflib.experiments import OURS, Experiment, adam, start_at, with_fifth_row
 from fflib.fit import fit
 from fflib.lego import SPLIT, lego
 from fflib.mlp import MLP, mlp
@@ -156,15 +156,6 @@ def _functions(model: MLP, rays: int, samples: int, far: float):
     return loss, batch
 
 
-@cache  # the same optimizer for the same numbers, so that `fit` finds what it compiled
-def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
-    """Adam whose rate rises to its value in the first ``warmup`` steps.
-
-    Chapter: Radiance fields.
-    """
-    return optax.adam(optax.linear_schedule(rate / warmup, rate, warmup) if warmup else rate)
-
-
 def start_in_fog(params, views: cameras.Views):
     """Parameters whose output biases stand for an even fog: about half of the light gets through, and what is
     seen of it has the mean colour of the pictures.
@@ -178,9 +169,9 @@ def start_in_fog(params, views: cameras.Views):
     Chapter: A fifth row.
     """
     *hidden, (W, b) = params
-    colour = jnp.clip(2 * views.images.mean((0, 1, 2)), 0.01, 0.99)
-    density = jnp.log(2.0) / (views.far - views.near)
-    return [*hidden, (W, b + jnp.append(jnp.log(colour / (1 - colour)), density))]
+    [(_, colour)] = start_at([(W, b[..., :3])], 2 * views.images.mean((0, 1, 2)))
+    density = b[..., 3:] + jnp.log(2.0) / (views.far - views.near)
+    return [*hidden, (W, jnp.concatenate([colour, density], -1))]
 
 
 def train(

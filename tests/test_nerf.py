@@ -96,7 +96,7 @@ def test_turning_everything_leaves_the_first_loss_as_it_was(views):
 
 
 def test_the_warm_up_raises_the_learning_rate():
-    optimizer = nerf.adam(1e-2, 10)
+    optimizer = experiments.adam(1e-2, 10)
     state, params = optimizer.init(jnp.zeros(1)), jnp.zeros(1)
     steps = []
     for _ in range(15):
@@ -140,7 +140,7 @@ def test_ours_starts_in_the_fog_with_muon_or_the_given_optimizer(views):
     start = jax.vmap(nerf.mlp(2 * TINY.m, TINY.width, 4, 4, biases=0.01).init)(jax.vmap(jax.random.split)(KEYS)[:, 1])
     start = nerf.start_in_fog(start, views)
     spread = {}
-    for name, optimizer in (("muon", None), ("adam", nerf.adam(3e-3))):
+    for name, optimizer in (("muon", None), ("adam", experiments.adam(3e-3))):
         fields, _ = nerf.train(views, KEYS, "ours", short, optimizer=optimizer, progress=False)
         step = np.asarray(fields[0].params[1][0] - start[1][0][0])
         s = np.linalg.svd(step, compute_uv=False)
