@@ -68,7 +68,7 @@ lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, o
 	@exec $(PY) -m jupyterlab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(CHAPTER),book/$(CHAPTER).ipynb,book)
 
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
-	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --out _build/full $(CHAPTER)
+	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --record --out _build/full $(CHAPTER)
 
 results: $(READY)  ## run the paper's experiments at full scale and record them: all, or NAME=image_text
 	@FFLIB_SCALE=full $(PY) tools/experiments.py $(NAME)

@@ -11,7 +11,7 @@ import export
 import pytest
 import run_notebook
 
-from fflib import checks
+from fflib import checks, show
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -220,6 +220,30 @@ def test_a_failing_cell_is_named(project, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(run_notebook.sys.modules, "__main__", run_notebook.sys.modules["__main__"])
     assert not run_notebook.run_into(tmp_path / "chapter.ipynb", tmp_path / "out")
     assert "chapter.ipynb, code cell 2 of 3: ZeroDivisionError" in capsys.readouterr().err
+
+
+DOUBTFUL = """from fflib import show
+show.check("two is more", 2 > 1, "by 1")
+show.check("one is more", 1 > 2)
+value = 6 * 7"""
+
+
+@pytest.mark.parametrize("scale", ["quick", "full"])
+def test_at_full_scale_a_claim_that_does_not_hold_stops_nothing(project, tmp_path, monkeypatch, capsys, scale):
+    project(CHAPTER.replace("value = 6 * 7", DOUBTFUL))
+    monkeypatch.setenv("FFLIB_OUT", "restored afterwards")
+    monkeypatch.setenv("FFLIB_SCALE", scale)
+    monkeypatch.setattr(run_notebook, "RECORDS", tmp_path / "kept")
+    monkeypatch.setitem(run_notebook.sys.modules, "__main__", run_notebook.sys.modules["__main__"])
+    before = show.check
+    assert not run_notebook.run_into(tmp_path / "chapter.ipynb", tmp_path / "out", keep=True)
+    assert show.check is before
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    said = (tmp_path / "out" / "log.txt").read_text()
+    first, second = (dict(claim=c, detail=d, held=h) for c, d, h in (("two is more", "by 1", True), ("one is more", "", False)))
+    assert told["claims"] == ([first, second] if scale == "full" else [first])
+    assert ("✗ one is more\n" in said, "\n42\n" in said) == (scale == "full",) * 2
+    assert (tmp_path / "kept" / "chapter.json").exists() == (scale == "full")
 
 
 # ---------------------------------------------------------------- this book

@@ -3,7 +3,7 @@
     python tools/begin.py [NOTEBOOK ...]
 
 Points, pictures, networks and minibatches are those of the full scale, only the steps are few: as many as the
-training has times of recording, between 2 and 12. Claims are not judged, since nothing is learned, and nothing
+training has times of recording, at most 12; where it has more, the last is repeated. Claims are not judged, since nothing is learned, and nothing
 is written. A NOTEBOOK is a path or the end of one (`theory/ntk`); without any, every chapter is begun. Each runs
 in a process of its own, so that its peak memory can be told.
 """
@@ -21,9 +21,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
-LEAST, MOST = 2, 12  # steps of a training
+LEAST, MOST = 2, 12  # steps of a training that records nothing on its way, and of one that does
 
 
 def shortened(fit, told: list):
@@ -31,9 +33,12 @@ def shortened(fit, told: list):
 
     @functools.wraps(fit)
     def begun(*args, steps, every=None, **how):
-        looks = LEAST if every is None else -(-steps // every)
+        looks = 1 if every is None else -(-steps // every)
         told.append(steps)
-        return fit(*args, steps=min(steps, MOST, max(LEAST, looks)), every=every and 1, **how)
+        few = min(steps, MOST, looks if every else LEAST)
+        params, history = fit(*args, steps=few, every=every and 1, **how)
+        absent = looks + 1 - len(history["step"])
+        return params, {k: np.concatenate([v, np.repeat(v[-1:], absent, 0)]) for k, v in history.items()}
 
     return begun
 

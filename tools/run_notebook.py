@@ -1,17 +1,24 @@
 """Run the code cells of notebooks without Jupyter: `make full`, and any machine that has only jax.
 
-    python tools/run_notebook.py [--out FOLDER] [NOTEBOOK ...]
+    python tools/run_notebook.py [--out FOLDER] [--record] [NOTEBOOK ...]
 
 A NOTEBOOK is a path or the end of one (`theory/ntk`); without any, every chapter runs. Needs the
 standard library and what the cells import. What a notebook prints and the figures it shows are
 written to FOLDER/<notebook>: `log.txt`, `001.html`, …, all of them as `index.html`, and `run.json`
-with the device, the versions, the date and the time it took. A failure names notebook and cell.
+with its claims, the device, the versions, the date and the time it took. A failure names notebook and
+cell. At full scale a claim that does not hold is marked ✗ and the run goes on, since what comes after it
+may have taken hours; it counts as a failure all the same.
+
+`--record` keeps the `run.json` of a notebook that ran to its end at full scale as
+`book/full_scale/<notebook>.json`, which the ledger shows.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -27,6 +34,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "book" / "full_scale"
 
 
 def find(name: str) -> Path:
@@ -60,6 +68,32 @@ def run_cell(source: str, name: str, namespace: dict) -> None:
             value._ipython_display_()
         elif value is not None and not source.rstrip().endswith(";"):
             print(value)
+
+
+@contextlib.contextmanager
+def listening(claims: list[dict]):
+    """List what `show.check` is told meanwhile; at full scale a claim that does not hold stops nothing."""
+    from fflib import show
+
+    check, go_on = show.check, show.scale() == "full"
+
+    @functools.wraps(check)
+    def noting(claim, condition, detail="", **numbers):
+        held = True
+        try:
+            check(claim, condition, detail, **numbers)
+        except AssertionError:
+            if not go_on:
+                raise
+            held = False
+            print(f"✗ {claim}" + (f" ({detail})" if detail else ""))
+        claims.append({"claim": claim, "detail": detail, "held": held})
+
+    show.check = noting
+    try:
+        yield
+    finally:
+        show.check = check
 
 
 def run(notebook: Path) -> bool:
@@ -103,8 +137,17 @@ class Tee:
         return getattr(self.stream, name)
 
 
-def record(notebook: Path, seconds: float, passed: bool) -> dict:
-    """What is needed to tell where a result came from."""
+def commit() -> str:
+    """The commit of this checkout, with a + where files were changed since; "" without git."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> dict:
+    """What is needed to tell where a result came from, and what came out."""
     versions = {}
     for package in ("jax", "jaxlib", "numpy", "optax", "matplotlib"):
         try:
@@ -121,13 +164,15 @@ def record(notebook: Path, seconds: float, passed: bool) -> dict:
         "seconds": round(seconds, 1),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
+        "commit": commit(),
         "versions": versions,
         "devices": devices,
+        "claims": claims,
     }
 
 
-def run_into(notebook: Path, folder: Path) -> bool:
-    """Run `notebook`, leaving log, figures and record in `folder`."""
+def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
+    """Run `notebook`, leaving log, figures and record in `folder`; with `keep` the record goes to RECORDS too."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.html"):
         old.unlink()
@@ -135,16 +180,22 @@ def run_into(notebook: Path, folder: Path) -> bool:
     os.environ.setdefault("MPLBACKEND", "agg")
     if importlib.util.find_spec("fflib") is None:
         sys.path.insert(0, str(ROOT))
-    start = time.perf_counter()
+    start, claims = time.perf_counter(), []
     with open(folder / "log.txt", "w", encoding="utf-8") as log:
         streams = sys.stdout, sys.stderr
         sys.stdout, sys.stderr = Tee(sys.stdout, log), Tee(sys.stderr, log)
         try:
-            passed = run(notebook)
+            with listening(claims):
+                whole = run(notebook)
         finally:
             sys.stdout, sys.stderr = streams
     seconds = time.perf_counter() - start
-    (folder / "run.json").write_text(json.dumps(record(notebook, seconds, passed), indent=1) + "\n")
+    passed = whole and all(claim["held"] for claim in claims)
+    made = json.dumps(record(notebook, seconds, passed, claims), indent=1, ensure_ascii=False) + "\n"
+    (folder / "run.json").write_text(made, encoding="utf-8")
+    if keep and whole and os.environ.get("FFLIB_SCALE") == "full":
+        RECORDS.mkdir(exist_ok=True)
+        (RECORDS / f"{notebook.stem}.json").write_text(made, encoding="utf-8")
     pages = sorted(folder.glob("[0-9]*.html"))
     (folder / "index.html").write_text(
         "\n".join(page.read_text(encoding="utf-8") for page in pages), encoding="utf-8"
@@ -156,14 +207,15 @@ def run_into(notebook: Path, folder: Path) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the code cells of notebooks without Jupyter.")
     parser.add_argument("--out", type=Path, default=Path("_build/run"))
+    parser.add_argument("--record", action="store_true", help="keep what ran to its end at full scale")
     parser.add_argument("notebooks", nargs="*")
     options = parser.parse_args()
     notebooks = [find(name) for name in options.notebooks]
     notebooks = notebooks or sorted((ROOT / "book").rglob("*.ipynb"))
     if len(notebooks) == 1:
-        return 0 if run_into(notebooks[0], options.out / notebooks[0].stem) else 1
+        return 0 if run_into(notebooks[0], options.out / notebooks[0].stem, options.record) else 1
     # each in a process of its own, so that none leans on another
-    command = [sys.executable, __file__, "--out", str(options.out)]
+    command = [sys.executable, __file__, "--out", str(options.out), *(["--record"] if options.record else [])]
     failed = [n.stem for n in notebooks if subprocess.run([*command, str(n)]).returncode]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
