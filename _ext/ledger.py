@@ -7,8 +7,9 @@ results of `fflib/results`, and writes both as tables into the page that asks fo
 
     ```{ledger} published      measured numbers beside published ones, in or out
     ```{ledger} records        what has been recorded
+    ```{ledger} full           which chapters were run at full scale, and what does not hold there
     ```{ledger} runs           which chapter ran where, when, with which seeds
-    ```{ledger} claims         every checked claim with what was measured
+    ```{ledger} claims         every checked claim with what was measured, at full scale too where it was
 
 The same content lies beside the page as `<page>.json`, for `make check` and for other programs.
 """
@@ -31,7 +32,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 ENTRY = "application/vnd.fflib.entry+json"  # as in fflib._html
-PARTS = ("published", "records", "runs", "claims")
+PARTS = ("published", "records", "full", "runs", "claims")
 CODE = re.compile(r"^```\{code-cell\}.*?^```", re.DOTALL | re.MULTILINE)
 SEED = re.compile(r"\b(?:key|PRNGKey|default_rng|RandomState)\((\d+)\)")
 
@@ -182,10 +183,17 @@ def beside_published(found: list[dict]) -> list[dict]:
     return rows
 
 
+def at_full_scale(found: list[dict], folder: Path) -> dict[str, dict]:
+    """Chapter → what `make full` kept of it, in `folder`; only of those that it was run on."""
+    files = {chapter["chapter"]: folder / f"{Path(chapter['chapter']).name}.json" for chapter in found}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+
+
 def content(env) -> dict:
     """The whole ledger."""
-    found = records()
-    return {"chapters": chapters(env), "records": found, "published": beside_published(found)}
+    found, here = records(), chapters(env)
+    full = at_full_scale(here, Path(env.srcdir, "book", "full_scale"))
+    return {"chapters": here, "records": found, "published": beside_published(found), "full": full}
 
 
 # --- The page --------------------------------------------------------------------------------------
@@ -304,13 +312,47 @@ class Page:
         said = nodes.paragraph("", "", nodes.Text("This page "), same, nodes.Text("."))
         return [where, when, said]
 
+    def full(self, book: dict) -> list[nodes.Node]:
+        rows, fallen = [], []
+        for chapter in book["chapters"]:
+            run = book["full"].get(chapter["chapter"])
+            if run is None:
+                continue
+            lost = [(claim["claim"], self.link(chapter), claim["detail"]) for claim in run["claims"] if not claim["held"]]
+            fallen += lost
+            rows.append(
+                (
+                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}", where(run),
+                    f"jax {run['versions']['jax']}", run["date"][:10], f"{run['seconds'] / 60:.1f}", run["commit"],
+                )
+            )  # fmt: skip
+        if not rows:
+            return [nodes.paragraph(text="No chapter has been run at full scale yet.")]
+        columns = ("Chapter", "Claims that hold", "Device", "Version", "Date", "Minutes", "Commit")
+        parts: list[nodes.Node] = [table("Chapters run at full scale", columns, rows)]
+        if fallen:
+            parts.append(table("Claims that do not hold at full scale", ("Claim", "Chapter", "Measured there"), fallen))
+        absent = [chapter for chapter in book["chapters"] if chapter["claims"] and chapter["chapter"] not in book["full"]]
+        if absent:
+            said = nodes.paragraph("", "", nodes.Text("Not run at full scale yet: "))
+            for k, chapter in enumerate(absent):
+                said += [nodes.Text(", ")] * bool(k) + [self.link(chapter)]
+            said += nodes.Text(".")
+            parts.append(said)
+        return parts
+
     def claims(self, book: dict) -> list[nodes.Node]:
         parts = []
         for chapter in book["chapters"]:
-            rows = [(claim["claim"], claim["detail"] or "holds") for claim in chapter["claims"]]
+            run = book["full"].get(chapter["chapter"])
+            there = {} if run is None else {claim["claim"]: outcome(claim) for claim in run["claims"]}
+            columns = ("Claim", "Measured", *["At full scale"] * bool(there))
+            rows = [
+                (claim["claim"], outcome(claim), *[there.get(claim["claim"], "")] * bool(there))
+                for claim in chapter["claims"]
+            ]
             if rows:
-                caption = f"{chapter['title']} ({len(rows)})"
-                parts.append(table(caption, ("Claim", "Measured"), rows, chapter["chapter"]))
+                parts.append(table(f"{chapter['title']} ({len(rows)})", columns, rows, chapter["chapter"]))
         return parts
 
     def count(self, chapter: dict) -> Cell:
@@ -326,6 +368,20 @@ class Page:
         )  # fmt: skip
         link += nodes.inline(text=chapter["title"])
         return link
+
+
+def outcome(claim: dict) -> str:
+    """What was measured for a claim; of a page's own claims all hold."""
+    said = claim["detail"] or "holds"
+    return said if claim.get("held", True) else f"does not hold: {claim['detail'] or 'nothing more told'}"
+
+
+def where(run: dict) -> str:
+    """On what a notebook ran: "NVIDIA H200", "CPU, x86_64, 2 cores"."""
+    kinds = sorted(set(run["devices"]))
+    if kinds == ["cpu"]:
+        return f"CPU, {run['processor']}, {run['cores']} core" + "s" * (run["cores"] != 1)
+    return ", ".join(kinds) if len(run["devices"]) == 1 else f"{len(run['devices'])} × {', '.join(kinds)}"
 
 
 def table(

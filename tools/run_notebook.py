@@ -157,6 +157,7 @@ def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> 
     devices = []
     if "jax" in sys.modules:
         devices = [device.device_kind for device in sys.modules["jax"].devices()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "notebook": notebook.stem,
         "passed": passed,
@@ -167,6 +168,8 @@ def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> 
         "commit": commit(),
         "versions": versions,
         "devices": devices,
+        "processor": platform.machine(),
+        "cores": cores,
         "claims": claims,
     }
 
