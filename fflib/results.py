@@ -35,6 +35,7 @@ class Published(NamedTuple):
     """A column of Table 1 of the paper.
 
     Attributes:
+        title: what heads the column.
         metric: "psnr" in dB or "iou".
         items: how many pictures, solids, volumes or views were averaged.
         scores: mapping → (mean, spread over the items).
@@ -42,25 +43,26 @@ class Published(NamedTuple):
     Chapter: Table 1.
     """
 
+    title: str
     metric: str
     items: int
     scores: dict[str, tuple[float, float]]
 
 
-def _column(metric: str, items: int, none, basic, positional, gaussian) -> Published:
+def _column(title: str, metric: str, items: int, none, basic, positional, gaussian) -> Published:
     scores = dict(none=none, basic=basic, positional=positional, gaussian=gaussian)
-    return Published(metric, items, scores)
+    return Published(title, metric, items, scores)
 
 
 # Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment that repeats it
 TABLE1 = {
-    "image_natural": _column("psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)),
-    "image_text": _column("psnr", 16, (18.40, 2.23), (20.48, 1.96), (27.57, 3.07), (30.47, 2.11)),
-    "shape_scans": _column("iou", 3, (0.864, 0.014), (0.892, 0.017), (0.960, 0.011), (0.973, 0.010)),
-    "ct_shepp": _column("psnr", 8, (16.75, 3.64), (23.31, 4.66), (26.89, 1.46), (28.33, 1.15)),
-    "ct_brain": _column("psnr", 8, (15.44, 1.28), (16.95, 0.72), (19.55, 1.09), (19.88, 1.23)),
-    "mri_brain": _column("psnr", 6, (26.14, 1.45), (28.58, 2.45), (32.23, 3.08), (34.51, 2.72)),
-    "nerf_lego": _column("psnr", 13, (22.41, 0.92), (23.16, 0.90), (25.28, 0.83), (25.48, 0.89)),
+    "image_natural": _column("2-D natural", "psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)),
+    "image_text": _column("2-D text", "psnr", 16, (18.40, 2.23), (20.48, 1.96), (27.57, 3.07), (30.47, 2.11)),
+    "shape_scans": _column("3-D shape", "iou", 3, (0.864, 0.014), (0.892, 0.017), (0.960, 0.011), (0.973, 0.010)),
+    "ct_shepp": _column("CT, Shepp", "psnr", 8, (16.75, 3.64), (23.31, 4.66), (26.89, 1.46), (28.33, 1.15)),
+    "ct_brain": _column("CT, brain", "psnr", 8, (15.44, 1.28), (16.95, 0.72), (19.55, 1.09), (19.88, 1.23)),
+    "mri_brain": _column("3-D MRI", "psnr", 6, (26.14, 1.45), (28.58, 2.45), (32.23, 3.08), (34.51, 2.72)),
+    "nerf_lego": _column("3-D NeRF", "psnr", 13, (22.41, 0.92), (23.16, 0.90), (25.28, 0.83), (25.48, 0.89)),
 }
 
 
