@@ -21,6 +21,7 @@ sys.path.append(str(ROOT / "_ext"))
 
 import check  # noqa: E402
 import ledger  # noqa: E402
+import run_notebook  # noqa: E402
 
 # --- What a cell leaves ----------------------------------------------------------------------------
 
@@ -249,7 +250,14 @@ def book(tmp_path):
 def test_the_page_tells_what_the_chapters_claimed(book):
     book.write("first", "a < b & c", "1.5 times")
     book.write("second", "another", "2 dB")
+    claims = [dict(claim="a < b & c", detail="1.25 times", held=True), dict(claim="plain", detail="", held=False)]
+    run = run_notebook.record(Path("first.ipynb"), 90.0, False, claims)
+    (book.folder / "book" / "full_scale").mkdir(parents=True)
+    (book.folder / "book" / "full_scale" / "first.json").write_text(json.dumps(run))
     made = book.build()
+    assert made["full"] == {"first": json.loads(json.dumps(run))}
+    for text in ("1 of 2", "1.25 times", "does not hold: nothing more told", ">1.5<", "Not run at full scale yet: "):
+        assert text in made["page"], text
     assert [c["chapter"] for c in made["chapters"]] == ["second", "first"]  # the reading order
     first = made["chapters"][1]
     assert [c["claim"] for c in first["claims"]] == ["a < b & c", "plain"]
