@@ -322,6 +322,13 @@ def test_ci_runs_the_commands_of_the_readme():
     assert ".ci/run" in read(".github/workflows/book.yml")
 
 
+def test_the_readmes_example_paints_the_picture(capsys):
+    [code] = re.findall(r"^```python\n(.*?)^```$", read("README.md"), re.DOTALL | re.MULTILINE)
+    exec(compile(code.replace("steps=300", "steps=100"), "README.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert float(re.match(r"([\d.]+) dB between", said)[1]) > 25
+
+
 def test_make_help_has_a_line_for_every_target():
     makefile = read("Makefile")
     targets = re.search(r"^\.PHONY: (.*)$", makefile, re.M)[1].split()
