@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fflib import _html, _live
-from fflib._html import escape, words
+from fflib._html import escape, typeset, words
 
 MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
@@ -39,7 +39,7 @@ class _Asked:
         A page's script gets the answer as `code`, `_told` as it is.
         """
         reason = f" {words('because', because)}" if because else ""
-        head = f"<p><strong>Measured:</strong> {escape(shown)}.{escape(reason)}</p>"
+        head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
         room = (
             f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
             f'data-ff-unit="{escape(unit)}"></p>'
