@@ -8,6 +8,7 @@ prints the question. Chapter: all chapters.
 import itertools
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -38,7 +39,7 @@ class _Asked:
 
         A page's script gets the answer as `code`, `_told` as it is.
         """
-        reason = f" {words('because', because)}" if because else ""
+        reason = f" {_sentence(words('because', because))}" if because else ""
         head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
         room = (
             f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
@@ -252,6 +253,12 @@ def guess_order(
     Chapter: all chapters.
     """
     return OrderGuess(question, items, ends)
+
+
+def _sentence(text: str) -> str:
+    """`text` with the capital and the full stop of a sentence; symbols such as p keep their case."""
+    text = text[0].upper() + text[1:] if re.match("[a-z]+[ ,]", text[1:]) else text
+    return text if text[-1] in ".!?" else f"{text}."
 
 
 def _different(argument: str, texts: Sequence[str]) -> list[str]:

@@ -542,7 +542,7 @@ def test_numbers_are_typeset_in_tables(shown, capsys, typed, page):
     show.table([[typed, typed]], ["of " + typed, "b"], "Numbers")
     html = shown()
     assert f'<th scope="row">{page}</th>' in html and f">{page}</td>" in html
-    assert f">of {page}</th>" in html and f"{typed}  {typed}" in capsys.readouterr().out
+    assert f">of {page}</th>" in html and f"\n{typed} " in capsys.readouterr().out
 
 
 def test_table_without_rows(shown):
