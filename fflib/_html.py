@@ -176,4 +176,4 @@ def typeset(text: str) -> str:
     page = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, escape(text))
     page = re.sub(r"(?<=\w)\^(-?\d+(?:\.\d+)?)\b", r"<sup>\1</sup>", page)
     page = re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", page)
-    return re.sub(r"(?<=\d) (?=dB\b|Å|%)|(?<=[±×]) (?=\d)", "\u00a0", page)
+    return re.sub(r"(?<=[\d>]) (?=dB\b|Å|%)|(?<=[±×]) (?=\d)", "\u00a0", page)
