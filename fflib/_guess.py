@@ -8,12 +8,13 @@ prints the question. Chapter: all chapters.
 import itertools
 import math
 import operator
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fflib import _html, _live
-from fflib._html import escape, words
+from fflib._html import escape, typeset, words
 
 MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
@@ -38,8 +39,8 @@ class _Asked:
 
         A page's script gets the answer as `code`, `_told` as it is.
         """
-        reason = f" {words('because', because)}" if because else ""
-        head = f"<p><strong>Measured:</strong> {escape(shown)}.{escape(reason)}</p>"
+        reason = f" {_sentence(words('because', because))}" if because else ""
+        head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
         room = (
             f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
             f'data-ff-unit="{escape(unit)}"></p>'
@@ -252,6 +253,12 @@ def guess_order(
     Chapter: all chapters.
     """
     return OrderGuess(question, items, ends)
+
+
+def _sentence(text: str) -> str:
+    """`text` with the capital and the full stop of a sentence; symbols such as p keep their case."""
+    text = text[0].upper() + text[1:] if re.match("[a-z]+[ ,]", text[1:]) else text
+    return text if text[-1] in ".!?" else f"{text}."
 
 
 def _different(argument: str, texts: Sequence[str]) -> list[str]:

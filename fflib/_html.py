@@ -7,6 +7,7 @@ import hashlib
 import html
 import itertools
 import os
+import re
 import sys
 from functools import cache
 from importlib import resources
@@ -160,3 +161,19 @@ def number(value: object) -> str:
     whole = as_float == int(as_float) if abs(as_float) < 1e6 else False
     text = str(int(as_float)) if whole else f"{as_float:.4g}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def typeset(text: str) -> str:
+    """`text` for HTML with its numbers as they are printed: −0.5, 3·10⁻⁵, 1/f² (typed 1/f^2).
+
+    A line breaks neither between a number and its unit nor between a sign and its number.
+    """
+
+    def power(found: re.Match) -> str:
+        mantissa, exponent = found[1], int(found[2])
+        return f"{mantissa}·10<sup>{exponent}</sup>" if exponent else mantissa
+
+    page = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, escape(text))
+    page = re.sub(r"(?<=\w)\^(-?\d+(?:\.\d+)?)\b", r"<sup>\1</sup>", page)
+    page = re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", page)
+    return re.sub(r"(?<=[\d>]) (?=dB\b|Å|%)|(?<=[±×]) (?=\d)", "\u00a0", page)

@@ -202,12 +202,12 @@ class HashGrid:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Vectors of every level: one a corner where they fit, else ``table``."""
+        """Vectors of every level, one a corner where they fit, else ``table``."""
         return tuple(min((N + 1) ** self.d, self.table) for N in self.resolutions)
 
     @property
     def num_features(self) -> int:
-        """Length of the encoding: levels · features."""
+        """Length of the encoding, levels · features."""
         return self.levels * self.features
 
     @property

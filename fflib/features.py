@@ -71,7 +71,7 @@ class Mapping:
 
     @property
     def num_features(self) -> int:
-        """Length of γ(v): 2m."""
+        """Length of γ(v), 2m."""
         return 2 * self.m
 
     def normalized(self) -> Mapping:
@@ -106,7 +106,7 @@ class Identity:
 
     @property
     def num_features(self) -> int:
-        """Length of the output: d."""
+        """Length of the output, d."""
         return self.d
 
 

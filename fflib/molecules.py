@@ -35,7 +35,7 @@ class Molecule(NamedTuple):
 
     @property
     def radius(self) -> jax.Array:
-        """Root mean square of a coordinate of the mass about the origin, in Å: √(Σw‖c‖²/3Σw + s²)."""
+        """Root mean square of a coordinate of the mass about the origin in Å, √(Σw‖c‖²/3Σw + s²)."""
         spread = self.weights @ jnp.sum(self.centres**2, -1) / jnp.sum(self.weights)
         return jnp.sqrt(spread / 3 + self.width**2)
 

@@ -48,13 +48,13 @@ class Mesh(NamedTuple):
 
     @property
     def volume(self) -> float:
-        """Volume inside, by the divergence theorem: Σ a·(b × c)/6 over the faces (a, b, c)."""
+        """Volume inside, by the divergence theorem Σ a·(b × c)/6 over the faces (a, b, c)."""
         a, b, c = np.moveaxis(self.triangles - self.vertices.mean(0), 1, 0)
         return float(np.einsum("fi,fi->", a, np.cross(b, c)) / 6)
 
     @property
     def euler(self) -> int:
-        """Euler's V − E + F: 2 for a sphere, 0 for a torus, 2 − 2g with g handles."""
+        """Euler's V − E + F, 2 for a sphere, 0 for a torus, 2 − 2g with g handles."""
         return len(np.unique(self.faces)) - len(self.faces) * 3 // 2 + len(self.faces)
 
 

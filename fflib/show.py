@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from fflib import _html
 from fflib._guess import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
-from fflib._html import escape, number, words
+from fflib._html import escape, number, typeset, words
 from fflib._layout import picture_row
 from fflib._reader import attempt, check, download
 from fflib._slider import MAX_FRAMES, Slider
@@ -139,9 +139,10 @@ def slider(
 def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:
     """Display results as a table with headings `columns`; the first cell of a row names it.
 
-    Floats are shown with 4 significant digits; give strings for another format. Columns of numbers
-    end at the right, columns of words begin at the left. Raises ValueError when a row has another
-    length than `columns`.
+    Floats are shown with 4 significant digits; give strings for another format. Minus signs, powers
+    of ten (3e-5) and exponents (f^2) are typeset on a page, also in strings. Columns of numbers end at
+    the right, columns of words begin at the left. Raises ValueError when a row has another length
+    than `columns`.
 
     Chapter: all chapters.
     """
@@ -155,18 +156,18 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
     cells = list(zip(*rows, strict=True)) or [()] * len(columns)
     kinds = ["", *(' class="ff-words"' if _wordy(column) else "" for column in cells[1:])]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(str(c))}</th>'
+        f'<th scope="col"{kind}>{typeset(str(c))}</th>'
         for c, kind in zip(columns, kinds, strict=True)
     )
     body = "".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td{kind}>{escape(c)}</td>" for c, kind in zip(rest, kinds[1:], strict=True))
+        f'<tr><th scope="row">{typeset(first)}</th>'
+        + "".join(f"<td{kind}>{typeset(c)}</td>" for c, kind in zip(rest, kinds[1:], strict=True))
         + "</tr>"
         for first, *rest in rows
     )
     page = (
         f'<div class="ff ff-table ff-scroll" role="region" tabindex="0" '
-        f'aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
+        f'aria-label="{escape(caption)}"><table><caption>{typeset(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
     widths = [max(len(str(cell)) for cell in column) for column in zip(columns, *rows, strict=True)]
@@ -237,7 +238,7 @@ def _images(pictures: Mapping[str, object], alt: str, zoom: int | None) -> str:
             f'<figure class="ff-picture" style="max-width:{width}px">'
             f'<img alt="{escape(caption)}" width="{width}" height="{array.shape[0] * zoom}"{sharp} '
             f'src="{array_uri(array)}">'
-            f'<figcaption aria-hidden="true">{escape(caption)}</figcaption></figure>'
+            f'<figcaption aria-hidden="true">{typeset(caption)}</figcaption></figure>'
         )
     row = picture_row(len(items), max(array.shape[1] for array in arrays.values()) * zoom)
     label = f'role="group" aria-label="{escape(alt)}"'
@@ -265,7 +266,7 @@ def _pixels(caption: str, array: object) -> np.ndarray:
 
 def _display(content: str, alt: str, caption: str | None) -> None:
     below = (
-        f'<figcaption class="ff-caption">{escape(words("caption", caption))}</figcaption>'
+        f'<figcaption class="ff-caption">{typeset(words("caption", caption))}</figcaption>'
         if caption
         else ""
     )

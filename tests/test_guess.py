@@ -22,6 +22,21 @@ def shown(tmp_path, monkeypatch):
 # --- Without a browser -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "because, said",
+    [
+        ("one valley, from -6.7 to 2e-05 dB", "One valley, from −6.7 to 2·10<sup>−5</sup>\u00a0dB."),
+        ("p = 1 has the least", "p = 1 has the least."),
+        ("51.6 dB at 0.", "51.6\u00a0dB at 0."),
+        ("n_eff grows", "n_eff grows."),
+        ("", ""),
+    ],
+)
+def test_the_reason_is_a_sentence(shown, because, said):
+    show.guess("Which?", ["this", "that"]).reveal(0, because)
+    assert f"<strong>Measured:</strong> this. {said}".strip() + "</p>" in shown()
+
+
 def test_a_number(shown, capsys):
     asked = show.guess_number("How much is < 3?", "dB")
     asked.reveal(np.float32(2.5), "Two & a half.")
@@ -29,7 +44,7 @@ def test_a_number(shown, capsys):
     [group] = re.findall(r'<input type="number" step="any" name="([^"]+)"', page)
     assert "<legend>Your guess: How much is &lt; 3?</legend>" in page and "<span>dB</span>" in page
     assert f'data-ff-reveal="{group}" data-ff-answer="2.5" data-ff-unit="dB"' in page
-    assert "<strong>Measured:</strong> 2.5 dB. Two &amp; a half." in page
+    assert "<strong>Measured:</strong> 2.5\u00a0dB. Two &amp; a half." in page
     printed = capsys.readouterr().out
     assert printed == "How much is < 3?\n  ____ dB\nMeasured: 2.5 dB. Two & a half.\n"
 

@@ -281,6 +281,10 @@ def test_public_names_are_documented(module):
             assert (
                 "Chapter:" in thing.__doc__
             ), f"{module.__name__}.{name} does not name its chapter"
+        for attribute in vars(thing).values() if own and inspect.isclass(thing) else ():
+            if isinstance(attribute, property) and attribute.__doc__:
+                # the API page would take what stands before a colon for a type
+                assert ": " not in attribute.__doc__.split("\n")[0], attribute.__doc__
 
 
 # ---------------------------------------------------------------- the files around them

@@ -523,6 +523,28 @@ def test_table_puts_words_left_and_numbers_right(shown):
     assert html.count('<td class="ff-words">') == 9 and "<td>nan</td>" in html
 
 
+@pytest.mark.parametrize(
+    "typed, page",
+    [
+        ("-0.46 ± 0.71", "−0.46 ±\u00a00.71"),
+        ("(-.5)", "(−.5)"),
+        ("9.742e-07", "9.742·10<sup>−7</sup>"),
+        ("−9.09e-07", "−9.09·10<sup>−7</sup>"),
+        ("2.81e+05 GB", "2.81·10<sup>5</sup> GB"),
+        ("2e+00", "2"),
+        ("21.6 dB, × 3, 5 %", "21.6\u00a0dB, ×\u00a03, 5\u00a0%"),
+        ("1/f^1.5, t = 10", "1/f<sup>1.5</sup>, t = 10"),
+        ("a<b", "a&lt;b"),
+        ("32-bit, 1-2, x-1.png, float3e-4, n+1", "32-bit, 1-2, x-1.png, float3e-4, n+1"),
+    ],
+)
+def test_numbers_are_typeset_in_tables(shown, capsys, typed, page):
+    show.table([[typed, typed]], ["of " + typed, "b"], "Numbers")
+    html = shown()
+    assert f'<th scope="row">{page}</th>' in html and f">{page}</td>" in html
+    assert f">of {page}</th>" in html and f"\n{typed} " in capsys.readouterr().out
+
+
 def test_table_without_rows(shown):
     show.table([], ["name", "gain"], "Nothing yet")
     assert shown().count('scope="col"') == 2
