@@ -251,9 +251,8 @@ def _interpolate(grid: HashGrid, params, v):
     N = np.array(grid.resolutions)[:, None]
     x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
     low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
-    t = x - low
-    total = 0.0
-    for step in np.ndindex((2,) * grid.d):  # the corners of a cell
-        weight = jnp.prod(jnp.where(np.array(step) == 1, t, 1 - t), -1)
-        total = total + weight[..., None] * params[_row(grid, low + np.array(step))]
-    return total.reshape(*v.shape[:-1], grid.num_features)
+    t = (x - low)[..., None, :, :]
+    step = np.array(list(np.ndindex((2,) * grid.d)))[:, None]  # to the corners of a cell, (2^d, 1, d)
+    weight = jnp.prod(jnp.where(step == 1, t, 1 - t), -1)  # (..., 2^d, L)
+    found = params[_row(grid, low[..., None, :, :] + step)]
+    return jnp.sum(weight[..., None] * found, -3).reshape(*v.shape[:-1], grid.num_features)
