@@ -163,7 +163,7 @@ def fit(
     how = dict(ensemble=ensemble, shared_data=shared_data)
     what = dict(loss=loss, optimizer=optimizer, batch=batch, **how)
 
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)  # steps give strong types
     layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
     init = jax.vmap(optimizer.init) if ensemble else optimizer.init
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []

@@ -143,6 +143,15 @@ def test_data_go_to_the_device_once(monkeypatch):
 # --- minibatches
 
 
+def test_weakly_typed_parameters_are_compiled_for_once():
+    params = {"w": jnp.asarray(2.0)}  # a Python number keeps a weak type, which the first step would lose
+    assert params["w"].weak_type
+    chunk = sys.modules["fflib.fit"]._chunk
+    before = chunk._cache_size()
+    fit(params, lambda p, data: (p["w"] - 1) ** 2, steps=6, every=2, optimizer=optax.sgd(0.01), progress=False)
+    assert chunk._cache_size() == before + 1
+
+
 def test_minibatches_are_those_of_the_keys():
     """Step i sees batch(fold_in(key, i), data), and history shows that batch's loss."""
     key = jax.random.key(7)
