@@ -101,6 +101,23 @@ def points(name: str, value: Any, d: int | None = None) -> jax.Array:
     return array
 
 
+def rotations(name: str, value: Any) -> jax.Array:
+    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64."""
+    array = real_array(name, value, integers=True)
+    if array.ndim < 2 or array.shape[-2:] != (3, 3):
+        raise ValueError(f"{name} must have shape (..., 3, 3), but got {array.shape}")
+    if not isinstance(array, jax.core.Tracer):
+        R = np.asarray(array, np.float64).reshape(-1, 3, 3)
+        off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+        if off.max() > 1e-3:
+            first = np.argmax(off > 1e-3)
+            raise ValueError(f"{name}[{first}] is no rotation: R Rᵀ is off the identity by {off[first]:.3g}")
+        mirrors = np.linalg.det(R) < 0
+        if mirrors.any():
+            raise ValueError(f"{name}[{np.argmax(mirrors)}] is no rotation: its determinant is −1, it mirrors")
+    return array
+
+
 def square(name: str, value: Any) -> jax.Array:
     """A symmetric matrix of shape (n, n)."""
     array = real_array(name, value, integers=True)

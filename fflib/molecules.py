@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.features import coordinates
 
 
 class Molecule(NamedTuple):
@@ -133,7 +134,8 @@ def rotation(axis, angle) -> jax.Array:
     x, y, z = axis / jnp.linalg.norm(axis)
     zero = jnp.zeros_like(x)
     cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
-    return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * cross @ cross
+    twice = jnp.matmul((1 - jnp.cos(angle)) * cross, cross, precision="highest")
+    return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + twice
 
 
 def turned(mol: Molecule, pose) -> Molecule:
@@ -151,10 +153,8 @@ def transform(mol: Molecule, k) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    k = checks.real_array("k", k)
-    if k.ndim == 0 or k.shape[-1] != 3:
-        raise ValueError(f"k must have shape (..., 3), but got {k.shape}")
-    phase = -2 * jnp.pi * k @ mol.centres.T
+    k = coordinates(k, 3, "k")
+    phase = jnp.matmul(-2 * jnp.pi * k, mol.centres.T, precision="highest")
     waves = jax.lax.complex(jnp.cos(phase) @ mol.weights, jnp.sin(phase) @ mol.weights)
     return jnp.exp(-2 * jnp.pi**2 * mol.width**2 * jnp.sum(k**2, -1)) * waves
 

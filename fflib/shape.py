@@ -89,12 +89,12 @@ class Field:
     Chapter: Solid shapes.
     """
 
-    gamma: Any = dataclasses.field(metadata={"static": False})
-    params: Any = dataclasses.field(metadata={"static": False})
-    model: MLP = dataclasses.field(metadata={"static": True})
+    gamma: Any
+    params: Any
+    model: MLP = dataclasses.field(metadata=dict(static=True))
 
     def __call__(self, v) -> jax.Array:
-        v = checks.real_array("v", v)
+        v = features.coordinates(v, 3)
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 

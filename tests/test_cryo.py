@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import in_float64
 
-from fflib import cryo, features, molecules, particles
+from fflib import checks, cryo, features, molecules, particles
 from fflib.molecules import claw, rotation, turned
 from fflib.resolution import shell_correlation
 
@@ -268,10 +268,10 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: cryo.rotations("poses", 2 * EYE), ["poses", "rotations", "off the identity by 3"]),
-        (lambda: cryo.rotations("poses", MIRROR), ["poses", "determinant −1", "mirror"]),
-        (lambda: cryo.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
-        (lambda: cryo.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
+        (lambda: checks.rotations("poses", 2 * EYE), ["poses[0]", "no rotation", "off the identity by 3"]),
+        (lambda: checks.rotations("poses", MIRROR), ["poses[0]", "determinant is −1", "mirrors"]),
+        (lambda: checks.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
+        (lambda: checks.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
         (lambda: cryo.slice_points(np.zeros((4, 3)), EYE), ["k", "2 columns"]),
         (lambda: cryo.slice_points(K2, EYE[0]), ["poses", "(N, 3, 3)"]),
         (lambda: cryo.half_disc(2), ["n", "at least 4"]),
@@ -282,10 +282,10 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
         (lambda: cryo.contrast(np.zeros(3), 1e4, b_factor=-1.0), ["b_factor", ">= 0"]),
         (lambda: cryo.invert(K2, Y[:, 1:], G, EYE, N), ["y and gain", "shape"]),
         (lambda: cryo.invert(K2, Y, G, EYE, N, ridge=0.0), ["ridge", "> 0"]),
-        (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses", "rotations"]),
+        (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses[0]", "no rotation"]),
         (lambda: particles.observe(KEY, MOL, EYE, 1.0, N, PIXEL, 0.0), ["snr", "> 0"]),
         (lambda: particles.observe(KEY, THREE, EYE, 1.0, N, PIXEL, 1.0), ["mol", "1, one a pose", "3"]),
-        (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses", "rotations"]),
+        (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses[0]", "no rotation"]),
         (
             lambda: particles.reconstruct(ONE, [None, features.basic(3)], particles.Setting(1, 8), KEY),
             ["gammas", "[3, 6]"],
