@@ -60,9 +60,11 @@ class Radial:
             sigma: (...), or one number.
             slope: (..., d), or one number.
 
-        Raises: ValueError as the embedding itself does.
+        Raises: ValueError as the embedding itself does, and for a slope of another shape.
         """
         x, sigma = self._arguments(x, sigma)
+        if jnp.shape(slope) not in ((), x.shape):
+            raise ValueError(f"slope must be one number or have x's shape {x.shape}, but got {jnp.shape(slope)}")
         slope = jnp.broadcast_to(jnp.asarray(slope, x.dtype), x.shape)[..., None, None, :]
         u, s = self._offsets(x)[..., None], sigma[..., None, None, None]
         along = -u / s**2 * self.alpha[:, None, :] + u**2 / s**3 * slope  # (..., k, m, d)
@@ -135,7 +137,8 @@ def _with_widths(which: str, x, sigma):
     x, sigma = checks.real_array(f"x{which}", x), checks.real_array(f"sigma{which}", sigma)
     if x.ndim != 1 or sigma.shape not in ((), x.shape):
         raise ValueError(
-            f"x{which} must have shape (n,), and sigma{which} be one number or (n,), but got {x.shape} and {sigma.shape}"
+            f"x{which} must have shape (n,) and sigma{which} be one number or (n,), but got {x.shape} and "
+            f"{sigma.shape}"
         )
     return x, jnp.broadcast_to(sigma, x.shape)
 

@@ -12,6 +12,7 @@ lies at (i − n//2) · pixel, on every axis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -154,8 +155,9 @@ def transform(mol: Molecule, k) -> jax.Array:
     Chapter: A molecule in motion.
     """
     k = coordinates(k, 3, "k")
-    phase = jnp.matmul(-2 * jnp.pi * k, mol.centres.T, precision="highest")
-    waves = jax.lax.complex(jnp.cos(phase) @ mol.weights, jnp.sin(phase) @ mol.weights)
+    dot = partial(jnp.matmul, precision="highest")
+    phase = dot(-2 * jnp.pi * k, mol.centres.T)
+    waves = jax.lax.complex(dot(jnp.cos(phase), mol.weights), dot(jnp.sin(phase), mol.weights))
     return jnp.exp(-2 * jnp.pi**2 * mol.width**2 * jnp.sum(k**2, -1)) * waves
 
 
@@ -179,7 +181,7 @@ def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
     Chapter: A molecule in motion.
     """
     x, y, _ = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
-    return jnp.einsum("m,mi,mj->ij", mol.weights, x, y)
+    return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
 
 
 def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
@@ -190,7 +192,7 @@ def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
     Chapter: A molecule in motion.
     """
     x, y, z = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
-    return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z)
+    return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z, precision="highest")
 
 
 def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecule:

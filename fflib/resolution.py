@@ -49,7 +49,7 @@ def resolution(curve, threshold: float, pixel: float) -> float:
     2003), for which a volume of all data correlates with the truth by √(2·0.143/(1 + 0.143)) = 0.5.
 
     Args:
-        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels.
+        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels, n even.
         threshold: in (0, 1).
         pixel: side of a voxel in Å.
 

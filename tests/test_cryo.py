@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import in_float64
+from oracles import in_float64, x64
 
 from fflib import checks, cryo, features, molecules, particles
 from fflib.molecules import claw, rotation, turned
@@ -252,6 +252,13 @@ def test_latents_are_one_a_particle_and_no_mapping_is_allowed(learned):
         field(k)
     with pytest.raises(ValueError, match="z must be left out"):
         learned[1][0][0](k, 0.1)
+
+
+def test_in_float64_the_volume_is_float64():
+    model = particles.mlp(3, 8, 2, 2)
+    with x64(True):
+        field = particles.Field(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
+        assert field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128 and field.volume(6).dtype == jnp.float64
 
 
 # --- bad input
