@@ -72,7 +72,7 @@ def views(images, poses, focal: float, near: float = 2.0, far: float = 6.0) -> V
     poses = check_poses(poses)
     if poses.shape != (len(images), 4, 4):
         raise ValueError(f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}")
-    focal = float(checks.positive("focal", focal if np.ndim(focal) else float(focal)))
+    focal = float(checks.positive("focal", focal))
     check_range(near, far)
     return Views(jnp.asarray(images[..., :3], jnp.float32), poses, focal, float(near), float(far))
 

@@ -32,7 +32,7 @@ from fflib.nerf_mappings import turned as turned
 from fflib.parallel import among
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Field:
     """A network as a scene: ``field(points)`` gives density and colour (see :func:`fflib.render.render`).
 

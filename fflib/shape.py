@@ -82,7 +82,7 @@ def cross_entropy(logit, inside) -> jax.Array:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Field:
     """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says inside.
 
