@@ -90,9 +90,13 @@ class Radial:
             raise ValueError(
                 f"sigma must be one number or have one for each point, {x.shape[:-1]}, but got {sigma.shape}"
             )
-        if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
-            raise ValueError(f"sigma must be > 0 everywhere, but its least value is {float(sigma.min())}")
-        return x, jnp.broadcast_to(sigma, x.shape[:-1])
+        return x, jnp.broadcast_to(_above_zero("sigma", sigma), x.shape[:-1])
+
+
+def _above_zero(name: str, sigma):
+    if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
+        raise ValueError(f"{name} must be > 0 everywhere, but its least value is {float(sigma.min())}")
+    return sigma
 
 
 def radial(m: int, d: int, *, product: bool = False, margin: float = 0.1) -> Radial:
@@ -140,7 +144,7 @@ def _with_widths(which: str, x, sigma):
             f"x{which} must have shape (n,) and sigma{which} be one number or (n,), but got {x.shape} and "
             f"{sigma.shape}"
         )
-    return x, jnp.broadcast_to(sigma, x.shape)
+    return x, jnp.broadcast_to(_above_zero(f"sigma{which}", sigma), x.shape)
 
 
 def volume_element(J) -> jax.Array:

@@ -86,10 +86,11 @@ def test_volume_of_dense_bells(slope):
     "arguments, parts",
     [
         ((jnp.ones((4, 1)), 0.1, jnp.ones(3), 0.1), r"x1 must have shape \(n,\).* got \(4, 1\)"),
+        ((jnp.ones(4), 0.1, jnp.ones(3), 0.0), "sigma2 must be > 0 everywhere, but its least value is 0.0"),
         ((jnp.ones(4), 0.1, jnp.ones(3), jnp.ones(4)), r"sigma2 be one number or \(n,\), but got \(3,\) and \(4,\)"),
     ],
 )
-def test_gibbs_kernel_broadcasts_nothing(arguments, parts):
+def test_gibbs_kernel_refuses(arguments, parts):
     with pytest.raises(ValueError, match=parts):
         embeddings.gibbs_kernel(*arguments)
 
