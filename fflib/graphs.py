@@ -133,8 +133,8 @@ def learn_widths(
         raise ValueError(
             f"x must have shape (n, d) and u (n, c), with E in front in an ensemble, but got {x.shape} and {u.shape}"
         )
-    for name, value in (("start", start), ("epsilon", epsilon)):
-        checks.positive(name, float(jnp.min(jnp.asarray(value))))
+    for name, value in (("start", start), ("epsilon", epsilon), ("keep", keep), ("power", power)):
+        checks.positive(name, float(jnp.min(jnp.asarray(value))), zero=name in ("keep", "power"))
     u = u - u.mean(1, keepdims=True)
     spread = jnp.sqrt(jnp.mean(u**2, (1, 2), keepdims=True))
     if not bool((spread > 0).all()):

@@ -228,7 +228,9 @@ def _tree(made: Mesh):
 
     size = np.ptp(made.vertices, axis=0).max()
     if size < 0.01:
-        raise ValueError(f"the mesh must not be much smaller than 1, or rays miss its faces, but is {size:.3g}; see normalise")
+        raise ValueError(
+            f"the mesh must not be much smaller than 1, or rays miss its faces, but measures {size:.3g}; see normalise"
+        )
     tree = igl.AABB()
     tree.init(*_arrays(made, MAGNIFIED))
     return tree
