@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.checks import rotations as rotations
 
 
 def frequencies(n: int) -> np.ndarray:
@@ -112,7 +113,7 @@ def slice_points(k, poses) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    k, poses = checks.points("k", k, 2), checks.rotations("poses", poses)
+    k, poses = checks.points("k", k, 2), rotations("poses", poses)
     if poses.ndim != 3:
         raise ValueError(f"poses must have shape (N, 3, 3), but got {poses.shape}")
     return jnp.matmul(k, poses[:, :2], precision="highest")
