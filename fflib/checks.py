@@ -109,12 +109,11 @@ def rotations(name: str, value: Any) -> jax.Array:
     if not isinstance(array, jax.core.Tracer):
         R = np.asarray(array, np.float64).reshape(-1, 3, 3)
         off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
-        if off.max() > 1e-3:
-            first = np.argmax(off > 1e-3)
-            raise ValueError(f"{name}[{first}] is no rotation: R Rᵀ is off the identity by {off[first]:.3g}")
-        mirrors = np.linalg.det(R) < 0
-        if mirrors.any():
-            raise ValueError(f"{name}[{np.argmax(mirrors)}] is no rotation: its determinant is −1, it mirrors")
+        wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
+        if wrong.any():
+            i = np.argmax(wrong)
+            why = f"R Rᵀ is off the identity by {off[i]:.3g}" if off[i] > 1e-3 else "its determinant is −1, it mirrors"
+            raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
     return array
 
 

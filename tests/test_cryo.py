@@ -276,7 +276,7 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
     ("call", "says"),
     [
         (lambda: checks.rotations("poses", 2 * EYE), ["poses[0]", "no rotation", "off the identity by 3"]),
-        (lambda: checks.rotations("poses", MIRROR), ["poses[0]", "determinant is −1", "mirrors"]),
+        (lambda: checks.rotations("poses", MIRROR), ["poses is no rotation", "determinant is −1", "mirrors"]),
         (lambda: checks.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
         (lambda: checks.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
         (lambda: cryo.slice_points(np.zeros((4, 3)), EYE), ["k", "2 columns"]),
