@@ -59,7 +59,9 @@ def relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
     product of the layer's inputs, and κ₀(θ) = (π − θ)/2π is the ReLU's mean slope product.
     """
     if model.activation != "relu":
-        raise ValueError(f"the closed form is for activation 'relu', but the model has {model.activation!r}; use empirical_ntk")
+        raise ValueError(
+            f"the closed form is for activation 'relu', but the model has {model.activation!r}; use empirical_ntk"
+        )
     theta = 0.0
     slope = None
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from fflib import checks
-from fflib.mlp import OUTPUTS
+from fflib.mlp import OUTPUTS, Layers
+
 
 def sine(z) -> jax.Array:
     """sin z, to 2·10⁻⁶ in float32 for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a CPU.
@@ -32,7 +33,7 @@ ACTIVATIONS = {"sine": sine, "gaussian": lambda z: jnp.exp(-(z**2) / 2)}
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaledMLP:
+class ScaledMLP(Layers):
     """A network whose hidden layers compute φ(s (aW + b)) from their input a; the last is linear.
 
     W and b are uniform within ± a bound: 1/√n_in, except for the weights of "sine", which are
@@ -50,27 +51,15 @@ class ScaledMLP:
     Chapter: The encodings people use now.
     """
 
-    sizes: tuple[int, ...]
     activation: str
     scale: float
     output: str | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
         checks.one_of("output", self.output, tuple(OUTPUTS))
         checks.positive("scale", self.scale)
-        for i, n in enumerate(self.sizes):
-            checks.count(f"sizes[{i}]", n)
-
-    @property
-    def fans(self) -> tuple[tuple[int, int], ...]:
-        """(inputs, outputs) of every layer."""
-        return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-
-    @property
-    def num_params(self) -> int:
-        """Number of weights and biases."""
-        return sum(n_in * n_out + n_out for n_in, n_out in self.fans)
 
     def bounds(self) -> list[tuple[float, float]]:
         """Largest weight and largest bias of every layer at initialisation."""
@@ -91,8 +80,7 @@ class ScaledMLP:
 
     def apply(self, params, x) -> jax.Array:
         """The network: x of shape (..., n_in) to (..., n_out)."""
-        if jnp.ndim(x) == 0 or jnp.shape(x)[-1] != self.sizes[0]:
-            raise ValueError(f"x must have {self.sizes[0]} numbers along its last axis, but got shape {jnp.shape(x)}")
+        self._check(params, x)
         *hidden, (W, b) = params
         for V, c in hidden:
             x = ACTIVATIONS[self.activation](self.scale * (x @ V + c))

@@ -101,6 +101,22 @@ def points(name: str, value: Any, d: int | None = None) -> jax.Array:
     return array
 
 
+def rotations(name: str, value: Any) -> jax.Array:
+    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64."""
+    array = real_array(name, value, integers=True)
+    if array.ndim < 2 or array.shape[-2:] != (3, 3):
+        raise ValueError(f"{name} must have shape (..., 3, 3), but got {array.shape}")
+    if not isinstance(array, jax.core.Tracer):
+        R = np.asarray(array, np.float64).reshape(-1, 3, 3)
+        off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+        wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
+        if wrong.any():
+            i = np.argmax(wrong)
+            why = f"R Rᵀ is off the identity by {off[i]:.3g}" if off[i] > 1e-3 else "its determinant is −1, it mirrors"
+            raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
+    return array
+
+
 def square(name: str, value: Any) -> jax.Array:
     """A symmetric matrix of shape (n, n)."""
     array = real_array(name, value, integers=True)

@@ -104,14 +104,24 @@ def transform(x, y, k) -> np.ndarray:
     Chapter: Spectral bias.
     """
     x, y, slopes = _pieces(x, y)
-    k = np.asarray(k, float)
-    omega = 2 * np.pi * np.where(k == 0, 1.0, k)[..., None]
-    waves = np.exp(-1j * omega * x)
+    omega = 2 * np.pi * np.asarray(k, float)[..., None]
+    slow = np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3  # there the terms cancel: no longer divide by ω
+    fast = np.where(slow[..., None], 1.0, omega)
+    waves = np.exp(-1j * fast * x)
     ends = y[-1] * waves[..., -1] - y[0] * waves[..., 0]
     kinks = waves @ np.diff(slopes, prepend=0.0, append=0.0)
-    omega = omega[..., 0]
-    area = np.sum(np.diff(x) * (y[:-1] + y[1:]) / 2)
-    return np.where(k == 0, area, 1j * ends / omega - kinks / omega**2)
+    found = np.array(1j * ends / fast[..., 0] - kinks / fast[..., 0] ** 2)
+    found[slow] = _simpson(x, y, omega[slow])
+    return found
+
+
+def _simpson(x, y, omega):
+    """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880 of it, h its length."""
+    left, middle, right = (
+        np.exp(-1j * omega * at) * f
+        for at, f in ((x[:-1], y[:-1]), ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2), (x[1:], y[1:]))
+    )
+    return ((left + 4 * middle + right) * np.diff(x) / 6).sum(-1)
 
 
 def _pieces(x, y):

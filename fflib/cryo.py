@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.checks import rotations as rotations
 
 
 def frequencies(n: int) -> np.ndarray:
@@ -99,25 +100,6 @@ def _random_rotations(key, count):
     return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
 
 
-def rotations(name: str, value) -> jax.Array:
-    """Check that ``value`` holds rotations: (..., 3, 3), R Rᵀ = I and det R = 1.
-
-    Raises: ValueError that says which condition fails, and by how much.
-
-    Chapter: A molecule in motion.
-    """
-    R = checks.real_array(name, value)
-    if R.ndim < 2 or R.shape[-2:] != (3, 3):
-        raise ValueError(f"{name} must have shape (..., 3, 3), but got {R.shape}")
-    if not isinstance(R, jax.core.Tracer):
-        off = float(np.abs(np.asarray(R @ jnp.swapaxes(R, -1, -2)) - np.eye(3)).max())
-        if off > 1e-3:
-            raise ValueError(f"{name} must be rotations, but R Rᵀ is off the identity by {off:.3g}")
-        if (np.linalg.det(np.asarray(R, np.float64)) < 0).any():
-            raise ValueError(f"{name} must be rotations, but some have determinant −1: they mirror the molecule")
-    return R
-
-
 def slice_points(k, poses) -> jax.Array:
     """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂ (rows of R).
 
@@ -134,7 +116,7 @@ def slice_points(k, poses) -> jax.Array:
     k, poses = checks.points("k", k, 2), rotations("poses", poses)
     if poses.ndim != 3:
         raise ValueError(f"poses must have shape (N, 3, 3), but got {poses.shape}")
-    return k @ poses[:, :2]
+    return jnp.matmul(k, poses[:, :2], precision="highest")
 
 
 def fold(k) -> tuple[jax.Array, jax.Array]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from fflib import checks
+from fflib import checks, kernels
 from fflib.features import Mapping
 from fflib.mlp import MLP
 
@@ -251,17 +251,13 @@ def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
 
     Returns: (...).
 
-    Raises: ValueError for another activation, TypeError or ValueError for bad mappings and offsets.
+    Raises: ValueError for another activation, TypeError or ValueError for bad models, mappings and offsets.
 
     Chapter: Derivatives as data.
     """
-    if not isinstance(model, MLP) or model.activation != "sin":
-        raise ValueError(f"model must be an fflib.MLP with activation 'sin', but got {model!r}")
-    if not isinstance(mapping, Mapping) or mapping.num_features != model.sizes[0]:
-        raise ValueError(
-            f"mapping must be a Fourier Mapping with {model.sizes[0]} features, the model's inputs, but got "
-            + (f"{mapping.num_features}" if hasattr(mapping, "num_features") else checks.describe(mapping))
-        )
+    kernels.fitting(model, mapping)
+    if model.activation != "sin":
+        raise ValueError(f"model must have activation 'sin', but has {model.activation!r}")
     inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), 0.0, 0.0
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)

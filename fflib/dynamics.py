@@ -2,6 +2,8 @@ r"""What training does to a network with a given kernel: gradient flow and its s
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,7 +110,8 @@ def _evolve(K, y, gains, f0, K_test, f0_test):
     lam, Q = eigenmodes(K)
     y = checks.targets("y", y, lam)
     f0 = jnp.zeros_like(y) if f0 is None else _same_shape("f0", f0, y)
-    residual = Q.T @ (y - f0)
+    dot = partial(jnp.tensordot, precision="highest")  # weights of opposite signs cancel: they need all their digits
+    residual = dot(Q.T, y - f0, 1)
     gain = gains(lam)  # (..., n)
     if K_test is None:
         if f0_test is not None:
@@ -118,9 +121,9 @@ def _evolve(K, y, gains, f0, K_test, f0_test):
         K_test = checks.points("K_test", K_test, len(lam))
         shape = (K_test.shape[0], *y.shape[1:])
         start = jnp.zeros(shape, y.dtype) if f0_test is None else _same_shape("f0_test", f0_test, jnp.zeros(shape))
-        A = K_test @ Q
+        A = dot(K_test, Q, 1)
     weights = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * residual
-    moved = jnp.tensordot(A, weights, axes=(1, gain.ndim - 1))  # (n_test, ..., c)
+    moved = dot(A, weights, (1, gain.ndim - 1))  # (n_test, ..., c)
     return start + jnp.moveaxis(moved, 0, gain.ndim - 1)
 
 

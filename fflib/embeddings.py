@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from fflib import checks
+from fflib.features import coordinates
 
 
 @jax.tree_util.register_dataclass
@@ -46,8 +47,7 @@ class Radial:
 
     def __call__(self, x, sigma) -> jax.Array:
         x, sigma = self._arguments(x, sigma)
-        u = x @ self.alpha.T
-        return jnp.exp(self._combine(-((u[..., None] - self.t) ** 2) / (2 * sigma[..., None, None] ** 2)))
+        return jnp.exp(self._combine(-(self._offsets(x) ** 2) / (2 * sigma[..., None, None] ** 2)))
 
     def jacobian(self, x, sigma, slope=0.0) -> jax.Array:
         """∂Φ/∂x in closed form, (..., num_features, d), for widths whose gradient ∇σ_x is ``slope``.
@@ -60,14 +60,20 @@ class Radial:
             sigma: (...), or one number.
             slope: (..., d), or one number.
 
-        Raises: ValueError as the embedding itself does.
+        Raises: ValueError as the embedding itself does, and for a slope of another shape.
         """
         x, sigma = self._arguments(x, sigma)
+        if jnp.shape(slope) not in ((), x.shape):
+            raise ValueError(f"slope must be one number or have x's shape {x.shape}, but got {jnp.shape(slope)}")
         slope = jnp.broadcast_to(jnp.asarray(slope, x.dtype), x.shape)[..., None, None, :]
-        u, s = ((x @ self.alpha.T)[..., None] - self.t)[..., None], sigma[..., None, None, None]
+        u, s = self._offsets(x)[..., None], sigma[..., None, None, None]
         along = -u / s**2 * self.alpha[:, None, :] + u**2 / s**3 * slope  # (..., k, m, d)
         logs = jnp.moveaxis(self._combine(jnp.moveaxis(along, -1, 0)), 0, -1)
         return self(x, sigma)[..., None] * logs
+
+    def _offsets(self, x):
+        """u = αᵀx − t_j, (..., k, m)."""
+        return jnp.matmul(x, self.alpha.T, precision="highest")[..., None] - self.t
 
     def _combine(self, logs):
         """(..., k, m) logarithms to (..., num_features): a list, or all sums of one from each row."""
@@ -79,17 +85,18 @@ class Radial:
         return total
 
     def _arguments(self, x, sigma):
-        x, sigma = checks.real_array("x", x), checks.real_array("sigma", sigma)
-        d = self.alpha.shape[1]
-        if x.ndim == 0 or x.shape[-1] != d:
-            raise ValueError(f"x must have shape (..., {d}), one point along the last axis, but got {x.shape}")
+        x, sigma = coordinates(x, self.alpha.shape[1], "x"), checks.real_array("sigma", sigma)
         if sigma.ndim and sigma.shape != x.shape[:-1]:
             raise ValueError(
                 f"sigma must be one number or have one for each point, {x.shape[:-1]}, but got {sigma.shape}"
             )
-        if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
-            raise ValueError(f"sigma must be > 0 everywhere, but its least value is {float(sigma.min())}")
-        return x, jnp.broadcast_to(sigma, x.shape[:-1])
+        return x, jnp.broadcast_to(_above_zero("sigma", sigma), x.shape[:-1])
+
+
+def _above_zero(name: str, sigma):
+    if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
+        raise ValueError(f"{name} must be > 0 everywhere, but its least value is {float(sigma.min())}")
+    return sigma
 
 
 def radial(m: int, d: int, *, product: bool = False, margin: float = 0.1) -> Radial:
@@ -120,14 +127,24 @@ def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
     √(2σσ′/(σ²+σ′²)) exp(−(x−x′)² / (2(σ²+σ′²))); for one σ it is a function of x − x′ alone, the
     Gaussian of width √2 σ (Rasmussen & Williams 2006, section 4.2.3, with length scales √2 σ).
 
-    Raises: ValueError when a width has another shape than its points.
+    Raises: ValueError for points of another shape, or a width that is neither one number nor one a point.
 
     Chapter: Learned embeddings.
     """
-    x1, x2 = checks.real_array("x1", x1)[:, None], checks.real_array("x2", x2)[None]
-    s1, s2 = (jnp.broadcast_to(checks.real_array("sigma", s), x.size) for x, s in ((x1, sigma1), (x2, sigma2)))
-    s1, both = s1[:, None], s1[:, None] ** 2 + s2**2
-    return jnp.sqrt(2 * s1 * s2 / both) * jnp.exp(-((x1 - x2) ** 2) / (2 * both))
+    x1, s1 = _with_widths("1", x1, sigma1)
+    x2, s2 = _with_widths("2", x2, sigma2)
+    both = s1[:, None] ** 2 + s2**2
+    return jnp.sqrt(2 * s1[:, None] * s2 / both) * jnp.exp(-((x1[:, None] - x2) ** 2) / (2 * both))
+
+
+def _with_widths(which: str, x, sigma):
+    x, sigma = checks.real_array(f"x{which}", x), checks.real_array(f"sigma{which}", sigma)
+    if x.ndim != 1 or sigma.shape not in ((), x.shape):
+        raise ValueError(
+            f"x{which} must have shape (n,) and sigma{which} be one number or (n,), but got {x.shape} and "
+            f"{sigma.shape}"
+        )
+    return x, jnp.broadcast_to(_above_zero(f"sigma{which}", sigma), x.shape)
 
 
 def volume_element(J) -> jax.Array:

@@ -101,7 +101,7 @@ class Learned:
 
     def apply(self, mapping: Mapping, v) -> jax.Array:
         """γ(v): v of shape (..., d) to (..., 2m)."""
-        phase = 2 * jnp.pi * coordinates(v, mapping.d) @ mapping.B.T
+        phase = mapping.phase(coordinates(v, mapping.d))
         waves = [mapping.a * sine(phase), mapping.a * sine(phase + jnp.pi / 2)]
         return jnp.concatenate(waves, axis=-1)
 
@@ -143,7 +143,7 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
         raise ValueError(f"variance must broadcast to v's shape {v.shape}, but got shape {variance.shape}") from None
     if not isinstance(variance, jax.core.Tracer) and (np.asarray(variance) < 0).any():
         raise ValueError(f"variance must be >= 0, but got values down to {variance.min()}")
-    fade = jnp.exp(-2 * jnp.pi**2 * variance @ (mapping.B**2).T)
+    fade = jnp.exp(jnp.matmul(-2 * jnp.pi**2 * variance, (mapping.B**2).T, precision="highest"))
     return mapping(v) * jnp.concatenate([fade, fade], -1)
 
 

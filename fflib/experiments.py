@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from fflib import checks, features, results
@@ -102,8 +103,8 @@ def start_at(params, mean):
     Chapter: A fifth row.
     """
     *hidden, (W, b) = params
-    mean = jax.numpy.clip(mean, 0.01, 0.99)
-    return [*hidden, (W, b + jax.numpy.log(mean / (1 - mean)))]
+    mean = jnp.clip(mean, 0.01, 0.99)
+    return [*hidden, (W, b + jnp.log(mean / (1 - mean)))]
 
 
 def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
@@ -145,7 +146,7 @@ def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:
 
     Chapter: Photographs and text.
     """
-    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jax.numpy.asarray(indices))
+    return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.asarray(indices))
 
 
 def run(
@@ -192,7 +193,7 @@ def run(
             todo = [i for i, item in enumerate(names) if (item, mapping, seed) not in done]
             for chosen in (todo[k : k + together] for k in range(0, len(todo), together)):
                 say(f"{name}: {mapping}, seed {seed}, {', '.join(names[i] for i in chosen)}")
-                part = jax.tree.map(itemgetter(jax.numpy.asarray(chosen)), items.array)
+                part = jax.tree.map(itemgetter(jnp.asarray(chosen)), items.array)
                 scores = experiment.solve(part, item_keys(seed, chosen), mapping)
                 rows += [
                     {"item": names[i], "mapping": mapping, "seed": seed, "metric": metric, "value": float(value)}

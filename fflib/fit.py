@@ -270,7 +270,7 @@ def _check_members(params, data, ensemble, shared_data):
         name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(tree)})
         for name, tree in where.items()
     }
-    if any(len(found) != 1 for found in sizes.values()) or len({s[0] for s in sizes.values()}) != 1:
+    if len({tuple(found) for found in sizes.values()}) != 1 or len(sizes["params"]) != 1 or sizes["params"] == [0]:
         raise ValueError(
             "with ensemble=True every array needs the same leading axis of members, but got leading "
             + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())

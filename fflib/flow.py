@@ -53,7 +53,7 @@ def gradient_flow(
     times if t has one.
 
     Raises: ValueError for shapes that disagree or times that are negative or infinite; ArithmeticError
-    when max_steps are too few.
+    when max_steps are too few. Not for use inside ``jax.jit``: how many products it takes is decided by K's numbers.
 
     Chapter: The closed form at image scale.
     """

@@ -34,7 +34,8 @@ def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
     epsilon, power = checks.positive("epsilon", epsilon), checks.positive("power", power, zero=True)
     checks.fits_in_memory("the adjacency matrix", len(z), len(z))
     square = jnp.sum(z**2, -1)
-    distance2 = jnp.maximum(square[:, None] + square - 2 * z @ z.T, 0.0)
+    inner = jnp.matmul(z, z.T, precision="highest")
+    distance2 = jnp.maximum(square[:, None] + square - 2 * inner, 0.0)
     near = jnp.exp(-distance2 / (2 * epsilon**2)) * (1 - jnp.eye(len(z)))
     rho = 1 + near.sum(-1)
     return near / (rho[:, None] * rho) ** power
@@ -63,7 +64,7 @@ def roughness(A, u) -> jax.Array:
     u = checks.real_array("u", u)
     if u.shape[:1] != A.shape[:1]:
         raise ValueError(f"u must have one row for each of the {A.shape[0]} vertices, but got {u.shape}")
-    return jnp.sum(u * (laplacian(A) @ u))
+    return jnp.sum(u * jnp.matmul(laplacian(A), u, precision="highest"))
 
 
 def objective(z, u, epsilon: float, power: float, keep: float) -> jax.Array:
@@ -132,8 +133,8 @@ def learn_widths(
         raise ValueError(
             f"x must have shape (n, d) and u (n, c), with E in front in an ensemble, but got {x.shape} and {u.shape}"
         )
-    for name, value in (("start", start), ("epsilon", epsilon)):
-        checks.positive(name, float(jnp.min(jnp.asarray(value))))
+    for name, value in (("start", start), ("epsilon", epsilon), ("keep", keep), ("power", power)):
+        checks.positive(name, float(jnp.min(jnp.asarray(value))), zero=name in ("keep", "power"))
     u = u - u.mean(1, keepdims=True)
     spread = jnp.sqrt(jnp.mean(u**2, (1, 2), keepdims=True))
     if not bool((spread > 0).all()):

@@ -16,7 +16,7 @@ from fflib._arccosine import relu_recursion
 from fflib.dynamics import eigenmodes as eigenmodes
 from fflib.dynamics import gradient_descent as gradient_descent
 from fflib.dynamics import gradient_flow as gradient_flow
-from fflib.features import Mapping
+from fflib.features import Mapping, coordinates
 from fflib.mlp import MLP
 
 # --------------------------------------------------------------------------------------------------
@@ -190,10 +190,7 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
     Chapter: Fourier features and stationary kernels.
     """
     fitting(model, mapping)
-    delta = checks.real_array("delta", delta)
-    if delta.ndim == 0 or delta.shape[-1] != mapping.d:
-        raise ValueError(f"delta must have shape (..., {mapping.d}), but got shape {delta.shape}")
-    return _stationary(model, mapping, delta)
+    return _stationary(model, mapping, coordinates(delta, mapping.d, "delta"))
 
 
 def fitting(model: MLP, mapping: Mapping) -> None:
@@ -215,8 +212,9 @@ def fitting(model: MLP, mapping: Mapping) -> None:
 @partial(jax.jit, static_argnums=0)
 def _stationary(model, mapping, delta):
     power = mapping.a**2 / (mapping.a**2).sum()
-    half_phase = jnp.pi * delta @ mapping.B.T
-    h, g = jnp.sin(half_phase) ** 2 @ power, jnp.cos(half_phase) ** 2 @ power
+    half_phase = mapping.phase(delta) / 2
+    dot = partial(jnp.matmul, precision="highest")
+    h, g = dot(jnp.sin(half_phase) ** 2, power), dot(jnp.cos(half_phase) ** 2, power)
     r = jnp.linalg.norm(mapping.a)
     return relu_recursion(model, r, r, h, g)[1]
 
@@ -277,4 +275,5 @@ def _jacobians(apply, params, x):
 
 @jax.jit
 def _contract(J1, J2):
-    return sum(jnp.einsum("iap,jbp->ijab", a, b) for a, b in zip(J1, J2, strict=True))
+    inner = partial(jnp.einsum, "iap,jbp->ijab", precision="highest")
+    return sum(inner(a, b) for a, b in zip(J1, J2, strict=True))

@@ -51,7 +51,8 @@ def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Sol
     Chapter: Solid shapes.
     """
     lines, tests = checks.count("lines", lines), checks.count("tests", tests)
-    made = [_prepare(m, k, lines, tests) for m, k in zip(found.meshes, jax.random.split(key, len(found.meshes)))]
+    keys = jax.random.split(key, len(found.meshes))
+    made = [_prepare(m, k, lines, tests) for m, k in zip(found.meshes, keys, strict=True)]
     most = max(one["heights"].shape[1] for one in made)
     for one in made:
         one["heights"] = np.pad(one["heights"], ((0, 0), (0, most - one["heights"].shape[1])), constant_values=np.inf)

@@ -33,7 +33,56 @@ WEIGHTS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class MLP:
+class Layers:
+    """What the specs of networks share: layers z = a W + b of given sizes, and what may be fed to them.
+
+    Attributes:
+        sizes: units of every layer, input first, output last.
+
+    Raises: ValueError or TypeError for fewer than two sizes, or one that is no whole number above 0.
+
+    Chapter: none; see :class:`MLP` and :class:`fflib.activations.ScaledMLP`.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __post_init__(self):
+        if not isinstance(self.sizes, (tuple, list)) or len(self.sizes) < 2:
+            raise ValueError(f"sizes must list at least an input and an output size, but got {self.sizes!r}")
+        # the spec is frozen; lists become tuples so that it stays hashable
+        object.__setattr__(self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes)))
+
+    @property
+    def depth(self) -> int:
+        """Number of layers, the output layer included."""
+        return len(self.sizes) - 1
+
+    @property
+    def fans(self) -> tuple[tuple[int, int], ...]:
+        """(inputs, outputs) of every layer."""
+        return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
+
+    @property
+    def num_params(self) -> int:
+        """Number of weights and biases."""
+        return sum(n_in * n_out + n_out for n_in, n_out in self.fans)
+
+    def _check(self, params, x):
+        if jnp.ndim(x) == 0 or jnp.shape(x)[-1] != self.sizes[0]:
+            raise ValueError(
+                f"x must have {self.sizes[0]} numbers along its last axis (the network's input size), "
+                f"but got shape {jnp.shape(x)}"
+            )
+        if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
+            raise TypeError(f"x must hold floating-point numbers, but got {checks.describe(x)}")
+        wanted = [(fan, fan[1:]) for fan in self.fans]
+        shapes = [(jnp.shape(W), jnp.shape(b)) for W, b in params]
+        if shapes != wanted:
+            raise ValueError(f"params must have weights and biases of shapes {wanted}, but got {shapes}")
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP(Layers):
     """A multilayer perceptron; ``sizes=(2, 256, 256, 256, 3)`` is "depth 4": 3 hidden + output.
 
     Layer l computes z = a W + b from its input a; hidden layers apply ``activation``.
@@ -54,7 +103,6 @@ class MLP:
     Chapter: The neural tangent kernel; initialisations of the experiments: Conventions.
     """
 
-    sizes: tuple[int, ...]
     activation: str = "relu"
     output: str | None = None
     weights: str | float | tuple[float, ...] = "glorot"
@@ -62,10 +110,8 @@ class MLP:
     parameterization: str = "standard"
 
     def __post_init__(self):
-        if not isinstance(self.sizes, (tuple, list)) or len(self.sizes) < 2:
-            raise ValueError(f"sizes must list at least an input and an output size, but got {self.sizes!r}")
-        set_ = object.__setattr__  # the spec is frozen; lists become tuples so that it stays hashable
-        set_(self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes)))
+        super().__post_init__()
+        set_ = object.__setattr__
         if isinstance(self.biases, str):
             raise TypeError(f"biases must be a number or a tuple of numbers, but got {self.biases!r}")
         for name in ("weights", "biases"):
@@ -85,16 +131,6 @@ class MLP:
         checks.one_of("parameterization", self.parameterization, ("standard", "ntk"))
 
     @property
-    def depth(self) -> int:
-        """Number of layers, the output layer included."""
-        return len(self.sizes) - 1
-
-    @property
-    def fans(self) -> tuple[tuple[int, int], ...]:
-        """(inputs, outputs) of every layer."""
-        return tuple(zip(self.sizes[:-1], self.sizes[1:], strict=True))
-
-    @property
     def weight_std(self) -> tuple[float, ...]:
         """Standard deviation of every layer's effective weights at initialisation."""
         if isinstance(self.weights, str):
@@ -105,11 +141,6 @@ class MLP:
     def bias_std(self) -> tuple[float, ...]:
         """Standard deviation of every layer's effective biases at initialisation."""
         return self.biases if isinstance(self.biases, tuple) else (self.biases,) * self.depth
-
-    @property
-    def num_params(self) -> int:
-        """Number of weights and biases."""
-        return sum(n_in * n_out + n_out for n_in, n_out in self.fans)
 
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
@@ -145,18 +176,6 @@ class MLP:
         return OUTPUTS[self.output](self.logits(params, x))
 
     __call__ = apply
-
-    def _check(self, params, x):
-        if jnp.ndim(x) == 0 or jnp.shape(x)[-1] != self.sizes[0]:
-            raise ValueError(
-                f"x must have {self.sizes[0]} numbers along its last axis (the network's input size), "
-                f"but got shape {jnp.shape(x)}"
-            )
-        if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-            raise TypeError(f"x must hold floating-point numbers, but got {checks.describe(x)}")
-        shapes = [jnp.shape(W) for W, _ in params]
-        if shapes != list(self.fans):
-            raise ValueError(f"params must have weights of shapes {list(self.fans)}, but got {shapes}")
 
 
 def mlp(d_in: int, width: int, depth: int, d_out: int = 1, **spec) -> MLP:

@@ -12,6 +12,7 @@ lies at (i − n//2) · pixel, on every axis.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.features import coordinates
 
 
 class Molecule(NamedTuple):
@@ -133,7 +135,8 @@ def rotation(axis, angle) -> jax.Array:
     x, y, z = axis / jnp.linalg.norm(axis)
     zero = jnp.zeros_like(x)
     cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
-    return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + (1 - jnp.cos(angle)) * cross @ cross
+    twice = jnp.matmul((1 - jnp.cos(angle)) * cross, cross, precision="highest")
+    return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + twice
 
 
 def turned(mol: Molecule, pose) -> Molecule:
@@ -151,11 +154,10 @@ def transform(mol: Molecule, k) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    k = checks.real_array("k", k)
-    if k.ndim == 0 or k.shape[-1] != 3:
-        raise ValueError(f"k must have shape (..., 3), but got {k.shape}")
-    phase = -2 * jnp.pi * k @ mol.centres.T
-    waves = jax.lax.complex(jnp.cos(phase) @ mol.weights, jnp.sin(phase) @ mol.weights)
+    k = coordinates(k, 3, "k")
+    dot = partial(jnp.matmul, precision="highest")
+    phase = dot(-2 * jnp.pi * k, mol.centres.T)
+    waves = jax.lax.complex(dot(jnp.cos(phase), mol.weights), dot(jnp.sin(phase), mol.weights))
     return jnp.exp(-2 * jnp.pi**2 * mol.width**2 * jnp.sum(k**2, -1)) * waves
 
 
@@ -179,7 +181,7 @@ def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
     Chapter: A molecule in motion.
     """
     x, y, _ = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
-    return jnp.einsum("m,mi,mj->ij", mol.weights, x, y)
+    return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
 
 
 def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
@@ -190,7 +192,7 @@ def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
     Chapter: A molecule in motion.
     """
     x, y, z = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
-    return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z)
+    return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z, precision="highest")
 
 
 def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecule:

@@ -29,7 +29,8 @@ def orthogonalised(G) -> jax.Array:
     """About U Vᵀ of G = U S Vᵀ, without computing them: singular values are brought near 1.
 
     X ← aX + (bA + cA²)X with A = XXᵀ acts on each singular value alone, s ← as + bs³ + cs⁵, five times
-    over. Those not far below the largest end between 0.7 and 1.2; zero stays zero.
+    over. Those not far below the largest end between 0.7 and 1.2; zero stays zero, and numbers so small that
+    their squares underflow count as zero.
 
     Args:
         G: (n, k), real.
@@ -45,7 +46,8 @@ def orthogonalised(G) -> jax.Array:
         raise ValueError(f"G must be a matrix (n, k), but got shape {G.shape}")
     tall = G.shape[0] > G.shape[1]
     X = G.T if tall else G
-    X = X / (jnp.linalg.norm(X) + 1e-30)
+    norm = jnp.linalg.norm(X)
+    X = X / jnp.where(norm > 100 * jnp.finfo(X.dtype).tiny ** 0.5, norm, jnp.inf)
     a, b, c = QUINTIC
     for _ in range(ROUNDS):
         A = X @ X.T

@@ -1,7 +1,8 @@
 """Learn a scene from photographs: points → mapping → MLP → volume rendering → colours of pixels.
 
 The trainer is that of the pictures. Between the network and the comparison stands the rendering of
-:mod:`fflib.render`, and a step sees random pixels instead of all.
+:mod:`fflib.render`, and a step sees random pixels instead of all. The mappings and the numbers of a run are in
+:mod:`fflib.nerf_mappings`; the names are here as well.
 """
 
 from __future__ import annotations
@@ -11,133 +12,36 @@ import hashlib
 import os
 from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import cameras, checks, features, metrics, render
+from fflib import cameras, metrics, render
 from fflib.experiments import OURS, Experiment, adam, start_at, with_fifth_row
 from fflib.fit import fit
 from fflib.lego import SPLIT, lego
 from fflib.mlp import MLP, mlp
 from fflib.muon import muon
+from fflib.nerf_mappings import MAPPINGS, PAPER, Setting, encode
+from fflib.nerf_mappings import in_radians as in_radians
+from fflib.nerf_mappings import paper_turn as paper_turn
+from fflib.nerf_mappings import turned as turned
 from fflib.parallel import among
 
-MAPPINGS = (
-    "none",
-    "basic",
-    "positional",
-    "positional, aligned",
-    "ladder",
-    "ladder, aligned",
-    "gaussian",
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """The numbers of a run.
-
-    Attributes:
-        steps: of Adam.
-        width: units of each of the three hidden layers.
-        m: frequencies of the positional (rounded down to a multiple of 3) and the Gaussian mapping.
-        rays: random pixels a step.
-        samples: points on each ray.
-        rates: learning rate of "none" and "basic", of the "rest", and for "ours" of :func:`fflib.muon.muon`.
-        scales: of "positional" and "ours" (log₂ of the highest frequency + 1), "ladder" (number of
-            frequencies an axis) and "gaussian", all in radians per unit of length: no 2π here.
-        warmup: steps in which the learning rate rises to its value. (A step that is too large at
-            the start can make every density negative; relu then has no gradient to bring it back.)
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
+class Field:
+    """A network as a scene: ``field(points)`` gives density and colour (see :func:`fflib.render.render`).
 
     Chapter: Radiance fields.
     """
 
-    steps: int
-    width: int
-    m: int
-    rays: int
-    samples: int
-    rates: dict[str, float]
-    scales: dict[str, float]
-    warmup: int = 0
-
-
-PAPER = Setting(
-    steps=50_000,
-    width=256,
-    m=256,
-    rays=1024,
-    samples=128,
-    rates={"none": 1e-2, "basic": 5e-3, "rest": 5e-4, "ours": 0.04},
-    scales={"positional": 8.0, "ladder": 8, "gaussian": 26.0, "ours": 8.0},
-)
-
-
-def paper_turn() -> np.ndarray:
-    """The rotation (3, 3) that the paper gives its turned encodings: 45° about z, then 45° about x.
-
-    Chapter: Radiance fields.
-    """
-    c = np.sqrt(0.5)
-    about_z = np.array([[c, -c, 0], [c, c, 0], [0, 0, 1]])
-    about_x = np.array([[1, 0, 0], [0, c, -c], [0, c, c]])
-    return about_x @ about_z
-
-
-def turned(mapping: features.Mapping, rotation) -> features.Mapping:
-    """The mapping v ↦ γ(Rᵀv): what γ is to a scene, this is to the scene turned by R (3, 3).
-
-    Chapter: Radiance fields.
-    """
-    return features.fourier(mapping.a, mapping.B @ jnp.asarray(rotation, mapping.B.dtype).T)
-
-
-def in_radians(mapping: features.Mapping) -> features.Mapping:
-    """The same numbers read as radians per unit: sin(Bv) instead of sin(2πBv).
-
-    Chapter: Radiance fields.
-    """
-    return features.fourier(mapping.a, mapping.B / (2 * jnp.pi))
-
-
-def encode(mapping: str, key: jax.Array, setting: Setting):
-    """One of the seven mappings by its name; ", aligned" means along the axes, else turned.
-
-    "ours" is the positional one, aligned, at a scale of its own.
-
-    Raises: ValueError for another name.
-
-    Chapter: Radiance fields; "ours": A fifth row.
-    """
-    name, _, aligned = checks.one_of("mapping", mapping, (*MAPPINGS, OURS)).partition(", ")
-    if name == "none":
-        return features.none(3)
-    scale = setting.scales.get(name)
-    gamma = in_radians(
-        {
-            "basic": lambda: features.basic(3),
-            "positional": lambda: features.positional(setting.m // 3 * 3, 3, scale),
-            OURS: lambda: features.positional(setting.m // 3 * 3, 3, scale),
-            "ladder": lambda: features.positional_nerf(int(scale), 3),
-            "gaussian": lambda: features.gaussian(key, setting.m, 3, scale),
-        }[name]()
-    )
-    return turned(gamma, paper_turn()) if name in ("positional", "ladder") and not aligned else gamma
-
-
-class Field(NamedTuple):
-    """A trained scene: ``field(points)`` gives density and colour (see :func:`fflib.render.render`).
-
-    Chapter: Radiance fields.
-    """
-
-    gamma: object
-    model: MLP
-    params: object
+    gamma: Any
+    model: MLP = dataclasses.field(metadata=dict(static=True))
+    params: Any
 
     def __call__(self, points) -> tuple[jax.Array, jax.Array]:
         return render.radiance(self.model(self.params, self.gamma(points)))
@@ -146,7 +50,7 @@ class Field(NamedTuple):
 @cache  # the same functions for the same model, so that what was compiled for them is found again
 def _functions(model: MLP, rays: int, samples: int, far: float):
     def loss(params, seen):
-        field = lambda points: render.radiance(model(params, seen["gamma"](points)))
+        field = Field(seen["gamma"], model, params)
         drawn = render.render(field, seen["origins"], seen["directions"], seen["t"], far)
         return jnp.mean((drawn.colour - seen["colour"]) ** 2)
 
@@ -239,19 +143,14 @@ def look(field: Field, views: cameras.Views, samples: int) -> render.Rendered:
 
     Chapter: Radiance fields.
     """
-    return _look(field.model, views.size, views.focal, views.near, views.far, samples)(
-        (field.gamma, field.params), views.poses
-    )
+    return _look(field, views, samples)
 
 
-@cache
-def _look(model, size, focal, near, far, samples):
-    def one(trained, pose):
-        gamma, params = trained
-        field = lambda points: render.radiance(model(params, gamma(points)))
-        return render.picture(field, pose, focal, size, render.samples(near, far, samples), far)
-
-    return jax.jit(lambda trained, poses: jax.lax.map(partial(one, trained), poses))
+@partial(jax.jit, static_argnames="samples")
+def _look(field, views, samples):
+    t = render.samples(views.near, views.far, samples)
+    one = lambda pose: render.picture(field, pose, views.focal, views.size, t, views.far)
+    return jax.lax.map(one, views.poses)
 
 
 def scores(field: Field, views: cameras.Views, samples: int) -> np.ndarray:

@@ -73,7 +73,7 @@ def observe(
 
     Chapter: A molecule in motion.
     """
-    poses, snr = cryo.rotations("poses", poses), checks.positive("snr", snr)
+    poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
         raise ValueError(f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}")
@@ -151,46 +151,39 @@ class Field(NamedTuple):
         if (z is None) != (self.z is None):
             raise ValueError(f"z must be {'given' if z is None else 'left out'}: see Field.z")
         latent = None if z is None else jnp.full(k.shape[:-1], z, k.dtype)
-        return self.scale * _values(self.model)(self.params["net"], self.gamma, k, latent)
+        return self.scale * _values(self.model, self.params["net"], self.gamma, k, latent)
 
     def volume(self, n: int, z=None) -> jax.Array:
         """The volume (n, n, n) with these frequencies inside the ball ‖k‖ < ½, none outside."""
         axis = cryo.frequencies(n)
         k = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).astype(np.float32)
         inside = np.linalg.norm(k, axis=-1) < 0.5
-        spectrum = jnp.zeros((n, n, n), jnp.complex64).at[inside].set(self(k[inside], z))
-        return cryo.inverse(spectrum, 3)
+        values = self(k[inside], z)
+        return cryo.inverse(jnp.zeros((n, n, n), values.dtype).at[inside].set(values), 3)
 
 
-@cache
-def _values(model: MLP):
-    """(net, γ, k, z) ↦ V̂/scale, complex: the network on the folded frequency, Hermitian by construction."""
-
-    @jax.jit
-    def values(net, gamma, k, z):
-        k, sign = cryo.fold(k)
-        x = k if gamma is None else gamma(k)
-        x = x if z is None else jnp.concatenate([x, z[..., None]], -1)
-        real, imaginary = jnp.moveaxis(model(net, x), -1, 0)
-        return jax.lax.complex(real, sign * imaginary)
-
-    return values
+@partial(jax.jit, static_argnums=0)
+def _values(model: MLP, net, gamma, k, z):
+    """V̂/scale, complex: the network on the folded frequency, Hermitian by construction."""
+    k, sign = cryo.fold(k)
+    x = k if gamma is None else gamma(k)
+    x = x if z is None else jnp.concatenate([x, z[..., None]], -1)
+    real, imaginary = jnp.moveaxis(model(net, x), -1, 0)
+    return jax.lax.complex(real, sign * imaginary)
 
 
-@cache
+@cache  # the same functions for the same model, so that what was compiled for them is found again
 def _functions(model: MLP, batch: int, prior: float, pace: float):
-    values = _values(model)
-
     def draw(key, seen):
         """Values (image i, frequency p), chosen at random."""
         data = seen["particles"]
         i, p = jax.random.randint(key, (2, batch), 0, jnp.array(data.y.shape)[:, None])
-        at = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2])
+        at = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
         return {"k": at, "y": data.y[i, p], "gain": data.gain[i, p] * seen["scale"], "i": i, "gamma": seen["gamma"]}
 
     def loss(params, b):
         z = pace * params["z"][b["i"]] if "z" in params else None
-        r = b["gain"] * values(params["net"], b["gamma"], b["k"], z) - b["y"]
+        r = b["gain"] * _values(model, params["net"], b["gamma"], b["k"], z) - b["y"]
         misfit = jnp.mean(r.real**2 + r.imag**2)
         return misfit if z is None else misfit + prior * jnp.mean(z**2)
 

@@ -37,8 +37,8 @@ def _shell_correlation(a, b):
     k = frequencies(n) * n
     shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
     total = lambda z: jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
-    power = total(jnp.abs(f) ** 2) * total(jnp.abs(g) ** 2)
-    return total((f * g.conj()).real) / jnp.sqrt(jnp.where(power > 0, power, 1.0))
+    size = jnp.sqrt(total(jnp.abs(f) ** 2)) * jnp.sqrt(total(jnp.abs(g) ** 2))  # the product of squares overflows
+    return total((f * g.conj()).real) / jnp.where(size > 0, size, 1.0)
 
 
 def resolution(curve, threshold: float, pixel: float) -> float:
@@ -49,7 +49,7 @@ def resolution(curve, threshold: float, pixel: float) -> float:
     2003), for which a volume of all data correlates with the truth by √(2·0.143/(1 + 0.143)) = 0.5.
 
     Args:
-        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels.
+        curve: (n/2,), as :func:`shell_correlation` gives it for a box of n voxels, n even.
         threshold: in (0, 1).
         pixel: side of a voxel in Å.
 

@@ -82,19 +82,19 @@ def cross_entropy(logit, inside) -> jax.Array:
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Field:
     """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says inside.
 
     Chapter: Solid shapes.
     """
 
-    gamma: Any = dataclasses.field(metadata={"static": False})
-    params: Any = dataclasses.field(metadata={"static": False})
-    model: MLP = dataclasses.field(metadata={"static": True})
+    gamma: Any
+    params: Any
+    model: MLP = dataclasses.field(metadata=dict(static=True))
 
     def __call__(self, v) -> jax.Array:
-        v = checks.real_array("v", v)
+        v = features.coordinates(v, 3)
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 

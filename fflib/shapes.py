@@ -164,7 +164,7 @@ def columns(made: Mesh, xy) -> np.ndarray:
 
     Returns: (N, K), K the largest number of heights (even), the rest ∞; right to single precision.
 
-    Raises: ValueError for another shape or values that are not finite.
+    Raises: ValueError for another shape, values that are not finite, or a mesh smaller than 0.01.
 
     Chapter: Solid shapes.
     """
@@ -212,6 +212,8 @@ def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
     Returns: (N,) face, −1 where there is none, and (N, 3) the place on it in barycentric coordinates,
     (1, 0, 0) where there is none.
 
+    Raises: as :func:`columns`.
+
     Chapter: Solid shapes.
     """
     start = MAGNIFIED * _places("start", start, 3)
@@ -224,6 +226,11 @@ def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
 def _tree(made: Mesh):
     import igl
 
+    size = np.ptp(made.vertices, axis=0).max()
+    if size < 0.01:
+        raise ValueError(
+            f"the mesh must not be much smaller than 1, or rays miss its faces, but measures {size:.3g}; see normalise"
+        )
     tree = igl.AABB()
     tree.init(*_arrays(made, MAGNIFIED))
     return tree

@@ -82,6 +82,18 @@ def test_transform_of_the_hat_is_sinc_squared():
     )
 
 
+def test_transform_of_the_slowest_waves():
+    """Against Gauss's rule on every piece, from frequencies at which 1/ω² would leave no digit upwards."""
+    x, y = np.array([0.2, 0.5, 0.9, 3.2]), np.array([1.0, 2.0, 0.5, -1.0])
+    k = np.concatenate([[0.0, 1e-12], np.logspace(-9, 0, 40)])
+    node, weight = np.polynomial.legendre.leggauss(30)
+    v = (x[:-1] + x[1:])[:, None] / 2 + np.diff(x)[:, None] / 2 * node
+    f = np.interp(v, x, y) * weight * np.diff(x)[:, None] / 2
+    expected = (f * np.exp(-2j * np.pi * k[:, None, None] * v)).sum((1, 2))
+    np.testing.assert_allclose(cpwl.transform(x, y, k), expected, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(cpwl.transform(x, y, 1e-9), expected[2], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "match"),
     [

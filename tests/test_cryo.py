@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import in_float64
+from oracles import in_float64, x64
 
-from fflib import cryo, features, molecules, particles
+from fflib import checks, cryo, features, molecules, particles
 from fflib.molecules import claw, rotation, turned
 from fflib.resolution import shell_correlation
 
@@ -254,6 +254,13 @@ def test_latents_are_one_a_particle_and_no_mapping_is_allowed(learned):
         learned[1][0][0](k, 0.1)
 
 
+def test_in_float64_the_volume_is_float64():
+    model = particles.mlp(3, 8, 2, 2)
+    with x64(True):
+        field = particles.Field(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
+        assert field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128 and field.volume(6).dtype == jnp.float64
+
+
 # --- bad input
 
 MIRROR = np.diag([1.0, 1.0, -1.0]).astype(np.float32)
@@ -268,10 +275,10 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: cryo.rotations("poses", 2 * EYE), ["poses", "rotations", "off the identity by 3"]),
-        (lambda: cryo.rotations("poses", MIRROR), ["poses", "determinant −1", "mirror"]),
-        (lambda: cryo.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
-        (lambda: cryo.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
+        (lambda: checks.rotations("poses", 2 * EYE), ["poses[0]", "no rotation", "off the identity by 3"]),
+        (lambda: checks.rotations("poses", MIRROR), ["poses is no rotation", "determinant is −1", "mirrors"]),
+        (lambda: checks.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
+        (lambda: checks.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
         (lambda: cryo.slice_points(np.zeros((4, 3)), EYE), ["k", "2 columns"]),
         (lambda: cryo.slice_points(K2, EYE[0]), ["poses", "(N, 3, 3)"]),
         (lambda: cryo.half_disc(2), ["n", "at least 4"]),
@@ -282,10 +289,10 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
         (lambda: cryo.contrast(np.zeros(3), 1e4, b_factor=-1.0), ["b_factor", ">= 0"]),
         (lambda: cryo.invert(K2, Y[:, 1:], G, EYE, N), ["y and gain", "shape"]),
         (lambda: cryo.invert(K2, Y, G, EYE, N, ridge=0.0), ["ridge", "> 0"]),
-        (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses", "rotations"]),
+        (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses[0]", "no rotation"]),
         (lambda: particles.observe(KEY, MOL, EYE, 1.0, N, PIXEL, 0.0), ["snr", "> 0"]),
         (lambda: particles.observe(KEY, THREE, EYE, 1.0, N, PIXEL, 1.0), ["mol", "1, one a pose", "3"]),
-        (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses", "rotations"]),
+        (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses[0]", "no rotation"]),
         (
             lambda: particles.reconstruct(ONE, [None, features.basic(3)], particles.Setting(1, 8), KEY),
             ["gammas", "[3, 6]"],

@@ -365,8 +365,8 @@ def test_sine_ntk_in_float32():
         (lambda: covariances(bell, [(value, V[0])]), ValueError, ["rows[0]", "(n, d)", "(3,)"]),
         (lambda: symbol(value, 3.0), ValueError, ["k must have shape (..., d)", "single number"]),
         (lambda: sine_ntk(mlp(16, 8, 3), GAMMA, V[:, :2]), ValueError, ["model", "activation 'sin'", "relu"]),
-        (lambda: sine_ntk(mlp(8, 8, 3, activation="sin"), GAMMA, V[:, :2]), ValueError, ["mapping", "8 feat", "16"]),
-        (lambda: sine_ntk(SINES, lambda v: v, V[:, :2]), ValueError, ["mapping", "16 features"]),
+        (lambda: sine_ntk(mlp(8, 8, 3, activation="sin"), GAMMA, V[:, :2]), ValueError, ["mapping", "16 features", "8 inputs"]),
+        (lambda: sine_ntk(SINES, lambda v: v, V[:, :2]), TypeError, ["mapping", "Fourier", "function"]),
         (lambda: sine_ntk(SINES, GAMMA, V), ValueError, ["(..., 2)", "(7, 3)"]),
     ],
 )  # fmt: skip

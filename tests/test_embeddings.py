@@ -82,6 +82,19 @@ def test_volume_of_dense_bells(slope):
     np.testing.assert_allclose(volume_element(scaled) ** 2, (1 + slope**2) / (2 * sigma**2), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        ((jnp.ones((4, 1)), 0.1, jnp.ones(3), 0.1), r"x1 must have shape \(n,\).* got \(4, 1\)"),
+        ((jnp.ones(4), 0.1, jnp.ones(3), 0.0), "sigma2 must be > 0 everywhere, but its least value is 0.0"),
+        ((jnp.ones(4), 0.1, jnp.ones(3), jnp.ones(4)), r"sigma2 be one number or \(n,\), but got \(3,\) and \(4,\)"),
+    ],
+)
+def test_gibbs_kernel_refuses(arguments, parts):
+    with pytest.raises(ValueError, match=parts):
+        embeddings.gibbs_kernel(*arguments)
+
+
 def test_inner_products_are_gibbs_kernel():
     embedding = radial(300, 1, margin=1.0)
     x = jnp.linspace(0, 1, 11)

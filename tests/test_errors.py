@@ -51,7 +51,7 @@ CASES = {
     "coordinates: none": (lambda: WAVES(X[:0]), ValueError, ["v", "empty", "(0, 2)", "at least one"]),
     "coordinates: words": (lambda: WAVES("corner"), TypeError, ["v", "array of real numbers", "corner"]),
     "coordinates: no mapping": (lambda: ff.none(3)(X), ValueError, ["v", "(..., 3)", "(5, 2)"]),
-    "offset: wrong dimension": (lambda: WAVES.kernel(X[:, :1]), ValueError, ["(..., 2)", "(5, 1)"]),
+    "offset: wrong dimension": (lambda: WAVES.kernel(X[:, :1]), ValueError, ["delta", "(..., 2)", "(5, 1)"]),
     "fourier: shapes disagree": (lambda: features.fourier(np.ones(3), np.ones((4, 2))), ValueError, ["a must", "B (m, d)", "(3,)", "(4, 2)"]),
     "fourier: B without its axis": (lambda: features.fourier(np.ones(3), np.ones(3)), ValueError, ["a must", "(3,)", "(3,)"]),
     "fourier: NaN": (lambda: features.fourier(np.ones(2), hurt(np.ones((2, 1)))), ValueError, ["B", "NaN"]),
@@ -96,6 +96,7 @@ CASES = {
     "apply: a number": (lambda: NET.apply(PARAMS, 1.0), ValueError, ["x", "2 numbers", "()"]),
     "apply: integers": (lambda: NET.apply(PARAMS, np.ones((5, 2), int)), TypeError, ["x", "floating-point", "int"]),
     "apply: another network's parameters": (lambda: NET.apply(mlp(2, 9, 3).init(KEY), X), ValueError, ["params", "(2, 8)", "(2, 9)"]),
+    "apply: biases of one number": (lambda: NET.apply([(W, b[:1]) for W, b in PARAMS], X), ValueError, ["params", "biases", "(8,)", "(1,)"]),
     # --- kernel regression
     "gaussian_kernel: width 0": (lambda: kernels.gaussian_kernel(X, X, 0.0), ValueError, ["width", "> 0", "0"]),
     "gaussian_kernel: negative width": (lambda: kernels.gaussian_kernel(X, X, -0.1), ValueError, ["width", "> 0", "-0.1"]),
@@ -169,6 +170,7 @@ CASES = {
     "fit: integer parameters": (lambda: train(params=[np.arange(3)]), TypeError, ["params", "floating-point", "int"]),
     "fit: members of unequal number": (lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], ensemble=True), ValueError, ["ensemble=True", "leading axis", "[2, 3] in params"]),
     "fit: a member without an axis": (lambda: train(params=[np.float32(1)], ensemble=True, shared_data=False), ValueError, ["leading axis", "params", "data"]),
+    "fit: the only member without an axis": (lambda: train(params=[np.float32(1)], ensemble=True), ValueError, ["leading axis", "[0] in params"]),
     "fit: data for another number of members": (lambda: train(params=[np.ones((2, 3))], ensemble=True, shared_data=False), ValueError, ["leading axis", "[2] in params", "[5] in data"]),
     # --- metrics
     "mse: shapes differ": (lambda: metrics.mse(Y, Y[:, None]), ValueError, ["pred and target", "same shape", "(5,)", "(5, 1)"]),

@@ -135,6 +135,7 @@ def test_power_law_at_its_ends():
     """p = ∞ has the basic kernel; p = 0 with all frequencies of a grid tells its points fully apart."""
     delta = points(20, 1)
     np.testing.assert_allclose(features.power_law(9, math.inf).kernel(delta), features.basic(1).kernel(delta), rtol=1e-6)
+    np.testing.assert_array_equal(jax.jit(lambda p: features.power_law(3, p).a)(math.inf), [1, 0, 0])
     n = 16
     grid = np.arange(n)[:, None] / n
     np.testing.assert_allclose(features.power_law(n, 0).kernel(grid), n * (np.arange(n) == 0), atol=1e-3)

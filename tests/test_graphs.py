@@ -174,6 +174,7 @@ X = data.grid(6)
         (lambda: graphs.learn_widths(radial(8, 1), X, jnp.ones((6, 1)), knots=2, start=0.1, epsilon=1.0), "constant"),
         (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=0, start=0.1, epsilon=1.0), "knots must"),
         (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=2, start=0.0, epsilon=1.0), "start must"),
+        (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=2, start=0.1, epsilon=1.0, keep=-1.0), "keep must"),
     ],
 )
 def test_bad_input(call, message):

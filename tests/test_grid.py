@@ -362,6 +362,8 @@ def test_complex_measurements_count_as_pairs_of_real_ones():
         t = 20 / lam[-1]
         expected = Q @ ((1 - np.exp(-lam * t)) * (Q.T @ np.asarray(split(y))))
         np.testing.assert_allclose(split(flow.gradient_flow(measured, y, t)), expected, atol=1e-9)
+        real = krylov.solve(measured, y.real, 1.0).weights  # numbers without imaginary part are complex numbers too
+        np.testing.assert_array_equal(real, krylov.solve(measured, y.real + 0j, 1.0).weights)
 
 
 @pytest.mark.parametrize("shape", [(16,), (8, 12)], ids=str)
@@ -429,6 +431,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: krylov.solve(SQUARE, ONE, 1e-3, max_steps=1), ArithmeticError, ["did not converge", "1 steps", "max_steps"]),
         (lambda: krylov.solve(SMOOTH, GRID20, 1e-3, tol=1e-9), ArithmeticError, ["ridge"]),
         (lambda: krylov.solve(krylov.Measured(OBLONG, jnp.sum), 1.0), ValueError, ["one grid with itself"]),
+        (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), 1j * np.ones(20), 1.0), TypeError, ["y must be real", "complex"]),
         (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), ONE, 1.0), ValueError, ["measurements' shape (20,)", "(4, 5)"]),
         (lambda: krylov.effective_dimension(SQUARE, 0.0, KEY), ValueError, ["ridge", "> 0"]),
         (lambda: krylov.trace(SQUARE, np.abs, KEY, probes=1), ValueError, ["probes", "at least 2"]),

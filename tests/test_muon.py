@@ -51,6 +51,9 @@ def test_every_direction_counts_alike():
     np.testing.assert_allclose(orthogonalised(Q @ G @ R), Q @ orthogonalised(G) @ R, atol=2e-5)
     np.testing.assert_allclose(orthogonalised(1e-6 * G), orthogonalised(G), atol=2e-5)
     np.testing.assert_array_equal(orthogonalised(jnp.zeros((3, 2))), np.zeros((3, 2)))
+    for tiny in np.float32([1e-16, 1e-18, 1e-20, 1e-25, 1e-38]):  # the squares underflow: turned alike, or not at all
+        X = np.asarray(orthogonalised(tiny * G))
+        assert not X.any() or np.abs(X - orthogonalised(G)).max() < 2e-5, tiny
 
 
 def test_two_steps_by_hand():

@@ -255,8 +255,8 @@ def bad(pose, **changes):
 
 POSES = np.asarray(cameras.hemisphere(2))
 WRONG_POSES = {
-    "scaled": (np.stack([POSES[0], POSES[1] * [2, 2, 2, 1]]), r"poses\[1\] is no rotation: RᵀR differs .* by 3"),
-    "mirrored": (POSES * [-1, 1, 1, 1], r"poses\[0\] mirrors"),
+    "scaled": (np.stack([POSES[0], POSES[1] * [2, 2, 2, 1]]), r"poses\[1\] is no rotation: R Rᵀ is off .* by 3"),
+    "mirrored": (POSES * [-1, 1, 1, 1], r"poses\[0\] .* determinant is −1, it mirrors"),
     "last row": (np.stack([bad(POSES[0], set={(3, 3): 2.0})]), r"poses\[0\] must end with the row 0 0 0 1"),
     "nan": (np.stack([bad(POSES[0], set={(0, 3): np.nan})]), r"poses has 1 entries that are NaN"),
     "3 x 4": (POSES[:, :3], r"poses must have shape \(..., 4, 4\), but got \(2, 3, 4\)"),
@@ -287,8 +287,9 @@ WRONG = {
     "n": (lambda: render.samples(2.0, 3.0, 0), "n must be at least 1"),
     "composite": (lambda: render.composite(jnp.ones(4), jnp.ones((5, 3)), jnp.ones(4), 6.0), r"colour \(..., n, 3\)"),
     "up": (lambda: cameras.look_at([0, 0, 4]), r"up .* must not be parallel"),
+    "position": (lambda: cameras.look_at([1, 2]), r"position, target and up must have shape \(3,\), but got \(2,\)"),
     "height": (lambda: cameras.turntable(3, height=1.0), "height must lie between"),
-    "turn": (lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)), r"rotation must have shape \(3, 3\)"),
+    "turn": (lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)), r"rotation must have shape \(..., 3, 3\), but got \(2, 2\)"),
     "no turn": (lambda: cameras.turn(cameras.hemisphere(1), 2 * np.eye(3)), "is no rotation"),
 }
 

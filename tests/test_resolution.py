@@ -19,6 +19,12 @@ def test_shell_correlation_with_itself_and_with_noise():
     assert (np.abs(apart[3:]) * np.sqrt(count[3:] / 2)).max() < 4  # independent pairs ±k: deviation √(2/count)
 
 
+@pytest.mark.parametrize("unit", [1e-14, 1e14])
+def test_shell_correlation_is_blind_to_the_unit_of_density(unit):
+    a, b = (jax.random.normal(jax.random.key(i), (16, 16, 16)) for i in (0, 1))
+    np.testing.assert_allclose(shell_correlation(unit * a, unit * b), shell_correlation(a, b), atol=1e-5)
+
+
 def test_shell_correlation_is_blind_to_filters():
     a, b = (jax.random.normal(jax.random.key(i), (16, 16, 16)) for i in (0, 1))
     k = cryo.frequencies(16)

@@ -125,6 +125,7 @@ def test_a_full_run_in_small(tmp_path):
     [
         (lambda: shape.sculpt(READY.array, item_keys(0, [0]), "none", TINY), "keys must be one a solid, 2, but got 1"),
         (lambda: shape.sculpt(READY.array, item_keys(0, [0, 1]), "fourier", TINY), "mapping must be one of"),
+        (lambda: shape.Field(None, [], None)(jnp.ones((6, 2))), r"v must have shape \(..., 3\).* got shape \(6, 2\)"),
         (lambda: shape.surface(lambda v: -jnp.ones(v.shape[:-1]), 8), "nothing inside"),
     ],
 )

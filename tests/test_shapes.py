@@ -278,6 +278,7 @@ def test_bad_meshes(vertices, faces, error, says):
         (lambda m: shapes.inside(m, np.zeros((4, 2))), r"points must have shape \(N, 3\)"),
         (lambda m: shapes.inside(m, np.full((4, 3), np.nan)), "points has 12 entries"),
         (lambda m: shapes.columns(m, np.zeros(3)), r"xy must have shape \(N, 2\)"),
+        (lambda m: shapes.columns(Mesh(1e-3 * m.vertices, m.faces), np.zeros((4, 2))), "not be much smaller than 1"),
         (lambda m: contour.contour(np.zeros((3, 3))), "n₁, n₂, n₃"),
         (lambda m: contour.contour(-np.ones((3, 3, 3))), "nothing inside"),
         (lambda m: contour.contour(np.full((3, 3, 3), np.inf)), "values has 27"),
