@@ -28,6 +28,18 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.built)
 
 
+def switches() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("FFLIB_")}
+
+
+@pytest.fixture(autouse=True)
+def switches_stay():
+    """A test that leaves a switch of the library turned would decide how the next ones come out."""
+    before = switches()
+    yield
+    assert switches() == before
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A browser for one test file. Where there is none its tests are skipped, but never with CI set.

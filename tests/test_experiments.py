@@ -147,7 +147,8 @@ def test_the_tool_knows_every_experiment():
         assert json.loads(json.dumps(experiment.settings)) == experiment.settings, name  # as a record keeps it
 
 
-def test_the_tool_refuses_unknown_names(capsys):
+def test_the_tool_refuses_unknown_names(capsys, monkeypatch):
+    monkeypatch.setenv("FFLIB_SCALE", "full")  # as the tool does itself
     with pytest.raises(SystemExit):
         tool.main(["nothing_like_it"])
     assert "there is no nothing_like_it; there are: image_natural" in capsys.readouterr().err
