@@ -372,8 +372,9 @@ class Page:
 
 def outcome(claim: dict) -> str:
     """What was measured for a claim; of a page's own claims all hold."""
-    said = claim["detail"] or "holds"
-    return said if claim.get("held", True) else f"does not hold: {claim['detail'] or 'nothing more told'}"
+    if claim.get("held", True):
+        return claim["detail"] or "holds"
+    return f"does not hold: {claim['detail'] or 'nothing more told'}"
 
 
 def where(run: dict) -> str:
