@@ -197,8 +197,11 @@ def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
     made = json.dumps(record(notebook, seconds, passed, claims), indent=1, ensure_ascii=False) + "\n"
     (folder / "run.json").write_text(made, encoding="utf-8")
     if keep and whole and os.environ.get("FFLIB_SCALE") == "full":
-        RECORDS.mkdir(exist_ok=True)
-        (RECORDS / f"{notebook.stem}.json").write_text(made, encoding="utf-8")
+        from fflib._files import replacing
+
+        with replacing(RECORDS / f"{notebook.stem}.json") as file:  # a full disk leaves the record before
+            file.write(made.encode())
+            os.chmod(file.name, 0o644)
     pages = sorted(folder.glob("[0-9]*.html"))
     (folder / "index.html").write_text(
         "\n".join(page.read_text(encoding="utf-8") for page in pages), encoding="utf-8"
