@@ -322,7 +322,7 @@ class Page:
             fallen += lost
             rows.append(
                 (
-                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}", where(run),
+                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}", run["device"],
                     f"jax {run['versions']['jax']}", run["date"][:10], f"{run['seconds'] / 60:.1f}", run["commit"],
                 )
             )  # fmt: skip
@@ -375,14 +375,6 @@ def outcome(claim: dict) -> str:
     if claim.get("held", True):
         return claim["detail"] or "holds"
     return f"does not hold: {claim['detail'] or 'nothing more told'}"
-
-
-def where(run: dict) -> str:
-    """On what a notebook ran: "NVIDIA H200", "CPU, x86_64, 2 cores"."""
-    kinds = sorted(set(run["devices"]))
-    if kinds == ["cpu"]:
-        return f"CPU, {run['processor']}, {run['cores']} core" + "s" * (run["cores"] != 1)
-    return ", ".join(kinds) if len(run["devices"]) == 1 else f"{len(run['devices'])} × {', '.join(kinds)}"
 
 
 def table(

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from fflib import checks
 from fflib.checkpoint import digest, resume, save
+from fflib.haste import hasty
 from fflib.parallel import Layout, agreed, whole
 
 SAVE_SECONDS = 10.0  # the least time between two checkpoints
@@ -165,7 +166,7 @@ def fit(
 
     params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)  # steps give strong types
     layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
-    init = jax.vmap(optimizer.init) if ensemble else optimizer.init
+    init = hasty(jax.vmap(optimizer.init) if ensemble else optimizer.init)  # one program, not one an array
     state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
     run = {}
     if checkpoint is not None:

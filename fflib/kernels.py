@@ -249,13 +249,13 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
         row = o * sum(np.size(leaf) for leaf in jax.tree.leaves(params)) * 4
         batch = max(1, int(5e8 // row))
     checks.count("batch", batch)
-    rows = []
+    jacobians, rows = partial(_jacobians, apply, o, params), []
     for i in range(0, len(x1), batch):
-        J1 = _jacobians(apply, params, x1[i : i + batch])
+        J1 = jacobians(x1[i : i + batch])
         rows.append(
             jnp.concatenate(
                 [
-                    _contract(J1, J1 if (x2 is x1 and i == j) else _jacobians(apply, params, x2[j : j + batch]))
+                    _contract(J1, J1 if (x2 is x1 and i == j) else jacobians(x2[j : j + batch]))
                     for j in range(0, len(x2), batch)
                 ],
                 axis=1,
@@ -265,12 +265,13 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
     return K[:, :, 0, 0] if o == 1 else K
 
 
-@partial(jax.jit, static_argnums=0)
-def _jacobians(apply, params, x):
+@partial(jax.jit, static_argnums=(0, 1))
+def _jacobians(apply, o, params, x):
     """Leaves of shape (n, o, size of the leaf)."""
-    one = lambda p, v: jnp.atleast_1d(apply(p, v[None])[0])
-    J = jax.vmap(jax.jacrev(one), (None, 0))(params, x)
-    return [j.reshape(*j.shape[:2], -1) for j in jax.tree.leaves(J)]
+    one = lambda p, v: jnp.reshape(apply(p, v[None]), o)
+    slope = jax.jacrev(one) if o > 1 else jax.grad(lambda p, v: one(p, v)[0])  # a gradient compiles faster
+    J = jax.vmap(slope, (None, 0))(params, x)
+    return [j.reshape(len(x), o, -1) for j in jax.tree.leaves(J)]
 
 
 @jax.jit

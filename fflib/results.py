@@ -128,7 +128,7 @@ def record(
 
 
 def circumstances() -> dict:
-    """Scale, device and versions of this session.
+    """Scale, device (of a CPU the cores that this process may use) and versions of this session.
 
     Chapter: Photographs and text.
     """
@@ -236,7 +236,8 @@ def _name(experiment: str) -> str:
 def _device() -> str:
     kind, count = jax.devices()[0].device_kind, jax.device_count()
     if jax.default_backend() == "cpu":
-        return f"CPU, {platform.machine()}, {os.cpu_count()} cores"
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return f"CPU, {platform.machine()}, {own} core" + "s" * (own != 1)
     return kind if count == 1 else f"{count} × {kind}"
 
 

@@ -19,12 +19,10 @@ import argparse
 import ast
 import contextlib
 import functools
-import importlib.metadata
 import importlib.util
 import json
 import linecache
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -148,28 +146,15 @@ def commit() -> str:
 
 def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> dict:
     """What is needed to tell where a result came from, and what came out."""
-    versions = {}
-    for package in ("jax", "jaxlib", "numpy", "optax", "matplotlib"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
-    devices = []
-    if "jax" in sys.modules:
-        devices = [device.device_kind for device in sys.modules["jax"].devices()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    from fflib.results import circumstances
+
     return {
         "notebook": notebook.stem,
         "passed": passed,
-        "scale": os.environ.get("FFLIB_SCALE") or "quick",
+        **circumstances(),
         "seconds": round(seconds, 1),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
         "commit": commit(),
-        "versions": versions,
-        "devices": devices,
-        "processor": platform.machine(),
-        "cores": cores,
         "claims": claims,
     }
 
