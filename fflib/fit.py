@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,19 +60,32 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
     return jax.lax.scan(body, state, length=length)
 
 
+@cache
+def _starter():
+    """The program for the optimizer's first state: one, where an optimizer asks for one for each of its arrays."""
+
+    def start(params, optimizer, ensemble):
+        return (jax.vmap(optimizer.init) if ensemble else optimizer.init)(params)
+
+    return hasty(start, static_argnums=(1, 2))
+
+
 _lower = _chunk.lower  # the program's text, by which a checkpoint knows it
 
 
-@partial(jax.jit, static_argnames=("loss", "batch", "ensemble", "shared_data", "layout"))
-def _loss_ahead(state, data, key, *, loss, batch, ensemble, shared_data, layout):
-    """The loss before the step that would come next: a scalar, or (E,)."""
+@cache
+def _loss_ahead():
+    """The program for the loss before the step that would come next, a scalar or (E,); a training asks once."""
 
-    def value(params, data, key):
-        return loss(params, _observed(data, key, batch, layout))
+    def ahead(state, data, key, *, loss, batch, ensemble, shared_data, layout):
+        def value(params, data, key):
+            return loss(params, _observed(data, key, batch, layout))
 
-    if ensemble:
-        value = jax.vmap(value, in_axes=(0, None if shared_data else 0, 0))
-    return value(state.params, data, _step_key(key, state, ensemble))
+        if ensemble:
+            value = jax.vmap(value, in_axes=(0, None if shared_data else 0, 0))
+        return value(state.params, data, _step_key(key, state, ensemble))
+
+    return hasty(ahead, static_argnames=("loss", "batch", "ensemble", "shared_data", "layout"))
 
 
 def _observed(data, key, batch, layout):
@@ -166,8 +179,7 @@ def fit(
 
     params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)  # steps give strong types
     layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
-    init = hasty(jax.vmap(optimizer.init) if ensemble else optimizer.init)  # one program, not one an array
-    state, history = State(params, init(params), jnp.zeros((), jnp.int32)), []
+    state, history = State(params, _starter()(params, optimizer, ensemble), jnp.zeros((), jnp.int32)), []
     run = {}
     if checkpoint is not None:
         agreed(layout, True)  # wait for a checkpoint that the first process is still writing
@@ -233,7 +245,7 @@ def fit(
     finally:
         bar.close()
 
-    final = whole(_loss_ahead(state, data, key, loss=loss, batch=batch, layout=layout, **how))
+    final = whole(_loss_ahead()(state, data, key, loss=loss, batch=batch, layout=layout, **how))
     _check_finite(final[None], done)
     history.append(record(final))
     return layout.home(state.params), {k: np.stack([entry[k] for entry in history]) for k in history[0]}

@@ -20,6 +20,7 @@ import optax
 
 from fflib import checks, cryo, molecules
 from fflib.fit import fit
+from fflib.haste import hasty
 from fflib.mlp import MLP, mlp
 
 
@@ -225,7 +226,7 @@ def reconstruct(
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)
-    params = {"net": jax.vmap(model.init)(jax.random.split(keys[0], members))}
+    params = {"net": hasty(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1
