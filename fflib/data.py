@@ -1,6 +1,6 @@
 """What the networks learn: coordinate grids, random signals and small built-in photographs.
 
-Further pictures are made and loaded in :mod:`fflib.pictures`; the names are here as well.
+Further pictures are made and loaded in :mod:`fflib.worlds.pictures`; the names are here as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from fflib import checks
-from fflib.pictures import load_image, photographs, text_image, text_pages  # noqa: F401
+from fflib.worlds.pictures import load_image, photographs, text_image, text_pages  # noqa: F401
 
 IMAGES = ("astronaut", "cat", "coffee")
 
@@ -109,7 +109,7 @@ def image(name: str, size: int | None = None) -> jax.Array:
     """A built-in photograph, (size, size, 3), float32 in [0, 1].
 
     "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee" (Rachel
-    Michetti, CC0, 400²). Where each comes from: fflib/assets/NOTICE.md.
+    Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
 
     Args:
         name: one of the three.
@@ -120,7 +120,7 @@ def image(name: str, size: int | None = None) -> jax.Array:
     Chapter: Why is it blurry?
     """
     checks.one_of("name", name, IMAGES)
-    picture = Image.open(io.BytesIO(resources.files("fflib").joinpath(f"assets/{name}.webp").read_bytes()))
+    picture = Image.open(io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()))
     size = picture.width if size is None else checks.count("size", size)
     if size > picture.width:
         raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")

@@ -1,4 +1,4 @@
-"""Several devices, one program: who holds what in :func:`fflib.fit.fit`.
+"""Several devices, one program: who holds what in :func:`fflib.training.fit`.
 
 Nothing here changes what is computed. JAX compiles a program as if for one large device and divides
 the work by where the arrays lie; these functions only say where that is. With ``jax.distributed``

@@ -19,8 +19,8 @@ import numpy as np
 import optax
 
 from fflib import features
-from fflib.fit import fit
-from fflib.mlp import mlp
+from fflib.training import fit
+from fflib.network import mlp
 from fflib.parallel import among
 
 MODEL = mlp(16, 16, 3, d_out=3, output="sigmoid", biases=0.01)

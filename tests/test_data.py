@@ -104,7 +104,7 @@ FACTS = {
 
 @pytest.mark.parametrize("name", data.IMAGES)
 def test_photographs_are_the_ones_the_book_was_written_with(name):
-    stored = resources.files("fflib").joinpath(f"assets/{name}.webp").read_bytes()
+    stored = resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()
     assert hashlib.sha256(stored).hexdigest() == SHA256[name]
     size, mean = FACTS[name]
     picture = np.asarray(data.image(name))

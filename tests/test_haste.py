@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fflib import haste, kernels
+from fflib import haste
+from fflib.theory import kernels
 from fflib.haste import hasty
-from fflib.mlp import mlp
+from fflib.network import mlp
 
 NET = mlp(2, 24, 4, 1, biases=0.01)
 

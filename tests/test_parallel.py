@@ -16,7 +16,7 @@ import optax
 import pytest
 from refusal import assert_refused
 
-from fflib.fit import fit
+from fflib.training import fit
 from fflib.parallel import Layout, agreed, among, whole
 
 WORKER = Path(__file__).with_name("devices.py")

@@ -50,8 +50,8 @@ def begin(notebook: Path) -> int:
     import fflib
     from fflib import show
 
-    modules = [importlib.import_module(f"fflib.{found.name}") for found in pkgutil.iter_modules(fflib.__path__)]
-    real, told = importlib.import_module("fflib.fit").fit, []
+    modules = [importlib.import_module(found.name) for found in pkgutil.walk_packages(fflib.__path__, "fflib.")]
+    real, told = importlib.import_module("fflib.training").fit, []
     for module in (fflib, *modules):
         if getattr(module, "fit", None) is real:
             module.fit = shortened(real, told)

@@ -2,13 +2,13 @@
 
 Seconds depend on the machine and on what else it does; ratios of runs that alternate much less.
 
-1. `fflib.fit` (all steps in one compiled scan) against a loop in Python that calls a compiled step,
+1. `fflib.training` (all steps in one compiled scan) against a loop in Python that calls a compiled step,
    and, with the error on everything recorded every 25 steps, against the loop of a plain notebook.
 2. The arithmetic rate of a training step against the rate of its matrix products alone: 1 would
    mean that everything else (activations, the optimizer) costs nothing.
 3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against the
    number of pixels, and the dense solution for as long as its matrix is small.
-4. A suggested scale (`fflib.scale`) against the sweep of trainings that it replaces.
+4. A suggested scale (`fflib.theory.scale`) against the sweep of trainings that it replaces.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from fflib import data, features, grid, kernels, krylov, metrics
-from fflib.fit import fit
-from fflib.mlp import mlp
+from fflib import data, features, metrics
+from fflib.theory import grid, kernels, krylov
+from fflib.training import fit
+from fflib.network import mlp
 
 LOOK = 25  # steps between two looks at everything
 
@@ -205,7 +206,7 @@ def exponents() -> None:
 
 def suggestion(repeats: int) -> None:
     """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds trainings."""
-    from fflib.scale import Budget, suggest_scale
+    from fflib.theory.scale import Budget, suggest_scale
 
     (v, seen), _ = data.train_test_image(data.image("astronaut", 256))
     gamma = features.gaussian(jax.random.key(0), m=128, d=2, scale=6.0)

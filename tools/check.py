@@ -83,7 +83,7 @@ def unit_tests(python: Path, flags: str = "") -> str:
     They are compiled as a reader's programs are, which `make test` leaves out to be done sooner."""
     tests = [
         path
-        for path in sorted((ROOT / "tests").glob("test_*.py"))
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
         if path.name not in BOOK_TESTS
     ]
     flags = f"{flags} {AS_READERS}".strip()

@@ -29,7 +29,7 @@ ADDED = ("libigl", "trimesh")  # requirements that Colab does not have
 MOVE = """
 def _move_every_slider():
     import gc, time
-    from fflib._slider import LiveSlider
+    from fflib.show.slider_widget import LiveSlider
 
     def between(values):
         low, high = values[:2]

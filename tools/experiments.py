@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("fflib.image", "fflib.shape", "fflib.scans", "fflib.nerf")  # each has EXPERIMENTS: name -> Experiment
+MODULES = ("fflib.experiments.image", "fflib.experiments.shape", "fflib.experiments.scans", "fflib.experiments.nerf")  # each has EXPERIMENTS: name -> Experiment
 
 
 def experiments() -> dict:
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.environ.setdefault("FFLIB_SCALE", "full")
     sys.path.insert(0, str(ROOT))
-    from fflib.experiments import run
+    from fflib.experiments.protocol import run
 
     known = experiments()
     chosen = [k for k in known if not options.names or any(k.startswith(name) for name in options.names)]

@@ -21,8 +21,8 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from fflib import data, features, metrics
-from fflib.fit import fit
-from fflib.mlp import mlp
+from fflib.training import fit
+from fflib.network import mlp
 
 PHOTO, SIZE = "cat", 300
 STEPS, BATCH, RATE = 700, 8192, 3e-3

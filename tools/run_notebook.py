@@ -146,7 +146,7 @@ def commit() -> str:
 
 def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> dict:
     """What is needed to tell where a result came from, and what came out."""
-    from fflib.results import circumstances
+    from fflib.experiments.records import circumstances
 
     return {
         "notebook": notebook.stem,
@@ -182,7 +182,7 @@ def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
     made = json.dumps(record(notebook, seconds, passed, claims), indent=1, ensure_ascii=False) + "\n"
     (folder / "run.json").write_text(made, encoding="utf-8")
     if keep and whole and os.environ.get("FFLIB_SCALE") == "full":
-        from fflib._files import replacing
+        from fflib.worlds.files import replacing
 
         with replacing(RECORDS / f"{notebook.stem}.json") as file:  # a full disk leaves the record before
             file.write(made.encode())

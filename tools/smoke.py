@@ -32,10 +32,11 @@ def trial(name: str) -> dict:
     import jax
     from experiments import experiments
 
-    from fflib import fetch, nerf
-    from fflib.experiments import run
+    from fflib.experiments import nerf
+    from fflib.worlds import fetch
+    from fflib.experiments.protocol import run
 
-    loop, told = sys.modules["fflib.fit"], []
+    loop, told = sys.modules["fflib.training"], []
     chunk = loop._chunk
 
     def timed(state, data, key, **how):

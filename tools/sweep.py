@@ -4,7 +4,7 @@
 
 `pictures`: eight Kodak photographs and four generated pages of text, learned from every second pixel
 of every second row. `signals`: lines of known spectrum (1 + f)^−α. Each is trained at every scale of
-the sweep, and at the one that `fflib.scale.suggest_scale` reads off its training observations; one
+the sweep, and at the one that `fflib.theory.scale.suggest_scale` reads off its training observations; one
 entry is saved for each item, scale and seed, and an interrupted sweep goes on where it stopped.
 The records are `fflib/results/sigma_sweep.json` and `sigma_signals.json`. With `--suggestions` the sweep
 itself is taken from there, and only the suggested scales are found and trained anew.
@@ -29,11 +29,12 @@ import optax
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fflib import data, features, metrics, results, show  # noqa: E402
-from fflib.experiments import Experiment, run  # noqa: E402
-from fflib.fit import fit  # noqa: E402
-from fflib.mlp import MLP, mlp  # noqa: E402
-from fflib.pictures import Pictures, collect, photographs, text_pages  # noqa: E402
+from fflib import data, features, metrics, show
+from fflib.experiments import records  # noqa: E402
+from fflib.experiments.protocol import Experiment, run  # noqa: E402
+from fflib.training import fit  # noqa: E402
+from fflib.network import MLP, mlp  # noqa: E402
+from fflib.worlds.pictures import Pictures, collect, photographs, text_pages  # noqa: E402
 
 SCALES = (2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 32.0, 1.0, 64.0)
 LINE_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -111,7 +112,7 @@ def train(y: jax.Array, key: jax.Array, scale: float, setting: Setting) -> float
 @cache
 def suggestion(chosen: bytes, shape: tuple[int, ...], setting: Setting) -> float:
     """What is suggested for the observations of an item, once for all seeds."""
-    from fflib.scale import Budget, suggest_scale
+    from fflib.theory.scale import Budget, suggest_scale
 
     y = jnp.frombuffer(chosen, jnp.float32).reshape(shape)
     budget = Budget(setting.steps, setting.rate, setting.batch)
@@ -169,13 +170,13 @@ def sweeps() -> dict[str, Experiment]:
 
 def keep_sweep(name: str, sha256: str, folder: Path) -> None:
     """Put the recorded trainings, all but those at suggested scales, where an interrupted sweep would go on."""
-    made = results.recorded(name)
-    wanted = {"data_hash": sha256, **results.circumstances()}
+    made = records.recorded(name)
+    wanted = {"data_hash": sha256, **records.circumstances()}
     if made is None or any(made[key] != value for key, value in wanted.items()):
         raise SystemExit(f"{name}: no sweep of these data, versions and device is recorded; run it whole")
     rows = [row for row in made["rows"] if row["mapping"] != SUGGESTED]
     about = {key: made[key] for key in ("wall_s", "data_hash", "notes", "settings")}
-    results.record(name, rows, folder=folder, **about)
+    records.record(name, rows, folder=folder, **about)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -18,8 +18,8 @@ import numpy as np
 import optax
 
 from fflib import data, features, metrics
-from fflib.fit import fit
-from fflib.mlp import mlp
+from fflib.training import fit
+from fflib.network import mlp
 
 PAGE = Path(__file__).resolve().parent.parent / "book" / "reference" / "recipe.md"
 

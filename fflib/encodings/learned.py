@@ -1,0 +1,258 @@
+"""Encodings that have parameters of their own, and a mapping seen through a pixel.
+
+What :mod:`fflib.features` holds is fixed once drawn. Here are frequencies that are trained
+(:class:`Learned`), tables of features on grids (:class:`HashGrid`), and a mapping averaged over a footprint
+(:func:`integrated`). An encoding is a frozen description with ``init(key)`` and ``apply(params, v)``;
+:class:`Network` puts it in front of a network and is such a description again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fflib import checks
+from fflib.encodings.activations import sine
+from fflib.features import Mapping, coordinates
+
+PRIMES = (1, 2_654_435_761, 805_459_861)  # of the spatial hash, one an axis
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """An encoding and the network behind it: v (..., d) ↦ model(encoding(v)), (..., n_out).
+
+    Parameters are a dict: ``{"encoding": …, "model": …}``.
+
+    Attributes:
+        encoding: :class:`Learned` or :class:`HashGrid`, or another with ``init``, ``apply``, ``num_params``.
+        model: :class:`fflib.network.MLP` or :class:`fflib.encodings.activations.ScaledMLP`, with as many inputs as there are features.
+
+    Raises: ValueError when the sizes disagree.
+
+    Chapter: The encodings people use now.
+    """
+
+    encoding: Any
+    model: Any
+
+    def __post_init__(self):
+        if self.encoding.num_features != self.model.sizes[0]:
+            raise ValueError(
+                f"encoding gives {self.encoding.num_features} features, but the model expects "
+                f"{self.model.sizes[0]} inputs"
+            )
+
+    @property
+    def num_params(self) -> int:
+        """Number of parameters of both."""
+        return self.encoding.num_params + self.model.num_params
+
+    def init(self, key: jax.Array) -> dict[str, Any]:
+        """Draw the parameters of both, each with its own key."""
+        k_encoding, k_model = jax.random.split(key)
+        return {"encoding": self.encoding.init(k_encoding), "model": self.model.init(k_model)}
+
+    def apply(self, params, v) -> jax.Array:
+        """The function: v of shape (..., d) to (..., n_out)."""
+        return self.model.apply(params["model"], self.encoding.apply(params["encoding"], v))
+
+    __call__ = apply
+
+
+# --------------------------------------------------------------------------------------------------
+# Waves
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """Frequencies and amplitudes that are trained along with the network.
+
+    The parameters are a mapping (a, B), by ``init`` drawn as ``draw`` says.
+
+    Attributes:
+        draw: key ↦ :class:`fflib.features.Mapping`, e.g. ``lambda key: features.gaussian(key, 64, 2, 4.0)``.
+
+    Chapter: The encodings people use now.
+    """
+
+    draw: Callable[[jax.Array], Mapping]
+
+    @property
+    def num_features(self) -> int:
+        """Length of the encoding, 2m."""
+        return _drawn(self.draw).num_features
+
+    @property
+    def num_params(self) -> int:
+        """m (d + 1)."""
+        return sum(leaf.size for leaf in jax.tree.leaves(_drawn(self.draw)))
+
+    def init(self, key: jax.Array) -> Mapping:
+        """Draw the mapping."""
+        return self.draw(key)
+
+    def apply(self, mapping: Mapping, v) -> jax.Array:
+        """γ(v): v of shape (..., d) to (..., 2m)."""
+        phase = mapping.phase(coordinates(v, mapping.d))
+        waves = [mapping.a * sine(phase), mapping.a * sine(phase + jnp.pi / 2)]
+        return jnp.concatenate(waves, axis=-1)
+
+
+@cache
+def _drawn(draw: Callable):
+    """What ``draw`` will give, in shapes alone."""
+    return jax.eval_shape(draw, jax.random.key(0))
+
+
+def integrated(mapping: Mapping, v, variance) -> jax.Array:
+    """The mapping averaged over a Gaussian footprint, E γ(v + ε) with ε ~ N(0, diag(variance)).
+
+    With s_j = Σ_k B_jk² variance_k every wave keeps its phase and loses amplitude,
+
+        E γ(v + ε) = [a e^(−2π²s) sin(2πBv), a e^(−2π²s) cos(2πBv)],
+
+    the integrated positional encoding of mip-NeRF (Barron et al. 2021) for any (a, B).
+
+    Args:
+        mapping: any Fourier mapping.
+        v: centres, (..., d).
+        variance: of the footprint along each axis, in units of v squared; broadcastable to v's shape.
+            A box of width h has h²/12.
+
+    Returns: (..., 2m), in the order of ``mapping(v)``.
+
+    Raises: ValueError for a wrong shape or a negative variance; TypeError for another mapping.
+
+    Chapter: The encodings people use now.
+    """
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}")
+    v = coordinates(v, mapping.d)
+    variance = checks.real_array("variance", variance, integers=True)
+    try:
+        variance = jnp.broadcast_to(variance, v.shape)
+    except ValueError:
+        raise ValueError(f"variance must broadcast to v's shape {v.shape}, but got shape {variance.shape}") from None
+    if not isinstance(variance, jax.core.Tracer) and (np.asarray(variance) < 0).any():
+        raise ValueError(f"variance must be >= 0, but got values down to {variance.min()}")
+    fade = jnp.exp(jnp.matmul(-2 * jnp.pi**2 * variance, (mapping.B**2).T, precision="highest"))
+    return mapping(v) * jnp.concatenate([fade, fade], -1)
+
+
+# --------------------------------------------------------------------------------------------------
+# Grids
+
+
+@dataclasses.dataclass(frozen=True)
+class HashGrid:
+    """The multiresolution hash grid of instant-NGP (Müller et al. 2022).
+
+    Level ℓ is a grid of N_ℓ = ⌊N_min b^ℓ⌋ cells an axis over [0, 1]^d, with a vector of features at
+    each corner; inside a cell they are interpolated linearly along every axis. All levels' vectors side
+    by side are the encoding. A level with more than ``table`` corners keeps ``table`` vectors and finds
+    a corner's by
+
+        h(x) = (x₁π₁ ⊕ x₂π₂ ⊕ …) mod table,      π = 1, 2654435761, 805459861,
+
+    ⊕ being exclusive or: corners that collide share a vector. Coordinates outside [0, 1] are taken to
+    the nearest face.
+
+    Attributes:
+        d: 1, 2 or 3.
+        levels: L.
+        coarsest, finest: N of the first and the last level.
+        table: most vectors a level (the paper: a power of two).
+        features: numbers in a vector.
+
+    Raises: ValueError when a size is below 1, d above 3 or finest below coarsest.
+
+    Chapter: The encodings people use now.
+    """
+
+    d: int
+    levels: int = 16
+    coarsest: int = 16
+    finest: int = 512
+    table: int = 2**14
+    features: int = 2
+
+    def __post_init__(self):
+        for name in ("d", "levels", "coarsest", "finest", "table", "features"):
+            checks.count(name, getattr(self, name))
+        if self.d > len(PRIMES):
+            raise ValueError(f"d must be 1, 2 or 3, but got {self.d}")
+        if self.finest < self.coarsest:
+            raise ValueError(f"finest must be at least coarsest={self.coarsest}, but got {self.finest}")
+        if self.finest >= 2**24:
+            raise ValueError(f"finest must be below 2**24, where float32 tells corners apart, but got {self.finest}")
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """N_ℓ, with growth b = (finest/coarsest)^(1/(L−1))."""
+        growth = (self.finest / self.coarsest) ** (1 / max(self.levels - 1, 1))
+        return tuple(math.floor(self.coarsest * growth**level * (1 + 1e-9)) for level in range(self.levels))
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Vectors of every level, one a corner where they fit, else ``table``."""
+        return tuple(min((N + 1) ** self.d, self.table) for N in self.resolutions)
+
+    @property
+    def num_features(self) -> int:
+        """Length of the encoding, levels · features."""
+        return self.levels * self.features
+
+    @property
+    def num_params(self) -> int:
+        """Numbers in all tables."""
+        return sum(self.rows) * self.features
+
+    def init(self, key: jax.Array) -> jax.Array:
+        """The tables of all levels one below the other, (sum(rows), features), from U(−10⁻⁴, 10⁻⁴)."""
+        return jax.random.uniform(key, (sum(self.rows), self.features), minval=-1e-4, maxval=1e-4)
+
+    def row(self, corners) -> jax.Array:
+        """Where the vectors of corners stand in the parameters: whole numbers (..., L, d) to (..., L).
+
+        ``corners[..., l, :]`` counts the corners of level l from 0 to N_l along each axis.
+        """
+        return _row(self, jnp.asarray(corners))
+
+    def apply(self, params, v) -> jax.Array:
+        """The encoding: v of shape (..., d) to (..., levels · features), coarse levels first."""
+        if jnp.shape(params) != (sum(self.rows), self.features):
+            raise ValueError(f"params must have shape {(sum(self.rows), self.features)}, but got {jnp.shape(params)}")
+        return _interpolate(self, params, coordinates(v, self.d))
+
+
+@partial(jax.jit, static_argnums=0)
+def _row(grid: HashGrid, corners):
+    x = corners.astype(jnp.uint32)
+    side = np.array(grid.resolutions, np.uint32) + np.uint32(1)
+    dense, hashed = x[..., 0], x[..., 0]
+    for axis in range(1, grid.d):  # numbers wrap around at 2³², as in the paper
+        dense = dense * side + x[..., axis]
+        hashed = hashed ^ (x[..., axis] * np.uint32(PRIMES[axis]))
+    fits = np.array([(N + 1) ** grid.d <= grid.table for N in grid.resolutions])
+    start = np.cumsum(grid.rows) - grid.rows
+    return jnp.where(fits, dense, hashed % np.uint32(grid.table)).astype(jnp.int32) + start
+
+
+@partial(jax.jit, static_argnums=0)
+def _interpolate(grid: HashGrid, params, v):
+    N = np.array(grid.resolutions)[:, None]
+    x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
+    low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
+    t = (x - low)[..., None, :, :]
+    step = np.array(list(np.ndindex((2,) * grid.d)))[:, None]  # to the corners of a cell, (2^d, 1, d)
+    weight = jnp.prod(jnp.where(step == 1, t, 1 - t), -1)  # (..., 2^d, L)
+    found = params[_row(grid, low[..., None, :, :] + step)]
+    return jnp.sum(weight[..., None] * found, -3).reshape(*v.shape[:-1], grid.num_features)

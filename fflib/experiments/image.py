@@ -1,0 +1,160 @@
+"""Learn pictures: coordinates → mapping → MLP → colours, compared where they were seen.
+
+The measurement operator of this experiment is the identity. All others put something between
+network and comparison; the rest of what follows stays as it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from fflib import checks, data, metrics
+from fflib.experiments.protocol import OURS, Experiment, encode, optimizer_of, start_at, train, with_fifth_row
+from fflib.network import MLP, mlp
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The numbers of a run.
+
+    Attributes:
+        steps: full-batch steps of Adam.
+        width: units of each of the three hidden layers.
+        m: frequencies of the positional and the Gaussian mapping.
+        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.muon.muon`.
+        scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
+            and "ours" (cycles a picture).
+
+    Chapter: Photographs and text.
+    """
+
+    steps: int
+    width: int
+    m: int
+    rates: dict[str, float]
+    scales: dict[str, float]
+
+
+NATURAL = Setting(
+    steps=2000,
+    width=256,
+    m=256,
+    rates={"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3, "ours": 0.04},
+    scales={"positional": 6.0, "gaussian": 10.0, "ours": 6.5},
+)
+TEXT = dataclasses.replace(
+    NATURAL,
+    rates=dict.fromkeys(NATURAL.rates, 1e-3) | {"ours": 0.04},
+    scales={"positional": 5.0, "gaussian": 14.0, "ours": 9.0},
+)
+
+
+@cache  # the same functions for the same model, so that what was compiled for them is found again
+def _functions(model: MLP):
+    def loss(params, seen):
+        return 0.5 * jnp.mean((model(params, seen["x"]) - seen["y"]) ** 2)
+
+    def look(params, seen):
+        return {"picture": model(params, seen["everywhere"])}
+
+    return loss, look, jax.jit(model.apply)
+
+
+def paint(
+    pictures, keys: jax.Array, mapping: str, setting: Setting, *, optimizer: optax.GradientTransformation | None = None,
+    looks: int = 0, progress: bool = True,
+) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
+    """Train one network a picture, all as one program, on every second pixel of every second row.
+
+    Each picture gets its own draw of the frequencies and of the network.
+
+    Args:
+        pictures: (E, H, W, 3) in [0, 1], H and W even.
+        keys: E random keys, see :func:`fflib.experiments.protocol.item_keys`.
+        mapping: "none", "basic", "positional", "gaussian" or "ours".
+        setting: the numbers of the run.
+        optimizer: instead of the mapping's own.
+        looks: how often, besides the start, to record the whole pictures on the way.
+        progress: show a progress bar.
+
+    Returns: what the networks paint on all pixels, (E, H, W, 3), and the history of
+    :func:`fflib.training.fit`, with ``looks`` also ``history["picture"]`` of shape (T, E, H, W, 3).
+
+    Raises: ValueError for other shapes, another mapping, or a number of keys other than E.
+
+    Chapter: Photographs and text.
+    """
+    pictures = checks.real_array("pictures", pictures)
+    if pictures.ndim != 4 or len(keys) != len(pictures):
+        raise ValueError(
+            f"pictures must have shape (E, H, W, 3) with one of the keys each, but got {pictures.shape} "
+            f"and {len(keys)} keys"
+        )
+    (v, _), _ = data.train_test_image(pictures[0])
+    everywhere = data.grid(pictures.shape[1:3])
+    draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+    gammas = [encode(mapping, key, setting.m, 2, setting.scales.get(mapping)) for key in draw]
+
+    model = mlp(
+        gammas[0].num_features, setting.width, depth=4, d_out=pictures.shape[-1], output="sigmoid", biases=0.01
+    )
+    loss, look, paint_one = _functions(model)
+    seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
+    if looks:
+        seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
+    params = jax.vmap(model.init)(init)
+    if mapping == OURS:
+        params = start_at(params, seen["y"].mean((1, 2)))
+    params, history = train(
+        params,
+        loss,
+        seen,
+        steps=setting.steps,
+        optimizer=optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps),
+        look=look,
+        looks=looks,
+        progress=progress,
+        label=mapping,
+    )
+    members = [jax.tree.unflatten(jax.tree.structure(params), p) for p in zip(*jax.tree.leaves(params), strict=True)]
+    painted = [paint_one(p, gamma(everywhere)) for p, gamma in zip(members, gammas, strict=True)]
+    return jnp.stack(painted), history
+
+
+def score(painted, picture) -> dict[str, float]:
+    """How good one painted picture is, on pixels that nobody showed: (odd, odd) ones.
+
+    Args: painted and picture, (H, W, 3).
+
+    Returns: "psnr" in dB and "ssim" on the unseen pixels (as a picture of half the size), and
+    "psnr_seen" in dB on the pixels that trained.
+
+    Chapter: Photographs and text.
+    """
+    (_, seen), (_, unseen) = data.train_test_image(picture)
+    (_, seen_painted), (_, unseen_painted) = data.train_test_image(painted)
+    return {
+        "psnr": float(metrics.psnr(unseen_painted, unseen)),
+        "ssim": float(metrics.ssim(unseen_painted, unseen)),
+        "psnr_seen": float(metrics.psnr(seen_painted, seen)),
+    }
+
+
+def _solve(pictures, keys, mapping, setting):
+    return [score(*pair) for pair in zip(paint(pictures, keys, mapping, setting)[0], pictures, strict=True)]
+
+
+EXPERIMENTS = with_fifth_row(
+    {
+        "image_natural": Experiment(data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)),
+        "image_text": Experiment(
+            lambda: data.text_pages(jax.random.key(0), 16), partial(_solve, setting=TEXT), dataclasses.asdict(TEXT)
+        ),
+    }
+)

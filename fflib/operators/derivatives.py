@@ -1,0 +1,270 @@
+r"""Derivatives of a coordinate network as data, and what they do to its kernel.
+
+Some instruments measure slopes, and a differential equation is a statement about second derivatives.
+Both see A f instead of f, with A a derivative in the coordinates. Here an operator is a function that
+takes a function and returns one, so that the code reads as the equation:
+
+    u = lambda v: model(params, gamma(v))[..., 0]
+    residual = laplacian(u)(v) + g
+
+Functions act on each point of an array (..., d) by itself, as every network of coordinates does. Then
+one forward pass carries a derivative along with the values at all points (``jax.jvp``); no Jacobian
+matrix is ever formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from fflib import checks
+from fflib.theory import kernels
+from fflib.features import Mapping
+from fflib.network import MLP
+
+# --------------------------------------------------------------------------------------------------
+# Operators: from a function to a function
+
+
+def value(f: Callable) -> Callable:
+    """A f = f: the operator of plain regression.
+
+    Chapter: Derivatives as data.
+    """
+    return _pointwise(f)
+
+
+def along(axis: int) -> Callable:
+    """The operator A f = ∂f/∂v_axis.
+
+    ``along(0)(f)`` maps v (..., d) to an array of f's shape. One pass forward through f and its linear
+    part: twice the multiplications of f. Applied r times it gives the r-th derivative, at most 2^r times.
+
+    Raises: TypeError or ValueError for an axis that is no whole number ≥ 0, or that the points lack.
+
+    Chapter: Derivatives as data.
+    """
+    axis = checks.count("axis", axis, least=0)
+
+    def operator(f):
+        f = _pointwise(f)
+
+        def derivative(v):
+            v = _points(v)
+            if axis >= v.shape[-1]:
+                raise ValueError(f"axis must be below {v.shape[-1]}, the dimension of the points, but got {axis}")
+            return jax.jvp(f, (v,), (jnp.zeros_like(v).at[..., axis].set(1),))[1]
+
+        return derivative
+
+    return operator
+
+
+def gradient(f: Callable) -> Callable:
+    """∇f: v (..., d) to f's shape and a last axis d, forward mode along each axis.
+
+    The values are computed once, their linear part d times: 1 + d times the multiplications of f. For
+    one output, reverse mode (``jax.grad``) takes about three, whatever d is; but what is wanted here is
+    the gradient *inside* a loss, differentiated once more, and that is cheaper forward.
+
+    Raises: TypeError for integer coordinates, ValueError when f does not act point by point.
+
+    Chapter: Derivatives as data.
+    """
+    f = _pointwise(f)
+
+    def slopes(v):
+        v = _points(v)
+        along_axis = lambda e: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+        return jax.vmap(along_axis, out_axes=-1)(jnp.eye(v.shape[-1], dtype=v.dtype))
+
+    return slopes
+
+
+def divergence(F: Callable) -> Callable:
+    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d).
+
+    Raises: ValueError when F does not return one number for each coordinate.
+
+    Chapter: Derivatives as data.
+    """
+
+    def trace(v):
+        v = _points(v)
+        shape = jax.eval_shape(F, v).shape
+        if shape != v.shape:
+            raise ValueError(f"F must map (..., d) to (..., d), but {v.shape} gave {shape}")
+        return jnp.trace(gradient(F)(v), axis1=-2, axis2=-1)
+
+    return trace
+
+
+def laplacian(f: Callable) -> Callable:
+    """Δf = Σ_j ∂²f/∂v_j²: v (..., d) to f's shape, forward mode twice along each axis.
+
+    Layer by layer it carries the value, d slopes and d second derivatives: 1 + 2d times the
+    multiplications of f (XLA computes the two equal slopes of each axis once; Taylor mode,
+    ``jax.experimental.jet``, does it by design). The trace of the full Hessian would take d² pairs.
+
+    Raises: as :func:`gradient`. The second derivative of a ReLU network is 0 wherever it exists: no error
+    says so.
+
+    Chapter: Derivatives as data.
+    """
+    f = _pointwise(f)
+
+    def second(v):
+        v = _points(v)
+
+        def along_axis(e):
+            first = lambda v: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+            return jax.jvp(first, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+
+        return jax.vmap(along_axis)(jnp.eye(v.shape[-1], dtype=v.dtype)).sum(0)
+
+    return second
+
+
+def _points(v):
+    v = checks.real_array("v", v)
+    if v.ndim == 0:
+        raise ValueError("v must have shape (..., d), one point along the last axis, but got a single number")
+    return v
+
+
+def _pointwise(f):
+    """f, made to refuse functions whose output is not one entry (or row) a point."""
+    if not callable(f):
+        raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
+
+    def checked(v):
+        y = f(v)
+        if jnp.shape(y)[: v.ndim - 1] != v.shape[:-1]:
+            raise ValueError(f"f must act on each point of (..., d) by itself, but {v.shape} gave {jnp.shape(y)}")
+        return y
+
+    return checked
+
+
+# --------------------------------------------------------------------------------------------------
+# Kernels: K → A K Aᵀ
+
+
+def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callable:
+    """The covariance of A f at x with B f at x', as a function of Δ = x − x'.
+
+    A_x B_x' k(x − x'): for derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ).
+
+    Args:
+        kernel: stationary kernel k(Δ), (..., d) to (...), as smooth at Δ = 0 as A and B together ask:
+            the kernel of a ReLU network has a cusp there and no second derivative.
+        A, B: operators with constant coefficients that give a scalar: :func:`value`, :func:`along`,
+            :func:`laplacian`, or a function made of them, ``lambda f: lambda v: …``. B = A if absent.
+
+    Returns: a function of Δ (..., d).
+
+    Chapter: Derivatives as data.
+    """
+    B = A if B is None else B
+    # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ, and an operator with constant coefficients moves along
+    in_second = lambda delta: B(lambda u: kernel(-u))(-delta)
+    return A(in_second)
+
+
+def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = None) -> jax.Array:
+    """The matrix A K Bᵀ of several kinds of observation at once, in blocks.
+
+    Args:
+        kernel: stationary kernel k(Δ).
+        rows: list of (operator, points (n_i, d)): what is observed, and where.
+        columns: the same for the columns; the rows' if absent.
+
+    Returns: (Σ n_i, Σ m_j), ready for :func:`fflib.theory.kernels.kernel_regression` and
+    :func:`fflib.theory.dynamics.gradient_flow`.
+
+    Raises: ValueError for an empty list or points of different dimension; MemoryError when too large.
+
+    Chapter: Derivatives as data.
+    """
+    rows = _observations("rows", rows)
+    columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
+    sizes = [sum(len(x) for _, x in side) for side in (rows, columns)]
+    checks.fits_in_memory("the matrix of covariances", *sizes, itemsize=16)
+    block = lambda A, x, B, y: jax.jit(observed(kernel, A, B))(x[:, None] - y[None])
+    return jnp.block([[block(A, x, B, y) for B, y in columns] for A, x in rows])
+
+
+def _observations(name, observations, d=None):
+    if not isinstance(observations, (list, tuple)) or not observations:
+        raise ValueError(f"{name} must be a list of (operator, points) with at least one, but got {observations!r}")
+    checked = []
+    for i, (A, x) in enumerate(observations):
+        if not callable(A):
+            raise TypeError(f"{name}[{i}] must begin with an operator, but got {checks.describe(A)}")
+        checked.append((A, checks.points(f"{name}[{i}]", x, d)))
+        d = checked[0][1].shape[1]
+    return checked
+
+
+def symbol(A: Callable, k) -> jax.Array:
+    """What A does to a wave: A e^{2πi k·v} = symbol · e^{2πi k·v}; complex, (...) for k (..., d).
+
+    2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``. Training on A f instead of f multiplies the
+    kernel's eigenvalue of that wave by ‖symbol‖².
+
+    Args:
+        A: operator with constant coefficients that gives a scalar.
+        k: frequencies in cycles per unit of v.
+
+    Raises: ValueError or TypeError for frequencies that are not numbers with a last axis d.
+
+    Chapter: Derivatives as data.
+    """
+    k = checks.real_array("k", k, integers=True)
+    if k.ndim == 0:
+        raise ValueError("k must have shape (..., d), one frequency along the last axis, but got a single number")
+    at = jnp.zeros_like(k)  # the wave's phase is 0 here
+    phase = lambda v: 2 * jnp.pi * (v * k).sum(-1)
+    return A(lambda v: jnp.cos(phase(v)))(at) + 1j * A(lambda v: jnp.sin(phase(v)))(at)
+
+
+# --------------------------------------------------------------------------------------------------
+# A tangent kernel that may be differentiated
+
+
+def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
+    """The NTK of a network with activation "sin" behind γ(v), as a function of the offset Δ = v − v'.
+
+    Where the ReLU's kernel has a cusp, this one is smooth: it may be differentiated at Δ = 0. With q the
+    variance and c the covariance of two pre-activations,
+
+        E[sin u sin u'] = e^{−q} sinh c,     E[cos u cos u'] = e^{−q} cosh c,
+
+    and layer by layer Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, where s is the weights'
+    deviation and (w, β) = (1, 1) in standard, (s², t²) in NTK parameterization, t the biases'.
+
+    Args:
+        model: the spec of the network that follows the mapping; activation "sin".
+        mapping: any Fourier mapping (a, B).
+        delta: offsets, (..., d).
+
+    Returns: (...).
+
+    Raises: ValueError for another activation, TypeError or ValueError for bad models, mappings and offsets.
+
+    Chapter: Derivatives as data.
+    """
+    kernels.fitting(model, mapping)
+    if model.activation != "sin":
+        raise ValueError(f"model must have activation 'sin', but has {model.activation!r}")
+    inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), 0.0, 0.0
+    for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
+        w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
+        theta = w * inner + beta + s**2 * n_in * slope * theta
+        c, q = s**2 * inner + t**2, s**2 * norm + t**2
+        near, far = jnp.exp(c - q), jnp.exp(-c - q)
+        slope = (near + far) / 2
+        inner, norm = n_out * (near - far) / 2, n_out * (1 - jnp.exp(-2 * q)) / 2
+    return theta

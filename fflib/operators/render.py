@@ -1,0 +1,136 @@
+r"""Volume rendering: from a field of density and colour to what a camera sees of it.
+
+A ray o + t·d, ‖d‖ = 1, crosses the field between t = near and t = far. Light that starts at t reaches
+the camera with the transmittance T(t), so the pixel shows
+
+    C = ∫ T(t) σ(t) c(t) dt,   T(t) = exp(−∫_near^t σ(s) ds),                  (Max 1995)
+
+computed from samples t_1 < … < t_n with δ_i = t_{i+1} − t_i, t_{n+1} = far (Mildenhall et al. 2020):
+
+    C = Σ w_i c_i,   w_i = T_i (1 − e^{−σ_i δ_i}),   T_i = exp(−Σ_{j<i} σ_j δ_j).
+
+Where rays come from is told by :mod:`fflib.operators.cameras`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fflib import checks
+from fflib.operators.cameras import Views, check_range, pixel_centres, rays
+
+
+class Rendered(NamedTuple):
+    """What rays see of a field; the background is black.
+
+    ``colour`` (..., 3) is Σ w_i c_i. ``opacity`` (...) is Σ w_i, from 0 (all light passes) to 1.
+    ``depth`` (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at which the light stops, with
+    what passes through counted at far. ``weights`` (..., n) are the w_i ≥ 0.
+
+    Chapter: Radiance fields.
+    """
+
+    colour: jax.Array
+    depth: jax.Array
+    opacity: jax.Array
+    weights: jax.Array
+
+
+def samples(near: float, far: float, n: int, key: jax.Array | None = None, shape: tuple = ()) -> jax.Array:
+    """Distances t_1 < … < t_n along rays, one in each of n equal parts of [near, far].
+
+    Uniform within its part with a ``key`` (stratified sampling), in its middle without.
+
+    Returns: array of shape ``shape`` + (n,).
+
+    Raises: ValueError unless 0 ≤ near < far and n ≥ 1.
+
+    Chapter: Radiance fields.
+    """
+    check_range(near, far)
+    u = 0.5 if key is None else jax.random.uniform(key, (*shape, checks.count("n", n)))
+    parts = jnp.broadcast_to(jnp.arange(checks.count("n", n)), (*shape, n))
+    return near + (far - near) / n * (parts + u)
+
+
+def composite(density, colour, t, far: float) -> Rendered:
+    """Add up what the samples of a ray contribute (the equations above).
+
+    Args:
+        density: σ_i ≥ 0 per unit length, (..., n).
+        colour: c_i, (..., n, 3).
+        t: increasing distances, (..., n).
+        far: where the last interval ends.
+
+    Raises: ValueError when the shapes disagree.
+
+    Chapter: Radiance fields.
+    """
+    if jnp.shape(colour) != (*jnp.shape(density), 3) or jnp.shape(t)[-1] != jnp.shape(density)[-1]:
+        raise ValueError(
+            f"density must have shape (..., n), colour (..., n, 3) and t (..., n), but got "
+            f"{jnp.shape(density)}, {jnp.shape(colour)} and {jnp.shape(t)}"
+        )
+    thickness = density * jnp.diff(t, append=far)
+    before = jnp.cumsum(thickness, axis=-1)[..., :-1]  # a difference of sums would cancel behind a wall
+    before = jnp.concatenate([jnp.zeros_like(thickness[..., :1]), before], axis=-1)
+    weights = jnp.exp(-before) * -jnp.expm1(-thickness)
+    opacity = weights.sum(-1)
+    return Rendered(
+        colour=jnp.einsum("...n,...nc->...c", weights, colour),
+        depth=(weights * t).sum(-1) + (1 - opacity) * far,
+        opacity=opacity,
+        weights=weights,
+    )
+
+
+def render(field: Callable, origins, directions, t, far: float) -> Rendered:
+    """What rays see of ``field``: points (..., 3) → density (...) and colour (..., 3).
+
+    Args: origins and directions (..., 3), distances t (..., n), far as in :func:`composite`.
+
+    Chapter: Radiance fields.
+    """
+    points = origins[..., None, :] + t[..., None] * directions[..., None, :]
+    return composite(*field(points), t, far)
+
+
+def radiance(raw) -> tuple[jax.Array, jax.Array]:
+    """Read a network's four outputs (..., 4) as density relu(raw₃) and colour sigmoid(raw₀₁₂).
+
+    Chapter: Radiance fields.
+    """
+    return jax.nn.relu(raw[..., 3]), jax.nn.sigmoid(raw[..., :3])
+
+
+def random_rays(key: jax.Array, seen: Views, count: int, n: int) -> dict[str, jax.Array]:
+    """``count`` random pixels of random pictures with n stratified samples each: a minibatch.
+
+    Returns: dict of origins, directions, colour (count, 3) and t (count, n).
+
+    Chapter: Radiance fields.
+    """
+    key_pixel, key_t = jax.random.split(key)
+    view, row, column = jax.random.randint(
+        key_pixel, (3, count), 0, jnp.array([len(seen), *seen.size])[:, None]
+    )
+    pixels = jnp.stack([row, column], axis=-1) + 0.5
+    origins, directions = rays(seen.poses[view], pixels, seen.focal, seen.size)
+    t = samples(seen.near, seen.far, n, key_t, (count,))
+    return dict(origins=origins, directions=directions, colour=seen.images[view, row, column], t=t)
+
+
+def picture(field: Callable, pose, focal: float, size: tuple[int, int], t, far: float, rows: int = 8) -> Rendered:
+    """A whole picture of a field: colour (H, W, 3), depth and opacity (H, W), weights (H, W, n).
+
+    Samples ``t`` (n,) are those of every ray; ``rows`` rows of pixels are computed at a time.
+
+    Chapter: Radiance fields.
+    """
+    origins, directions = rays(pose, pixel_centres(*size), focal, size)
+    one_row = lambda ray: render(field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far)
+    return jax.lax.map(one_row, (origins, directions), batch_size=rows)

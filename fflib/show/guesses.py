@@ -1,0 +1,275 @@
+"""Predictions that a reader commits before seeing the result; use them as `fflib.show.<name>`.
+
+On a page a guess is HTML form controls and a script (`assets/show.js`), with a live kernel it is
+ipywidgets; both say the same words, and work with the keyboard and with a finger. A plain script
+prints the question. Chapter: all chapters.
+"""
+
+import itertools
+import math
+import operator
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from fflib.show import html, live
+from fflib.show.html import escape, typeset, words
+
+MAX_OPTIONS = 6
+AS_GUESSED = "that is what came out."
+_GROUP = f"{html.PLACEHOLDER}g"
+
+
+class _Asked:
+    """What the three kinds share: the question is shown, the answer told beside the guess."""
+
+    question: str
+
+    def _ask(self, fields: str, inputs: Callable[[], list], unit: str = "") -> None:
+        """Display the question with its `fields`, in HTML, or with the widgets `inputs()`."""
+        legend = f"<legend>Your guess: {escape(self.question)}</legend>"
+        body = f'<div class="ff ff-guess"><fieldset>{legend}{fields}</fieldset></div>'
+        body, self._prefix = html.unique(body)
+        self._live = live.Question(self.question, inputs(), unit) if html.live() else None
+        self._show(self._live and self._live.box, body, repr(self))
+
+    def _tell(self, answer: object, code: object, shown: str, because: str, unit: str = "") -> None:
+        """Display what was measured, `shown`, and what the reader's guess is worth.
+
+        A page's script gets the answer as `code`, `_told` as it is.
+        """
+        reason = f" {_sentence(words('because', because))}" if because else ""
+        head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
+        room = (
+            f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
+            f'data-ff-unit="{escape(unit)}"></p>'
+        )
+
+        def write() -> str:
+            told = f'<p role="status">{escape(self._told(answer))}</p>'
+            return html.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
+
+        widget = self._live and self._live.follow(write)
+        body = f'<div class="ff ff-reveal">{head}{room}</div>'
+        self._show(widget, body, f"Measured: {shown}.{reason}")
+
+    def _show(self, widget, body: str, text: str) -> None:
+        html.emit(html.styled(body, script=True), text, widget)
+
+    def _told(self, answer) -> str:
+        """The words about the reader's guess; none before there is one. As in `show.js`."""
+        raise NotImplementedError
+
+
+class Guess(_Asked):
+    """A question with a choice of answers; see `guess`. `reveal` answers it.
+
+    Chapter: all chapters.
+    """
+
+    def __init__(self, question: str, options: Sequence[str]):
+        self.question = words("question", question)
+        self.options = _different("options", options)
+        fields = (
+            f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
+            f"<span>{escape(option)}</span></label>"
+            for k, option in enumerate(self.options)
+        )
+        self._ask("".join(fields), lambda: live.choice(self.options))
+
+    @property
+    def value(self) -> int | None:
+        """Index of the reader's choice, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
+        return self._live.values[0] if self._live else None
+
+    def reveal(self, answer: int | str, because: str = "") -> None:
+        """Show the measured `answer` beside the reader's guess.
+
+        `answer` is one of the options or its index; `because` says in a sentence why, or what was
+        measured. Raises ValueError for another answer. Chapter: all chapters.
+        """
+        index = _index("answer", answer, self.options)
+        self._tell(index, index, self.options[index], because)
+
+    def _told(self, answer: int) -> str:
+        if self.value is None:
+            return ""
+        said = AS_GUESSED if self.value == answer else "not what came out."
+        return f"You guessed “{self.options[self.value]}”: {said}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
+
+
+class NumberGuess(_Asked):
+    """A question whose answer is a number; see `guess_number`. `reveal` answers it.
+
+    Chapter: all chapters.
+    """
+
+    def __init__(self, question: str, unit: str = ""):
+        self.question, self.unit = words("question", question), unit.strip()
+        unit = f" <span>{escape(self.unit)}</span>" if self.unit else ""
+        field = (
+            f'<label><span>A number:</span> <input type="number" step="any" name="{_GROUP}" '
+            f'autocomplete="off">{unit}</label>'
+        )
+        self._ask(field, live.number, self.unit)
+
+    @property
+    def value(self) -> float | None:
+        """The reader's number, None before there is one, and without a live kernel.
+
+        Chapter: all chapters.
+        """
+        try:
+            number = float(self._live.values[0].replace("−", "-")) if self._live else None
+        except ValueError:
+            return None
+        return number if number is not None and math.isfinite(number) else None
+
+    def reveal(self, answer: float, because: str = "") -> None:
+        """Show the measured `answer` beside the reader's number, which is close within a quarter.
+
+        Raises ValueError for an answer that is no finite number. Chapter: all chapters.
+        """
+        if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
+            raise ValueError(f"answer must be one finite number, got {answer!r}")
+        shown = f"{html.number(value)} {self.unit}".strip()
+        self._tell(value, value, shown, because, self.unit)
+
+    def _told(self, answer: float) -> str:
+        typed = self._live.values[0].strip()
+        if self.value is None:
+            return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
+        close = abs(self.value - answer) <= abs(answer) / 4
+        said = "that is close." if close else "too low." if self.value < answer else "too high."
+        return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
+
+    def __repr__(self) -> str:
+        return f"{self.question}\n  ____ {self.unit}".rstrip()
+
+
+class OrderGuess(_Asked):
+    """A question whose answer is a ranking; see `guess_order`. `reveal` answers it.
+
+    Chapter: all chapters.
+    """
+
+    def __init__(self, question: str, items: Sequence[str], ends: tuple[str, str]):
+        self.question, self.items = words("question", question), _different("items", items)
+        self.ends = first, last = words("ends[0]", ends[0]), words("ends[1]", ends[1])
+        n = len(self.items)
+        places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
+        choices = '<option value="">–</option>' + "".join(
+            f'<option value="{k}">{escape(place)}</option>' for k, place in enumerate(places)
+        )
+        fields = (
+            f'<label><select name="{_GROUP}" autocomplete="off">{choices}</select>'
+            f"<span>{escape(item)}</span></label>"
+            for item in self.items
+        )
+        self._ask("".join(fields), lambda: live.ranking(self.items, places))
+
+    @property
+    def value(self) -> list[int | None] | None:
+        """The reader's place for each item, from 0, or None; None without a live kernel.
+
+        Chapter: all chapters.
+        """
+        if self._live is None:
+            return None
+        return [None if place == live.EMPTY else place for place in self._live.values]
+
+    def reveal(self, order: Sequence[int | str], because: str = "") -> None:
+        """Show the measured `order`, first to last, beside the reader's.
+
+        `order` holds each item, or its index, once. Raises ValueError otherwise.
+
+        Chapter: all chapters.
+        """
+        found = [_index("each of order", item, self.items) for item in order]
+        if sorted(found) != list(range(len(self.items))):
+            raise ValueError(f"order must hold each of {self.items} once, got {list(order)}")
+        shown = f"from {self.ends[0]} to {self.ends[1]}: {', '.join(self.items[k] for k in found)}"
+        self._tell(found, ",".join(map(str, found)), shown, because)
+
+    def _told(self, answer: list[int]) -> str:
+        places = self.value
+        if None in places:
+            some = any(place is not None for place in places)
+            return "You have not given every item a place yet." if some else ""
+        mine = [places.index(place) for place in sorted(places)]
+        pairs = [answer.index(a) < answer.index(b) for a, b in itertools.combinations(mine, 2)]
+        said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
+        names = ", ".join(self.items[k] for k in mine)
+        return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
+
+    def __repr__(self) -> str:
+        ends = f"from {self.ends[0]} to {self.ends[1]}"
+        return "\n".join([f"{self.question} ({ends})", *(f"  _ {item}" for item in self.items)])
+
+
+def guess(question: str, options: Sequence[str]) -> Guess:
+    """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
+
+    `options` are 2 to 6 different texts. Raises ValueError otherwise.
+
+        g = show.guess("Which width is best?", ["narrow", "wide"])
+        g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
+
+    Chapter: all chapters.
+    """
+    return Guess(question, options)
+
+
+def guess_number(question: str, unit: str = "") -> NumberGuess:
+    """Ask the reader for a number, of the given `unit`, before seeing the measured one.
+
+        g = show.guess_number("How many decibels does the mapping gain?", "dB")
+        g.reveal(psnr[1] - psnr[0])
+
+    Chapter: all chapters.
+    """
+    return NumberGuess(question, unit)
+
+
+def guess_order(
+    question: str, items: Sequence[str], ends: tuple[str, str] = ("best", "worst")
+) -> OrderGuess:
+    """Ask the reader to rank `items` before seeing the measured order: a menu of places for each.
+
+    `items` are 2 to 6 different texts, `ends` the names of the first and of the last place. Two
+    items never share a place: the one that had it takes the place that became free. Raises
+    ValueError for other items.
+
+        g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
+        g.reveal(np.argsort(half_time))
+
+    Chapter: all chapters.
+    """
+    return OrderGuess(question, items, ends)
+
+
+def _sentence(text: str) -> str:
+    """`text` with the capital and the full stop of a sentence; symbols such as p keep their case."""
+    text = text[0].upper() + text[1:] if re.match("[a-z]+[ ,]", text[1:]) else text
+    return text if text[-1] in ".!?" else f"{text}."
+
+
+def _different(argument: str, texts: Sequence[str]) -> list[str]:
+    texts = [words(f"one of the {argument}", text) for text in texts]
+    if not 2 <= len(texts) <= MAX_OPTIONS or len(set(texts)) < len(texts):
+        raise ValueError(f"{argument} must be 2 to {MAX_OPTIONS} different texts, got {texts}")
+    return texts
+
+
+def _index(argument: str, answer: int | str, texts: list[str]) -> int:
+    index = texts.index(answer) if answer in texts else answer
+    if isinstance(index, str) or not 0 <= operator.index(index) < len(texts):
+        raise ValueError(f"{argument} must be one of {texts} or its index, got {answer!r}")
+    return operator.index(index)

@@ -1,0 +1,179 @@
+"""How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere.
+
+Private helpers of `fflib.show`. Chapter: all chapters.
+"""
+
+import hashlib
+import html
+import itertools
+import os
+import re
+import sys
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
+# myst-nb takes outputs of this prefix out of the page and keeps them; notebooks show nothing.
+KEPT = "application/papermill.record/"
+ENTRY = "application/vnd.fflib.entry+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+_outputs = itertools.count(1)
+_entries = itertools.count(1)
+_files = itertools.count(1)
+
+escape = html.escape
+
+
+class Shown:
+    """An output with an HTML form (`body`) and a plain-text form (`text`)."""
+
+    def __init__(self, body: str, text: str):
+        self.body, self.text = body, text
+
+    def _repr_html_(self) -> str:
+        return self.body
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def shell():
+    """The running IPython shell, or None; never imports IPython."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def static() -> bool:
+    """Whether outputs are for a page without a kernel (FFLIB_STATIC=1, set by the book's build)."""
+    return os.environ.get("FFLIB_STATIC", "0") not in ("", "0")
+
+
+def widget_capable() -> bool:
+    """Whether a kernel that can show ipywidgets runs this (looked up, never assumed)."""
+    if getattr(shell(), "kernel", None) is None:
+        return False
+    try:
+        import ipywidgets  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def live() -> bool:
+    """Whether controls are to answer from the kernel, and not from a script of the page."""
+    return not static() and widget_capable()
+
+
+def bundle(widget, text: str, body: str) -> dict:
+    """The output of an ipywidgets `widget`, with HTML for where widgets cannot be shown."""
+    found = {
+        "text/plain": text,
+        VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
+    }
+    if "google.colab" not in sys.modules:  # there the HTML could be preferred to the widget
+        found["text/html"] = body
+    return found
+
+
+def emit(body: str, text: str, widget=None) -> None:
+    """Display an output, or a live `widget` in its place, in IPython; elsewhere `write` it."""
+    if shell() is None:
+        return write(body, text)
+    from IPython.display import display
+
+    if widget is None:
+        display(Shown(body, text))
+    else:
+        display(bundle(widget, text, body), raw=True)
+
+
+def leave(kind: str, **entry) -> None:
+    """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen.
+
+    Only where the book is built (FFLIB_STATIC=1, in a kernel): a reader's notebook stays as it is.
+    The first entry of a session also says where it ran.
+    """
+    if not static() or shell() is None:
+        return
+    from IPython.display import display
+
+    from fflib.experiments.records import circumstances
+
+    number = next(_entries)
+    entry = {"kind": kind, **entry} | ({"circumstances": circumstances()} if number == 1 else {})
+    name = {"name": f"fflib-{number}", "mime_prefix": KEPT}
+    display({KEPT + ENTRY: entry}, metadata={"scrapbook": name}, raw=True)
+
+
+def write(body: str, text: str) -> None:
+    """Print `text`; when FFLIB_OUT names a folder also write FFLIB_OUT/001.html, 002.html, …"""
+    print(text)
+    if folder := os.environ.get("FFLIB_OUT"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Output</title>'
+        Path(folder, f"{next(_files):03d}.html").write_text(head + body, encoding="utf-8")
+
+
+def unique(body: str) -> tuple[str, str]:
+    """Replace the placeholder of `body`'s ids by a prefix of its own; returns (body, prefix).
+
+    The prefix counts the outputs of this session and adds a hash of the content: the same notebook
+    run twice gives the same page, and outputs of an earlier session never share ids with new ones.
+    """
+    digest = hashlib.sha1(body.encode()).hexdigest()[:5]
+    prefix = f"ff{next(_outputs)}-{digest}-"
+    return body.replace(PLACEHOLDER, prefix), prefix
+
+
+@cache
+def asset(name: str) -> str:
+    """Text of fflib/worlds/assets/<name>."""
+    return resources.files("fflib.show").joinpath("assets", name).read_text(encoding="utf-8").strip()
+
+
+def styled(body: str, script: bool = False) -> str:
+    """`body` with the style (and the script) it needs to stand alone in an output frame."""
+    tail = f"<script>{asset('show.js')}</script>" if script else ""
+    return f"<style>{asset('show.css')}</style>{body}{tail}"
+
+
+def words(argument: str, value: object, least: int = 1) -> str:
+    """`value` as a stripped string of at least `least` characters, or a TypeError/ValueError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{argument} must be a string, got {type(value).__name__}")
+    value = " ".join(value.split())
+    if len(value) < least:
+        size = "not be empty" if least == 1 else f"have at least {least} characters"
+        hint = " saying what is to be seen" if argument == "alt" else ""
+        raise ValueError(f"{argument} must {size}{hint}, got {value!r}")
+    return value
+
+
+def number(value: object) -> str:
+    """A short text for a value: 4 significant digits for floats, `str` for the rest."""
+    if isinstance(value, str | bool):
+        return str(value)
+    try:
+        as_float = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    whole = as_float == int(as_float) if abs(as_float) < 1e6 else False
+    text = str(int(as_float)) if whole else f"{as_float:.4g}"
+    return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def typeset(text: str) -> str:
+    """`text` for HTML with its numbers as they are printed: −0.5, 3·10⁻⁵, 1/f² (typed 1/f^2).
+
+    A line breaks neither between a number and its unit nor between a sign and its number.
+    """
+
+    def power(found: re.Match) -> str:
+        mantissa, exponent = found[1], int(found[2])
+        return f"{mantissa}·10<sup>{exponent}</sup>" if exponent else mantissa
+
+    page = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, escape(text))
+    page = re.sub(r"(?<=\w)\^(-?\d+(?:\.\d+)?)\b", r"<sup>\1</sup>", page)
+    page = re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", page)
+    return re.sub(r"(?<=[\d>]) (?=dB\b|Å|%)|(?<=[±×]) (?=\d)", "\u00a0", page)

@@ -1,0 +1,110 @@
+"""Checked claims, exercises and files to take home; use them as `fflib.show.<name>`.
+
+Chapter: all chapters.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+from fflib.show.html import emit, escape, leave, styled, words
+
+MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
+
+
+def check(
+    claim: str,
+    condition: object,
+    detail: str = "",
+    *,
+    value: float | None = None,
+    published: float | None = None,
+    tolerance: float | None = None,
+) -> None:
+    """Print "✓ claim (detail)" when `condition` holds.
+
+    `condition` is a truth value or an array with one element. A claim about one number may also
+    give it: the measured `value`, the `published` (or predicted) one and how far apart they may be,
+    `tolerance`. They do not change what is printed; the book's ledger lists them.
+
+    Raises AssertionError naming the claim when it does not hold, ValueError for larger arrays, for
+    numbers that are not finite, and for a published one without the other two.
+
+    Chapter: all chapters.
+    """
+    claim = words("claim", claim)
+    if np.size(condition) != 1:
+        raise ValueError(
+            f"condition must be one truth value, got shape {np.shape(condition)}; "
+            "use .all() or .any()"
+        )
+    given = dict(value=value, published=published, tolerance=tolerance)
+    numbers = {name: float(number) for name, number in given.items() if number is not None}
+    if bad := {name: number for name, number in numbers.items() if not math.isfinite(number)}:
+        raise ValueError(f"value, published and tolerance must be finite numbers, got {bad}")
+    if "published" in numbers and len(numbers) < 3:
+        raise ValueError(f"published must come with value and tolerance, got {numbers}")
+    tail = f" ({detail})" if detail else ""
+    if not bool(np.asarray(condition).item()):
+        raise AssertionError(f"this claim of the text does not hold: {claim}{tail}")
+    print(f"✓ {claim}{tail}")
+    leave("claim", claim=claim, detail=detail, **numbers)
+
+
+class Verdict(int):
+    """True or False that a notebook does not echo below the message of `attempt`."""
+
+    def _ipython_display_(self) -> None:
+        pass
+
+
+def attempt(check_fn: Callable, fn: Callable) -> Verdict:
+    """Run an exercise's check on the reader's function and say how it went; never raises.
+
+    Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
+    fails, "✓ right" when it passes. Returns a truth value: whether it passed.
+
+    Chapter: all chapters.
+    """
+    name = getattr(fn, "__name__", "your function")
+    passed = False
+    try:
+        check_fn(fn)
+    except NotImplementedError:
+        said = f"{name}: not written yet. Replace the `raise` line by your code and run the cell."
+    except AssertionError as error:
+        said = f"{name}: not right yet: {error or 'a check failed (it gives no reason)'}"
+    except Exception as error:  # the reader's code may fail in any way
+        said = f"{name}: stopped with {type(error).__name__}: {error}"
+    else:
+        passed, said = True, f"✓ {name}: right"
+    print(said)
+    leave("attempt", name=name, check=getattr(check_fn, "__name__", ""), passed=passed)
+    return Verdict(passed)
+
+
+def download(data: bytes, name: str, says: str) -> None:
+    """Offer a file to take home: a link that holds the file, so that a page needs no server for it.
+
+    `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary PLY,
+    812 vertices", and stands in the link together with the size.
+
+    Raises TypeError for something else than bytes, ValueError for none or more than 1.5 MB of them, a
+    name that is no plain file name, or an empty `says`.
+
+    Chapter: Solid shapes.
+    """
+    if not isinstance(data, bytes):
+        raise TypeError(f"data must be bytes, got {type(data).__name__}")
+    if not 0 < len(data) <= MAX_DOWNLOAD:
+        raise ValueError(f"data must hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page, got {len(data)}")
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*\.\w+", name, re.ASCII):
+        raise ValueError(f"name must be a plain file name such as 'mesh.ply', got {name!r}")
+    size = f"{len(data) / 1e6:.1f} MB" if len(data) >= 1e5 else f"{len(data) / 1e3:.1f} kB"
+    label = f"{name} ({words('says', says)}, {size})"
+    address = "data:application/octet-stream;base64," + base64.b64encode(data).decode()
+    link = f'<a download="{name}" href="{address}">Download {escape(label)}</a>'
+    emit(styled(f'<p class="ff ff-download">{link}</p>'), f"A file to take home: {label}")

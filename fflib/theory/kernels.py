@@ -1,0 +1,280 @@
+r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2); training with it, Eqs. 3 and 4, is in
+:mod:`fflib.theory.dynamics`, whose functions can be called from here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fflib import checks
+from fflib.theory.arccosine import relu_recursion
+from fflib.theory.dynamics import eigenmodes as eigenmodes
+from fflib.theory.dynamics import gradient_descent as gradient_descent
+from fflib.theory.dynamics import gradient_flow as gradient_flow
+from fflib.features import Mapping, coordinates
+from fflib.network import MLP
+
+# --------------------------------------------------------------------------------------------------
+# Kernel regression (Eq. 1)
+
+
+def gaussian_kernel(x1, x2, width: float) -> jax.Array:
+    """k(x, x') = exp(−‖x − x'‖² / (2 width²)) for rows of x1 (n1, d) and x2 (n2, d): (n1, n2).
+
+    ``width`` has the unit of x.
+
+    Raises: ValueError for a width that is not positive or points of different dimension.
+
+    Chapter: Kernel regression.
+    """
+    checks.positive("width", width)
+    x1 = checks.points("x1", x1)
+    x2 = checks.points("x2", x2, x1.shape[1])
+    checks.fits_in_memory("the kernel matrix", len(x1), len(x2))
+    return jnp.exp(-_squared_distances(x1, x2) / (2 * width**2))
+
+
+@jax.jit
+def _squared_distances(x1, x2):
+    """‖x1_i − x2_j‖² by differences: exact zeros for equal points, no cancellation for near ones."""
+    return _by_rows(lambda x: ((x - x2) ** 2).sum(-1), x1, x2.size)
+
+
+def _by_rows(row, x1, size: int):
+    """Stack row(x) over the rows x of x1, a few at a time: no array (n1, n2, d) is ever formed.
+
+    size: numbers that one row needs, n2 d.
+    """
+    return jax.lax.map(jax.checkpoint(row), x1, batch_size=max(1, 2**20 // size))
+
+
+def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
+    """Solve (K + jitter·I) w = y by Cholesky; then f̂(x) = Σ_i w_i k(x_i, x) = k(x, X) @ w (Eq. 1).
+
+    Args:
+        K: Gram matrix of the training points, (n, n), symmetric positive definite.
+        y: training values, (n,) or (n, c).
+        jitter: added to the diagonal; the variance of the noise, or a numerical aid.
+
+    Returns: the weights w, of y's shape. Predictions at new points are ``K_test @ w`` with K_test
+    of shape (n_test, n).
+
+    Raises: ValueError when shapes disagree, a value is not finite, or K is not positive definite.
+
+    Chapter: Kernel regression.
+    """
+    checks.warn_of_wrong_products()
+    K = checks.square("K", K)
+    y = checks.targets("y", y, K)
+    jitter = checks.positive("jitter", jitter, zero=True)
+    L = jnp.linalg.cholesky(K + jitter * jnp.eye(len(K), dtype=K.dtype))
+    if not isinstance(L, jax.core.Tracer) and not np.isfinite(np.asarray(L)).all():
+        lowest = float(np.linalg.eigvalsh(np.asarray(K, dtype=np.float64))[0])
+        raise ValueError(
+            f"K + jitter·I is not positive definite in {K.dtype}: the smallest eigenvalue of K is "
+            f"{lowest:.3g} and jitter is {jitter:g}. Give a kernel that is positive semidefinite, and a "
+            f"jitter of about {1e-6 * float(jnp.trace(K)) / len(K):.1g} or more"
+        )
+    return jax.scipy.linalg.cho_solve((L, True), y)
+
+
+# --------------------------------------------------------------------------------------------------
+# The closed-form kernels of a ReLU MLP (Eq. 2)
+
+
+@jax.custom_jvp
+def _norm(x):
+    return jnp.linalg.norm(x, axis=-1)
+
+
+@_norm.defjvp
+def _norm_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    r = _norm(x)
+    return r, (x * dx).sum(-1) / jnp.where(r > 0, r, 1.0)
+
+
+@partial(jax.jit, static_argnums=0)
+def _pairs(model, x1, x2):
+    r2 = _norm(x2)
+    u2 = x2 / _or_one(r2)[:, None]
+
+    def row(x):
+        r = _norm(x)
+        u = x / _or_one(r)
+        total = _or_one(r + r2)
+        rho = ((x - x2) * (x + x2)).sum(-1) / total  # r − r2
+
+        def half_angle(x2, u2):
+            """‖u − u2‖²/4 from u − u2 = (x − x2 − (r − r2)(u + u2)/2) / ((r + r2)/2)."""
+            apart = ((x - x2 - rho[:, None] * (u + u2) / 2) ** 2).sum(-1)
+            rounding = (8 * jnp.finfo(x.dtype).eps) ** 2 * ((x - x2) ** 2).sum(-1)
+            return jnp.where(apart > rounding, apart, 0.0) / total**2  # 0 for inputs of one direction
+
+        # a zero input has no angle: as the bias goes to 0 it becomes π/2 to others, 0 to itself
+        one, both = (r > 0) != (r2 > 0), (r == 0) & (r2 == 0)
+        h = jnp.where(one, 0.5, jnp.where(both, 0.0, half_angle(x2, u2)))
+        g = jnp.where(one, 0.5, jnp.where(both, 1.0, half_angle(-x2, -u2)))
+        return relu_recursion(model, r, r2, h, g, rho, jnp.where(one | both, x2 @ x, 0.0))
+
+    return _by_rows(row, x1, x2.size)
+
+
+def _or_one(r):
+    return jnp.where(r > 0, r, 1.0)
+
+
+def _closed_form(model: MLP, x1, x2):
+    _is_mlp(model)
+    x1 = checks.points("x1", x1, model.sizes[0])
+    x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
+    checks.fits_in_memory("the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16)
+    return _pairs(model, x1, x2)
+
+
+def _is_mlp(model):
+    if not isinstance(model, MLP):
+        raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
+
+
+def ntk(model: MLP, x1, x2=None) -> jax.Array:
+    """The neural tangent kernel of a ReLU MLP in closed form (Eq. 2; Jacot et al. 2018).
+
+    k(x, x') = E ⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ over the model's own initialisation (its sizes, weight and
+    bias deviations and parameterization), each hidden layer taken in the limit of many units; the
+    kernel of one output, before the output function.
+
+    Args:
+        model: the network's spec; activation "relu".
+        x1, x2: network inputs (features, not coordinates), (n1, d) and (n2, d); x2 = x1 if absent.
+
+    Returns: (n1, n2). Differentiable in the inputs; at coincident points, where the kernel has a
+    cusp, the derivative is the mean of both sides. A zero input of a network without bias in its first
+    layer is treated as the limit of a small bias.
+
+    Raises: ValueError or TypeError for bad points or another activation; MemoryError when too large.
+
+    Chapter: The neural tangent kernel.
+    """
+    return _closed_form(model, x1, x2)[1]
+
+
+def nngp(model: MLP, x1, x2=None) -> jax.Array:
+    """Covariance E[f(x) f(x')] of the network's output at initialisation, same arguments as ntk.
+
+    Raises: as :func:`ntk`.
+
+    Chapter: The neural tangent kernel.
+    """
+    return _closed_form(model, x1, x2)[0]
+
+
+def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
+    """The NTK of ``model`` on γ(v), as a function of the offset Δ = v − v' alone.
+
+    Args:
+        model: the spec of the network that follows the mapping.
+        mapping: any Fourier mapping (a, B).
+        delta: offsets, (..., d).
+
+    Returns: (...). Exact at Δ = 0: the angle between features comes from
+    sin²(θ/2) = Σ a_j² sin²(π b_jᵀΔ) / Σ a_j².
+
+    Raises: TypeError for a mapping without frequencies; ValueError when sizes disagree.
+
+    Chapter: Fourier features and stationary kernels.
+    """
+    fitting(model, mapping)
+    return _stationary(model, mapping, coordinates(delta, mapping.d, "delta"))
+
+
+def fitting(model: MLP, mapping: Mapping) -> None:
+    """Refuse a mapping that is no Fourier mapping, or does not give what the model takes.
+
+    Raises: TypeError and ValueError for that.
+
+    Chapter: Fourier features and stationary kernels.
+    """
+    _is_mlp(model)
+    if not isinstance(mapping, Mapping):
+        raise TypeError(f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}")
+    if mapping.num_features != model.sizes[0]:
+        raise ValueError(
+            f"mapping gives {mapping.num_features} features, but the model expects {model.sizes[0]} inputs"
+        )
+
+
+@partial(jax.jit, static_argnums=0)
+def _stationary(model, mapping, delta):
+    power = mapping.a**2 / (mapping.a**2).sum()
+    half_phase = mapping.phase(delta) / 2
+    dot = partial(jnp.matmul, precision="highest")
+    h, g = dot(jnp.sin(half_phase) ** 2, power), dot(jnp.cos(half_phase) ** 2, power)
+    r = jnp.linalg.norm(mapping.a)
+    return relu_recursion(model, r, r, h, g)[1]
+
+
+# --------------------------------------------------------------------------------------------------
+# The kernel of one network
+
+
+def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None) -> jax.Array:
+    """⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ at the given parameters, for any ``apply(params, x)``.
+
+    Args:
+        apply: maps params and inputs (n, d) to outputs (n,), (n, 1) or (n, o).
+        params: any pytree of arrays.
+        x1, x2: inputs, (n1, d) and (n2, d); x2 = x1 if absent.
+        batch: rows whose Jacobians are held at a time (default: what fits in half a gigabyte).
+
+    Returns: (n1, n2) for one output, (n1, n2, o, o) for several.
+
+    Raises: ValueError or TypeError for bad points; MemoryError when the result is too large.
+
+    Chapter: The neural tangent kernel.
+    """
+    x1 = checks.points("x1", x1)
+    x2 = x1 if x2 is None else checks.points("x2", x2, x1.shape[1])
+    out = jax.eval_shape(apply, params, x1[:1]).shape
+    if len(out) not in (1, 2) or out[0] != 1:
+        raise ValueError(f"apply must map (n, d) to (n,) or (n, o), but (1, {x1.shape[1]}) gave shape {out}")
+    o = out[1] if len(out) == 2 else 1
+    checks.fits_in_memory("the empirical NTK", len(x1), len(x2), o, o)
+    if batch is None:
+        row = o * sum(np.size(leaf) for leaf in jax.tree.leaves(params)) * 4
+        batch = max(1, int(5e8 // row))
+    checks.count("batch", batch)
+    jacobians, rows = partial(_jacobians, apply, o, params), []
+    for i in range(0, len(x1), batch):
+        J1 = jacobians(x1[i : i + batch])
+        rows.append(
+            jnp.concatenate(
+                [
+                    _contract(J1, J1 if (x2 is x1 and i == j) else jacobians(x2[j : j + batch]))
+                    for j in range(0, len(x2), batch)
+                ],
+                axis=1,
+            )
+        )
+    K = jnp.concatenate(rows)
+    return K[:, :, 0, 0] if o == 1 else K
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _jacobians(apply, o, params, x):
+    """Leaves of shape (n, o, size of the leaf)."""
+    one = lambda p, v: jnp.reshape(apply(p, v[None]), o)
+    slope = jax.jacrev(one) if o > 1 else jax.grad(lambda p, v: one(p, v)[0])  # a gradient compiles faster
+    J = jax.vmap(slope, (None, 0))(params, x)
+    return [j.reshape(len(x), o, -1) for j in jax.tree.leaves(J)]
+
+
+@jax.jit
+def _contract(J1, J2):
+    inner = partial(jnp.einsum, "iap,jbp->ijab", precision="highest")
+    return sum(inner(a, b) for a, b in zip(J1, J2, strict=True))

@@ -1,0 +1,138 @@
+r"""ReLU networks of one variable as what they are: continuous piecewise-linear functions.
+
+Such a function is a list of knots (x_j, y_j) with straight lines between them. Here a network is turned
+into its knots exactly, knots into a network, and knots into their Fourier transform in closed form.
+Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every frequency.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fflib import checks
+from fflib.network import MLP
+
+
+def knots(
+    model: MLP, params, start: float = 0.0, end: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """All places on [start, end] where a unit of the network switches, both ends included.
+
+    Layer by layer: between two knots every unit's pre-activation is a straight line, so a change of
+    its sign has one crossing, found by one division. The crossings join the knots of the next layer.
+
+    Args:
+        model: a ReLU network with one input, one output and no output function.
+        params: its parameters.
+        start, end: the interval.
+
+    Returns: (x, y), each (K,), x increasing from start to end, y the network's values.
+
+    Raises: ValueError for another kind of network or an empty interval.
+
+    Chapter: Spectral bias.
+    """
+    if not isinstance(model, MLP):
+        raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
+    if (
+        (model.sizes[0], model.sizes[-1]) != (1, 1)
+        or model.activation != "relu"
+        or model.output is not None
+    ):
+        raise ValueError(
+            "model must be a ReLU network with one input, one output and no output function, but got "
+            f"sizes={model.sizes}, activation={model.activation!r}, output={model.output!r}"
+        )
+    if not (np.isfinite(start) and np.isfinite(end) and start < end):
+        raise ValueError(f"start must be smaller than end, but got start={start}, end={end}")
+    *hidden, (W, b) = [
+        (np.asarray(W, float), np.asarray(b, float)) for W, b in model.effective(params)
+    ]
+    x = np.array([start, end], float)
+    units = x[:, None]
+    for V, c in hidden:
+        z = units @ V + c
+        left, right = z[:-1], z[1:]
+        piece, unit = np.nonzero(left * right < 0)
+        share = left[piece, unit] / (left[piece, unit] - right[piece, unit])
+        crossings = x[piece] + share * (x[piece + 1] - x[piece])
+        finer, place = np.unique(np.concatenate([x, crossings]), return_index=True)
+        new = units[piece] + share[:, None] * (units[piece + 1] - units[piece])
+        z = np.concatenate([units, new]) @ V + c
+        z[len(x) + np.arange(len(piece)), unit] = 0.0  # the crossing itself, without rounding
+        x, units = finer, np.maximum(z[place], 0.0)
+    return x, (units @ W + b)[:, 0]
+
+
+def from_knots(x, y) -> tuple[MLP, list]:
+    """A network with one hidden layer that is the piecewise-linear function through (x_j, y_j).
+
+    f(x) = y_0 + s_0 relu(x − x_0) + Σ_j (s_j − s_{j−1}) relu(x − x_j), with s_j the slope after knot j:
+    one hidden unit a piece. Left of x_0 it is constant, right of the last knot it goes on straight.
+
+    Args: x, (K,), increasing, K ≥ 2; y, (K,).
+
+    Returns: (model, params), float32.
+
+    Raises: ValueError when shapes disagree or x does not increase.
+
+    Chapter: Spectral bias.
+    """
+    x, y, slopes = _pieces(x, y)
+    model = MLP((1, len(slopes), 1))
+    jumps = np.diff(slopes, prepend=0.0)
+    params = [(np.ones((1, len(slopes))), -x[:-1]), (jumps[:, None], y[:1])]
+    return model, [(np.asarray(W, np.float32), np.asarray(b, np.float32)) for W, b in params]
+
+
+def transform(x, y, k) -> np.ndarray:
+    """f̃(k) = ∫ f(x) e^{−2πikx} dx of the piecewise-linear function through (x_j, y_j), exactly.
+
+    Integrated by parts twice, with ω = 2πk, the ends x_0, x_K and the slopes s_j:
+
+        f̃(k) = (i/ω) [f e^{−iωx}] at x_K minus x_0
+               − (1/ω²) (s_0 e^{−iωx_0} + Σ_j (s_j − s_{j−1}) e^{−iωx_j} − s_{K−1} e^{−iωx_K}).
+
+    Args:
+        x, y: knots, (K,), x increasing; f is zero outside [x_0, x_K].
+        k: frequencies in cycles per unit of x, any shape, not necessarily whole numbers.
+
+    Returns: complex array of k's shape; at k = 0 the integral of f.
+
+    Raises: ValueError when shapes disagree or x does not increase.
+
+    Chapter: Spectral bias.
+    """
+    x, y, slopes = _pieces(x, y)
+    omega = 2 * np.pi * np.asarray(k, float)[..., None]
+    slow = np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3  # there the terms cancel: no longer divide by ω
+    fast = np.where(slow[..., None], 1.0, omega)
+    waves = np.exp(-1j * fast * x)
+    ends = y[-1] * waves[..., -1] - y[0] * waves[..., 0]
+    kinks = waves @ np.diff(slopes, prepend=0.0, append=0.0)
+    found = np.array(1j * ends / fast[..., 0] - kinks / fast[..., 0] ** 2)
+    found[slow] = _simpson(x, y, omega[slow])
+    return found
+
+
+def _simpson(x, y, omega):
+    """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880 of it, h its length."""
+    left, middle, right = (
+        np.exp(-1j * omega * at) * f
+        for at, f in ((x[:-1], y[:-1]), ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2), (x[1:], y[1:]))
+    )
+    return ((left + 4 * middle + right) * np.diff(x) / 6).sum(-1)
+
+
+def _pieces(x, y):
+    """The knots as float64 and the slopes between them."""
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
+        raise ValueError(
+            f"x and y must both have shape (K,) with K >= 2, but got {x.shape} and {y.shape}"
+        )
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("x and y must be finite, but got NaN or infinity among them")
+    if not (np.diff(x) > 0).all():
+        raise ValueError("x must increase from each knot to the next")
+    return x, y, np.diff(y) / np.diff(x)

@@ -1,0 +1,253 @@
+"""Pictures to learn: your own, photographs by public address, and generated pages of text."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import string
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+
+from fflib import checks
+from fflib.worlds.fetch import FetchError, fetch
+
+PHOTOGRAPHS = ("div2k", "kodak", "builtin")
+FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")
+
+
+class Pictures(NamedTuple):
+    """Several pictures of one size.
+
+    Attributes:
+        names: one name a picture.
+        array: (E, H, W, 3), float32 in [0, 1].
+        sha256: of all their bytes (as 8-bit numbers), so that a result can say what it is about.
+        origin: a sentence that says what they are.
+
+    Chapter: Photographs and text.
+    """
+
+    names: tuple[str, ...]
+    array: jax.Array
+    sha256: str
+    origin: str
+
+
+def collect(names, pictures, origin: str) -> Pictures:
+    """:class:`Pictures` from a list of arrays (H, W, 3) of one size with values in [0, 1].
+
+    Raises: ValueError when the shapes differ or there are none.
+
+    Chapter: Photographs and text.
+    """
+    shapes = sorted({np.shape(p) for p in pictures})
+    if len(shapes) != 1 or len(names) != len(pictures):
+        raise ValueError(f"pictures must be {len(names)} arrays of one shape, but got shapes {shapes}")
+    array = jnp.stack(list(pictures))
+    pixels = np.asarray(jnp.round(255 * array), np.uint8)
+    return Pictures(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
+
+
+def load_image(source, size: int | None = None) -> jax.Array:
+    """Any picture as float32 numbers in [0, 1] of shape (H, W, 3), H and W even.
+
+    Grey becomes three equal channels. What is transparent shows white behind it. Of an odd size the
+    last row or column is left out, since the split into training and test pixels pairs them. 16-bit
+    numbers keep their precision. Of an animation this is the first frame.
+
+    Args:
+        source: a file that Pillow can read, or an array (H, W), (H, W, 1), (H, W, 3) or, with
+            transparency last, (H, W, 4): bytes, 16-bit whole numbers, booleans, or floats in [0, 1].
+        size: cut out the largest square in the middle and average it down to (size, size).
+
+    Raises: FileNotFoundError; ValueError for a file that is no picture, another shape, floats
+    outside [0, 1] or not finite, an odd ``size`` or one larger than the picture; TypeError for
+    another dtype.
+
+    Chapter: Photographs and text.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        name, pixels = str(source), _read(Path(source))
+    else:
+        name, pixels = "source", source
+    y = _unit(name, pixels)
+    if y.ndim == 2:
+        y = y[..., None]
+    if y.ndim != 3 or y.shape[2] not in (1, 3, 4) or min(y.shape[:2]) < 2:
+        raise ValueError(
+            f"{name} must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at least 2, "
+            f"but got {np.shape(pixels)}"
+        )
+    if y.shape[2] == 4:
+        y = y[..., :3] * y[..., 3:] + 1 - y[..., 3:]
+    y = np.broadcast_to(y, (*y.shape[:2], 3))
+    if size is not None:
+        y = _square(name, y, checks.count("size", size, least=2))
+    return jnp.asarray(y[: y.shape[0] // 2 * 2, : y.shape[1] // 2 * 2])
+
+
+def text_image(key: jax.Array, size: int = 512) -> jax.Array:
+    """A generated page: random strings in random sizes, fonts, colours and places on white.
+
+    Letters are 18 to 90 pixels high whatever the size (at most a third of it), so that a smaller
+    page is like a piece of a larger one. The strings do not overlap. The fonts are those that come
+    with matplotlib, so the same key gives the same page everywhere (up to the rounding of Pillow's
+    font drawing).
+
+    Args:
+        key: jax random key.
+        size: pixels along a side, even and at least 32.
+
+    Returns: (size, size, 3), float32 in [0, 1].
+
+    Raises: ValueError for an odd or too small size.
+
+    Chapter: Photographs and text.
+    """
+    if checks.count("size", size, least=32) % 2:
+        raise ValueError(f"size must be even, but got {size}")
+    rng = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
+    fonts = Path(matplotlib.get_data_path()) / "fonts/ttf"
+    page = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(page)
+    low, high = np.log(min(18, size / 4)), np.log(min(90, size / 3))
+    taken = np.zeros((size, size), bool)
+    for _ in range(100):
+        word = "".join(rng.choice(list(string.ascii_letters + string.digits), rng.integers(3, 10)))
+        height = float(np.exp(rng.uniform(low, high)))
+        font = ImageFont.truetype(fonts / f"{rng.choice(FONTS)}.ttf", height)
+        colour = tuple(int(c) for c in rng.integers(0, 200, 3))
+        left, top, right, bottom = draw.textbbox((0, 0), word, font=font)
+        wide, tall = right - left, bottom - top
+        x, y = (int(rng.integers(0, max(1, size - extent))) for extent in (wide, tall))
+        if wide >= size or taken[y : y + tall, x : x + wide].any():
+            continue
+        taken[max(0, y - 1) : y + tall + 1, max(0, x - 1) : x + wide + 1] = True
+        draw.text((x - left, y - top), word, fill=colour, font=font)
+    return load_image(np.asarray(page))
+
+
+def text_pages(key: jax.Array, count: int, size: int = 512) -> Pictures:
+    """``count`` pages of :func:`text_image`, page i with ``fold_in(key, i)``.
+
+    Raises: ValueError for count < 1 or a bad size.
+
+    Chapter: Photographs and text.
+    """
+    pages = [text_image(jax.random.fold_in(key, i), size) for i in range(checks.count("count", count))]
+    return collect([f"text{i:02d}" for i in range(count)], pages, "generated pages of random strings")
+
+
+def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Pictures:
+    """Photographs, cut to the square in their middle.
+
+    "div2k": the first pictures of the DIV2K validation set, 512² cut out of the middle of each and
+    averaged down to ``size``; which crops the paper took is not known. "kodak": the Kodak test
+    pictures 1–16, of 768 × 512. "builtin": those shipped with fflib, which are few and small. What
+    cannot be fetched is replaced by the next in this list, with a warning that says why.
+
+    Args:
+        count: how many at most: 16 of DIV2K or Kodak, 3 built in.
+        size: pixels along a side, even, at most 512.
+        source: where to begin in that list.
+
+    Raises: ValueError for an unknown source, a size that is odd or larger than 512.
+
+    Chapter: Photographs and text.
+    """
+    count = min(checks.count("count", count), 16)
+    checks.one_of("source", source, PHOTOGRAPHS)
+    for place in PHOTOGRAPHS[PHOTOGRAPHS.index(source) :]:
+        try:
+            return {"div2k": _div2k, "kodak": _kodak, "builtin": _builtin}[place](count, size)
+        except FetchError as error:
+            following = PHOTOGRAPHS[PHOTOGRAPHS.index(place) + 1]
+            warnings.warn(f"{error}. Taking the {following} photographs instead", stacklevel=2)
+    raise AssertionError("the built-in photographs need no fetching")
+
+
+def _div2k(count, size) -> Pictures:
+    names = [f"{801 + i:04d}" for i in range(count)]
+    with zipfile.ZipFile(fetch("DIV2K_valid_HR.zip")) as archive:
+        crops = []
+        for name in names:
+            with archive.open(f"DIV2K_valid_HR/{name}.png") as file:
+                picture = np.asarray(Image.open(file).convert("RGB"))
+            top, left = (picture.shape[0] - 512) // 2, (picture.shape[1] - 512) // 2
+            crops.append(load_image(picture[top : top + 512, left : left + 512], size))
+    return collect(names, crops, "DIV2K validation pictures 801 to " + names[-1][1:] + ", middle 512²")
+
+
+def _kodak(count, size) -> Pictures:
+    names = [f"kodim{1 + i:02d}" for i in range(count)]
+    crops = [load_image(fetch(f"{name}.png"), size) for name in names]
+    return collect(names, crops, f"Kodak test pictures 1 to {count}, middle 512²")
+
+
+def _builtin(count, size) -> Pictures:
+    from fflib.data import IMAGES, image
+
+    sides = {name: image(name).shape[0] for name in IMAGES}
+    names = [name for name in IMAGES if sides[name] >= size][:count]
+    if not names:
+        most = max(sides.values())
+        raise ValueError(f"size must be at most {most} for the built-in pictures, but got {size}")
+    return collect(names, [load_image(image(name), size) for name in names], "the built-in photographs")
+
+
+def _read(path: Path) -> np.ndarray:
+    """The pixels of a file: (H, W), (H, W, 3) or (H, W, 4)."""
+    try:
+        with Image.open(path) as file:
+            picture = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):  # 16-bit grey, which Pillow may widen to 32 bits
+                return np.asarray(picture).astype(np.uint16)
+            clear = "A" in picture.getbands() or "transparency" in picture.info
+            return np.asarray(picture.convert("RGBA" if clear else "RGB"))
+    except FileNotFoundError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{str(path)!r} is no picture that Pillow can read ({error})") from error
+
+
+def _unit(name: str, pixels) -> np.ndarray:
+    """Numbers of any usual kind as float32 in [0, 1]."""
+    pixels = np.asarray(pixels)
+    if pixels.size == 0:
+        raise ValueError(f"{name} is empty: got shape {pixels.shape}")
+    if pixels.dtype in (np.uint8, np.uint16):
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    if pixels.dtype == bool:
+        return pixels.astype(np.float32)
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise TypeError(
+            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {checks.describe(pixels)}"
+        )
+    checks.finite(name, pixels)
+    if pixels.min() < 0 or pixels.max() > 1:
+        raise ValueError(
+            f"{name} must hold floats in [0, 1], but they go from {pixels.min():g} to {pixels.max():g}; "
+            f"for values up to 255 divide by 255"
+        )
+    return pixels.astype(np.float32)
+
+
+def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
+    """The square in the middle, each channel averaged down to (size, size)."""
+    side = min(y.shape[:2])
+    if size > side or size % 2:
+        raise ValueError(f"size must be even and at most {side}, the shorter side of {name}, but got {size}")
+    top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
+    y = y[top : top + side, left : left + side]
+    if size == side:
+        return y
+    channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
+    return np.stack([np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels], -1)

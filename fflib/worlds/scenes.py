@@ -1,0 +1,189 @@
+"""A scene the project made itself, with exact pictures: a model of building bricks.
+
+All solids are boxes and upright cylinders whose sides lie along the axes. A ray meets each in an
+interval that a few divisions and a square root give, so pictures, opacity and depth are exact up to
+rounding, from any camera and at any size. Light comes from one far lamp; shadows are cast; there is
+no gloss, so that a point looks the same from everywhere.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fflib import checks
+from fflib.operators import cameras
+
+PITCH, LEVEL, STUD = 0.3, 0.24, (0.09, 0.05)  # width of a cell, height of a brick, radius and height of a stud
+GROUND = -0.5
+REACH = (2.5, 5.5)  # near and far for cameras at a distance of 4
+# How many bricks lie on each cell of the plate, and of which colour they are, seen from above.
+HEIGHTS = ("400003", "301003", "200000", "100212", "000020", "110024")
+HUES = ("r....b", "r.y..b", "r.....", "r..ggg", "....g.", "yy..gw")
+COLOURS = {
+    "r": (0.86, 0.16, 0.13),
+    "y": (0.96, 0.76, 0.12),
+    "b": (0.14, 0.36, 0.84),
+    "g": (0.20, 0.65, 0.28),
+    "w": (0.93, 0.92, 0.88),
+    ".": (0.55, 0.58, 0.60),
+}
+LAMP = np.array([0.45, -0.30, 0.84]) / np.linalg.norm([0.45, -0.30, 0.84])
+
+
+class Solids(NamedTuple):
+    """Boxes and upright elliptic cylinders: centre (k, 3), half sizes (k, 3), colour (k, 3), round (k,).
+
+    Chapter: Radiance fields.
+    """
+
+    centre: jax.Array
+    half: jax.Array
+    colour: jax.Array
+    round: jax.Array
+
+
+class Seen(NamedTuple):
+    """The truth about rays: colour (..., 3) on black, depth (...), ``inf`` for a miss, and hit (...).
+
+    Chapter: Radiance fields.
+    """
+
+    colour: jax.Array
+    depth: jax.Array
+    hit: jax.Array
+
+
+def bricks() -> Solids:
+    """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above.
+
+    It lies inside −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51, so within 1.5 of the middle.
+
+    Chapter: Radiance fields.
+    """
+    parts = [((0, 0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
+    bridge_level = 4
+    under_bridge = {(0, column) for column in range(1, 6)}
+    for row, (heights, hues) in enumerate(zip(HEIGHTS, HUES, strict=True)):
+        for column, (level, hue) in enumerate(zip(map(int, heights), hues, strict=True)):
+            x, y = (column - 2.5) * PITCH, (2.5 - row) * PITCH
+            if level:
+                height = level * LEVEL
+                parts.append(((x, y, GROUND + height / 2), (PITCH / 2, PITCH / 2, height / 2), hue, False))
+            if (row, column) in under_bridge:
+                level, hue = bridge_level, "w"
+                z = GROUND + (bridge_level - 0.5) * LEVEL
+                parts.append(((x, y, z), (PITCH / 2, PITCH / 2, LEVEL / 2), hue, False))
+            z = GROUND + level * LEVEL + STUD[1] / 2
+            parts.append(((x, y, z), (STUD[0], STUD[0], STUD[1] / 2), hue, True))
+    centre, half, hue, is_round = zip(*parts, strict=True)
+    colours = [COLOURS[h] for h in hue]
+    return Solids(*(jnp.asarray(a, jnp.float32) for a in (centre, half, colours)), jnp.asarray(is_round))
+
+
+def trace(solids: Solids, origins, directions) -> Seen:
+    """The exact answer: what a ray meets first, in what light.
+
+    Args: origins and unit directions, (..., 3).
+
+    Returns: :class:`Seen`.
+
+    Chapter: Radiance fields.
+    """
+    t, which = _first(solids, origins, directions)
+    hit = jnp.isfinite(t)
+    point = origins + jnp.where(hit, t, 0.0)[..., None] * directions
+    half, is_round = solids.half[which], solids.round[which]
+    normal = _normal((point - solids.centre[which]) / half, half, is_round)
+    lamp = jnp.broadcast_to(jnp.asarray(LAMP, point.dtype), point.shape)
+    lit = ~jnp.isfinite(_first(solids, point + 1e-3 * normal, lamp)[0])
+    light = 0.4 + 0.6 * lit * jnp.maximum((normal * lamp).sum(-1), 0.0)
+    tone = _pattern(point - 1e-3 * normal, is_round)
+    colour = solids.colour[which] * (light * tone * hit)[..., None]
+    return Seen(colour, jnp.where(hit, t, jnp.inf), hit)
+
+
+def _first(solids: Solids, origins, directions):
+    """Distance to the first solid along each ray (inf: none) and its number."""
+    o = (origins[..., None, :] - solids.centre) / solids.half  # every solid becomes a unit one
+    d = directions[..., None, :] / solids.half
+    safe = jnp.where(jnp.abs(d) < 1e-12, 1e-12, d)
+    low, high = (-jnp.sign(safe) - o) / safe, (jnp.sign(safe) - o) / safe  # three pairs of planes
+    a, b, c = (d[..., :2] ** 2).sum(-1), (o * d)[..., :2].sum(-1), (o[..., :2] ** 2).sum(-1) - 1
+    root = b**2 - a * c  # the round side: |o + t d|² = 1 in x and y
+    upright = a < 1e-9  # such a ray is inside the round side for ever, or never
+    a, meets = jnp.where(upright, 1.0, a), jnp.where(upright, c < 0, root > 0)
+    reach = jnp.where(upright, jnp.inf, jnp.sqrt(jnp.maximum(root, 0.0)) / a)
+    side_low = jnp.where(solids.round, jnp.where(meets, -b / a - reach, jnp.inf), low[..., :2].max(-1))
+    side_high = jnp.where(solids.round, jnp.where(meets, -b / a + reach, -jnp.inf), high[..., :2].min(-1))
+    enter, leave = jnp.maximum(side_low, low[..., 2]), jnp.minimum(side_high, high[..., 2])
+    t = jnp.where((enter < leave) & (enter > 0), enter, jnp.inf)
+    which = t.argmin(-1)
+    return jnp.take_along_axis(t, which[..., None], -1)[..., 0], which
+
+
+def _normal(q, half, is_round):
+    """Outward normal at the point q of the unit box or cylinder that was stretched by ``half``."""
+    rho = jnp.linalg.norm(q[..., :2], axis=-1)
+    flat = q * jnp.array([1.0, 1.0, 0.0]) / half
+    flat = flat / jnp.maximum(jnp.linalg.norm(flat, axis=-1, keepdims=True), 1e-12)
+    upright = jnp.sign(q) * jnp.array([0.0, 0.0, 1.0])
+    curved = jnp.where((jnp.abs(q[..., 2]) > rho)[..., None], upright, flat)
+    largest = jnp.abs(q) == jnp.abs(q).max(-1, keepdims=True)
+    faced = jnp.sign(q) * largest
+    faced = faced / jnp.maximum(jnp.linalg.norm(faced, axis=-1, keepdims=True), 1e-12)
+    return jnp.where(is_round[..., None], curved, faced)
+
+
+def _pattern(point, is_round):
+    """The procedural texture: two tones in cubes half a cell wide, plain studs."""
+    cell = jnp.floor(point / jnp.array([PITCH, PITCH, LEVEL]) * 2).sum(-1)
+    return jnp.where(is_round | (cell % 2 == 0), 1.0, 0.62)
+
+
+def views(
+    size: int, poses, solids: Solids | None = None, *, focal: float | None = None, oversample: int = 2
+) -> cameras.Views:
+    """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
+
+    Args:
+        size: pixels along a side.
+        poses: cameras, (n, 4, 4).
+        solids: the scene (default: :func:`bricks`).
+        focal: focal length in pixels (default 1.25 times the size).
+        oversample: rays along each side of a pixel.
+
+    Raises: ValueError for sizes below 1 or poses that are no rotations.
+
+    Chapter: Radiance fields.
+    """
+    size, oversample = checks.count("size", size), checks.count("oversample", oversample)
+    solids = bricks() if solids is None else solids
+    poses = cameras.check_poses(poses)
+    focal = float(checks.positive("focal", 1.25 * size if focal is None else focal))
+    images = _photographs(solids, poses, focal, size, oversample)
+    return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
+
+
+def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Array:
+    """True distance along the ray through every pixel's centre, (size, size); inf where it misses.
+
+    Chapter: Radiance fields.
+    """
+    pixels = cameras.pixel_centres(size, size)
+    return trace(bricks() if solids is None else solids, *cameras.rays(pose, pixels, focal, (size, size))).depth
+
+
+@partial(jax.jit, static_argnames=("focal", "size", "oversample"))
+def _photographs(solids, poses, focal, size, oversample):
+    pixels = cameras.pixel_centres(size * oversample, size * oversample) / oversample
+
+    def one(pose):
+        colour = trace(solids, *cameras.rays(pose, pixels, focal, (size, size))).colour
+        return colour.reshape(size, oversample, size, oversample, 3).mean((1, 3))
+
+    return jax.lax.map(one, poses)

@@ -1,0 +1,128 @@
+"""Recorded results: what is written comes back, what is wrong is refused, differences are paired."""
+
+import json
+import math
+import os
+
+import numpy as np
+import pytest
+
+from fflib.experiments import records
+
+
+def row(item="a", mapping="none", value=1.0, **more):
+    return {"item": item, "mapping": mapping, "seed": 0, "metric": "psnr", "value": value} | more
+
+
+def test_what_is_recorded_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("FFLIB_SCALE", "full")
+    rows = [row(value=20.5), row(mapping="basic", seed=3, value=np.float32(21.5), note="ä")]
+    made = records.record(
+        "an_experiment", rows, wall_s=12.34, data_hash="ab12", notes="Nur so.", settings={"steps": 5}, folder=tmp_path
+    )
+    back = records.recorded("an_experiment", tmp_path)
+    assert back == made and os.listdir(tmp_path) == ["an_experiment.json"]
+    assert back["rows"] == [row(value=20.5), row(mapping="basic", seed=3, value=21.5, note="ä")]
+    assert (back["scale"], back["seeds"], back["wall_s"]) == ("full", [0, 3], 12.3)
+    assert (back["data_hash"], back["settings"], back["notes"]) == ("ab12", {"steps": 5}, "Nur so.")
+    assert back["device"] and {"python", "jax", "numpy", "optax"} <= back["versions"].keys()
+    assert back["date"].endswith("+00:00")
+
+
+def test_nothing_recorded_is_none(tmp_path):
+    assert records.recorded("never_run", tmp_path) is None
+    assert records.recorded("never_run") is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (row(value=math.nan), r"rows\[1\]\['value'\] must be a finite number.*nan"),
+        (row(value="21"), r"rows\[1\]\['value'\]"),
+        (row(value=True), r"rows\[1\]\['value'\]"),
+        (row(seed=0.5), r"rows\[1\]\['seed'\] must be a whole number"),
+        (row(item=3), r"rows\[1\]\['item'\] must be a name"),
+        ({"item": "a", "value": 1.0}, r"rows\[1\] must have.*lacks mapping, seed, metric"),
+        ("psnr 21", r"rows\[1\] must be a dict"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, bad, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        records.record("x", [row(), bad], wall_s=1.0, folder=tmp_path)
+    assert not os.listdir(tmp_path)
+
+
+def test_other_bad_input(tmp_path):
+    with pytest.raises(ValueError, match="at least one"):
+        records.record("x", [], wall_s=1.0, folder=tmp_path)
+    with pytest.raises(ValueError, match="wall_s"):
+        records.record("x", [row()], wall_s=-1.0, folder=tmp_path)
+    for name in ("../x", "X", "a b", "", None):
+        with pytest.raises(ValueError, match="experiment must be"):
+            records.record(name, [row()], wall_s=1.0, folder=tmp_path)
+        with pytest.raises(ValueError, match="experiment must be"):
+            records.recorded(name, tmp_path)
+
+
+def test_a_crash_leaves_the_previous_record(tmp_path, monkeypatch):
+    before = records.record("x", [row(value=1.0)], wall_s=1.0, folder=tmp_path)
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    for step in ("fsync", "replace"):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+            patch.setattr(records.os, step, full_disk)
+            records.record("x", [row(value=2.0)], wall_s=1.0, folder=tmp_path)
+        assert records.recorded("x", tmp_path) == before and os.listdir(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"rows": [{"item": "a"}]}', "{}"])
+def test_a_damaged_record_is_named(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match="x.json.*is no record of results"):
+        records.recorded("x", tmp_path)
+
+
+def test_shipped_records_are_sound():
+    for path in records.FOLDER.glob("*.json"):
+        made = records.recorded(path.stem)
+        assert made["experiment"] == path.stem and made["device"]
+        assert made["scale"] == ("quick" if path.stem.startswith("sigma_") else "full")  # Table 1 is full only
+        assert path.stat().st_size < 200_000
+        assert path.read_text(encoding="utf-8") == json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+
+
+def test_standings_are_paired_over_items():
+    """Items far apart, a constant lead: the error is that of the differences, not of the items."""
+    base, jitter = np.array([10.0, 20.0, 30.0, 40.0]), np.array([0.1, -0.1, 0.3, -0.3])
+    rows = [row("abcd"[k], m, v) for m, x in (("low", base), ("high", base + 2 + jitter)) for k, v in enumerate(x)]
+    low, high = records.standings(rows, "psnr")
+    assert (low.mapping, low.items, high.mapping, high.items) == ("low", 4, "high", 4)
+    np.testing.assert_allclose([low.mean, low.spread], [25.0, math.sqrt(500 / 3)])
+    np.testing.assert_allclose([low.behind, low.error], [2.0, math.sqrt((jitter**2).sum() / 3) / 2])
+    assert (high.behind, high.error) == (0, 0) and high.tied and not low.tied
+
+
+def test_standings_average_seeds_within_an_item():
+    rows = [row("a", "m", v, seed=s) for s, v in enumerate([1.0, 3.0])] + [row("b", "m", 6.0)]
+    (only,) = records.standings(rows, "psnr")
+    assert (only.items, only.mean) == (2, 4.0)
+
+
+def test_one_item_tells_no_tie():
+    low, high = records.standings([row("a", "low", 1.0), row("a", "high", 1.1)], "psnr")
+    assert low.spread == 0 and math.isnan(low.error) and not low.tied and high.tied
+
+
+def test_a_tie_is_called_a_tie():
+    rows = [row(i, m, v) for m, x in (("p", [1, 2, 3]), ("q", [1.5, 1.9, 3.2])) for i, v in zip("abc", x, strict=True)]
+    p, _ = records.standings(rows, "psnr")
+    assert 0 < p.behind < 2 * p.error and p.tied
+
+
+def test_standings_need_every_pair():
+    with pytest.raises(ValueError, match="lack q on b"):
+        records.standings([row("a", "p"), row("b", "p"), row("a", "q")], "psnr")
+    with pytest.raises(ValueError, match="'iou'"):
+        records.standings([row()], "iou")

@@ -1,0 +1,247 @@
+"""Phantoms and the brain: geometry, anti-aliasing, the file reader, bad input; and the trainer on small scans."""
+
+import gzip
+import struct
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from refusal import assert_refused
+
+from fflib.experiments import scans
+from fflib.operators import scanner
+from fflib.worlds import brains, phantoms
+from fflib.experiments.protocol import MAPPINGS, item_keys
+from fflib.experiments.image import Setting
+
+KEY = jax.random.key(0)
+
+
+# --- ellipses
+
+
+def test_one_ellipse_point_by_point():
+    """Inside where (x', y') meets the ellipse's equation; x to the right, y up."""
+    n, (a, b, x0, y0, phi) = 32, (0.7, 0.3, 0.1, -0.2, 0.6)
+    picture = np.asarray(phantoms.shepp_logan(n, np.array([[0.5, a, b, x0, y0, phi]])))
+    for i in range(n):
+        for j in range(n):
+            x, y = 2 * j / n - 1 - x0, 1 - 2 * i / n - y0
+            u, w = x * np.cos(phi) + y * np.sin(phi), y * np.cos(phi) - x * np.sin(phi)
+            value = (u / a) ** 2 + (w / b) ** 2
+            if abs(value - 1) > 1e-6:
+                assert picture[i, j] == (0.5 if value < 1 else 0.0)
+
+
+def test_area_and_volume():
+    """The mean is grey × area (π ab/4 of the square), in 3-D grey × volume (π abc/6 of the cube)."""
+    ellipse, ellipsoid = np.array([[0.6, 0.5, 0.3, 0.05, 0.1, 0.4]]), np.array([[0.6, 0.5, 0.3, 0.7, 0.05, 0.1, -0.1, 0.4]])
+    np.testing.assert_allclose(phantoms.shepp_logan(64, ellipse, oversample=4).mean(), 0.6 * np.pi * 0.15 / 4, rtol=2e-3)
+    np.testing.assert_allclose(phantoms.shepp_logan(32, ellipsoid, oversample=2).mean(), 0.6 * np.pi * 0.105 / 6, rtol=5e-3)
+
+
+def test_the_head():
+    head = np.asarray(phantoms.shepp_logan(200))
+    assert head.shape == (200, 200) and head.dtype == np.float32
+    assert head[100, 100] == pytest.approx(0.2) and head[10, 100] == 1.0 and head[0, 0] == 0.0
+    assert head[100, 122] == pytest.approx(0.0) and head[65, 100] == pytest.approx(0.3)  # dark on the right, grey above
+    grey = np.unique(head.round(4))
+    np.testing.assert_allclose(grey, [0, 0.1, 0.2, 0.3, 0.4, 1.0], atol=1e-4)
+
+
+def test_the_head_in_three_dimensions():
+    head = np.asarray(phantoms.shepp_logan(40, phantoms.ELLIPSOIDS))
+    assert head.shape == (40, 40, 40) and head.max() == 1.0 and head.min() == 0.0
+    assert head[20, 20, 20] == pytest.approx(0.2) and (head[0] == 0).all()
+    lower, upper = head[15], head[25]  # the large inner ellipsoids lie below the middle, z = −1/4
+    assert (lower == 0).sum() > (upper == 0).sum()
+
+
+def test_oversampling_is_the_mean_of_a_finer_grid():
+    fine = np.asarray(phantoms.shepp_logan(96))  # every third point of it is a point of the coarse grid
+    coarse = np.asarray(phantoms.shepp_logan(32, oversample=3))
+    blocks = np.roll(fine, (1, 1), (0, 1)).reshape(32, 3, 32, 3).mean((1, 3))
+    np.testing.assert_allclose(coarse[1:, 1:], blocks[1:, 1:], atol=1e-5)
+    edges = (coarse > 0.01) & (coarse < 0.99) & ~np.isin(coarse.round(3), [0.1, 0.2, 0.3, 0.4])
+    assert edges.sum() > 50
+
+
+def test_perturbation():
+    one, other = phantoms.perturbed(KEY), phantoms.perturbed(jax.random.key(1))
+    np.testing.assert_array_equal(one, phantoms.perturbed(KEY))
+    assert not np.array_equal(one, other)
+    many = np.stack([phantoms.perturbed(jax.random.key(k)) - phantoms.ELLIPSES for k in range(40)])
+    assert abs(many.std() * 20 - 1) < 4 / np.sqrt(2 * many.size) and abs(many.mean()) < 4 / 20 / np.sqrt(many.size)
+    np.testing.assert_allclose(phantoms.perturbed(KEY, scale=0.0), phantoms.ELLIPSES, rtol=1e-6)
+
+
+def test_sinogram_of_a_disc_is_its_chords():
+    n, r = 64, 0.5
+    chord = 2 * np.sqrt(np.maximum((r / 2) ** 2 - (np.arange(n) / n - 0.5) ** 2, 0))  # the square's side is 1
+    for row in phantoms.ellipse_sinogram(n, [0.0, 1.0, 2.0], np.array([[0.8, r, r, 0, 0, 0.3]])):
+        np.testing.assert_allclose(row, 0.8 * chord, atol=1e-6)
+
+
+# --- the brain
+
+
+def test_built_in_brain():
+    volume, half = np.asarray(brains.volume(48)), np.asarray(brains.volume(24))
+    assert volume.shape == (48, 48, 48) and volume.min() == 0 and 0.8 < volume.max() <= 1
+    np.testing.assert_allclose(half.mean(), volume.mean(), rtol=0.02)
+    assert (volume[[0, -1]] == 0).all() and (volume[:, [0, -1]] == 0).all()
+    for which in range(4):
+        plane = np.asarray(brains.plane(64, which))
+        assert plane.shape == (64, 64) and plane.max() == 1 and 0.1 < (plane > 0.2).mean() < 0.5
+
+
+def test_slices_of_a_full_volume():
+    source = np.zeros((20, 30, 10), np.uint8)
+    source[5, 10:20, :3] = 100  # the bottom of one slice
+    plane = np.asarray(brains.plane(30, 0.26, source))
+    assert plane.max() == 1 and plane[-1, 15] == 1 and plane[0].max() == 0  # bottom stays down
+    assert brains.volume(8, source).shape == (8, 8, 8)
+
+
+def nifti(shape=(3, 4, 5), kind=2, bits=8, slope=1.0, shift=0.0, order="<", axes=3, mark=b"n+1\0", voxels=None):
+    head = bytearray(352)
+    head[0:4] = struct.pack(f"{order}i", 348)
+    head[40:56] = struct.pack(f"{order}8h", axes, *shape, *[1] * (7 - len(shape)))
+    head[70:74] = struct.pack(f"{order}2h", kind, bits)
+    head[108:120] = struct.pack(f"{order}3f", 352, slope, shift)
+    head[344:348] = mark
+    return bytes(head) + bytes(range(np.prod(shape)) if voxels is None else voxels)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_reader(tmp_path, order, pack):
+    (tmp_path / "v").write_bytes(pack(nifti(order=order)))
+    volume = brains.read_nifti(tmp_path / "v")
+    assert volume.shape == (3, 4, 5) and volume.dtype == np.uint8
+    assert volume[1, 0, 0] == 1 and volume[0, 1, 0] == 3 and volume[0, 0, 1] == 12  # first axis fastest
+
+
+BROKEN = {
+    "another file": (b"P6 512 512 255", ["no single-file NIfTI", "14 bytes"]),
+    "two files": (nifti(mark=b"ni1\0"), ["no single-file NIfTI", "n+1"]),
+    "floats": (nifti(kind=16, bits=32), ["bytes (datatype 2)", "datatype 16 of 32 bits"]),
+    "scaled": (nifti(slope=0.5), ["scaled by 0.5"]),
+    "a series": (nifti(shape=(2, 2, 2, 7), axes=4), ["one volume of 3 axes", "4 axes"]),
+    "cut off": (nifti(voxels=range(20)), ["ends early", "20 bytes", "60", "(3, 4, 5)"]),
+    "half a download": (gzip.compress(nifti())[:60], ["cannot be unpacked", "complete"]),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_reader_says_what_is_wrong(tmp_path, case):
+    content, words = BROKEN[case]
+    (tmp_path / "v.nii").write_bytes(content)
+    with pytest.raises(ValueError) as caught:
+        brains.read_nifti(tmp_path / "v.nii")
+    assert all(word in str(caught.value) for word in [*words, "v.nii"]), caught.value
+
+
+# --- training on scans
+
+TINY = Setting(
+    steps=40, width=12, m=12,
+    rates=dict.fromkeys((*MAPPINGS, "ours"), 1e-2), scales={"positional": 2.0, "gaussian": 1.0, "ours": 1.0},
+)  # fmt: skip
+VIEWS = scanner.angles(5)
+HEADS = jnp.stack([phantoms.shepp_logan(16, phantoms.perturbed(jax.random.key(k)), oversample=4) for k in range(2)])
+SEEN = jnp.stack([scanner.project(f, VIEWS) for f in HEADS])
+
+
+def ct(mapping="gaussian", observed=SEEN, keys=(0, 1), operator=scanner.project, **more):
+    return scans.reconstruct(
+        observed, VIEWS, item_keys(0, keys), mapping, TINY, operator=operator, size=16, progress=False, **more
+    )
+
+
+@pytest.mark.parametrize("mapping", ("none", "gaussian"))
+def test_training_explains_the_measurement(mapping):
+    found, history = ct(mapping, looks=1)
+    assert found.shape == (2, 16, 16) and history["f"].shape == (2, 2, 16, 16)
+    np.testing.assert_array_equal(history["f"][-1], found)
+    loss = [0.5 * float(np.mean((scanner.project(f, VIEWS) - y) ** 2)) for f, y in zip(found, SEEN)]
+    np.testing.assert_allclose(history["loss"][-1], loss, rtol=1e-3)
+    assert (history["loss"][-1] < history["loss"][0] / 3).all()
+
+
+def test_items_do_not_know_of_each_other():
+    np.testing.assert_allclose(ct()[0][1], ct(observed=SEEN[1:], keys=(1,))[0][0], atol=2e-3)
+
+
+def test_grid_without_a_network():
+    found, history = scans.optimise_grid(SEEN, VIEWS, 150, operator=scanner.project, size=16, progress=False)
+    assert found.shape == (2, 16, 16) and (history["loss"][-1] < history["loss"][0] / 50).all()
+    mask = scanner.kspace_mask(KEY, (8, 8, 8), 300, 2.0)
+    volume = brains.volume(8)
+    y = scanner.masked_fft(volume, mask)[None]
+    found, _ = scans.optimise_grid(y, mask, 300, operator=scanner.masked_fft, size=8, progress=False)
+    assert np.linalg.norm(scanner.masked_fft(found[0], mask) - y[0]) < 0.1 * np.linalg.norm(y)
+
+
+def test_heads_and_brains():
+    some, more = phantoms.heads(2, 16), phantoms.heads(3, 16)
+    assert some.names == ["head1", "head2"] and some.array.shape == (2, 16, 16)
+    np.testing.assert_array_equal(some.array, more.array[:2])
+    assert phantoms.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
+    assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(2, 20).array.shape == (2, 20, 20)
+    assert abs(float(scans.paper_mask(48).mean()) - float(scans.paper_mask(96).mean())) < 0.01
+
+
+def test_without_the_full_brain_there_is_the_small_one(monkeypatch):
+    def gone(_):
+        raise brains.FetchError("no such host")
+
+    monkeypatch.setattr(brains, "fetch", gone)
+    with pytest.warns(UserWarning, match="no such host.*small built-in brain"):
+        assert brains.volumes(96).array.shape == (1, 48, 48, 48)
+
+
+@pytest.mark.parametrize("name", scans.EXPERIMENTS)
+def test_what_a_full_run_would_do(name):
+    """One mapping of each experiment, and the baselines, at a small size and for a few steps."""
+    settings = scans.EXPERIMENTS[name].settings
+    solve = scans.EXPERIMENTS[name].solve
+    small = {k: v for k, v in solve.keywords.items()} | {"setting": TINY}
+    truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
+    keys = item_keys(0, range(len(truth)))
+    fifth = name.endswith("_ours")
+    assert scans.EXPERIMENTS[name].mappings == (("ours",) if fifth else (*MAPPINGS, "grid", "direct"))
+    for mapping in ("ours",) if fifth else ("positional", "grid", "direct") if name.endswith("brain") else ("gaussian",):
+        scores = solve.func(truth, keys, mapping, **small)
+        (metric,) = scores[0]
+        assert len(scores) == len(truth) and np.isfinite(scores[0][metric])
+        assert metric == ("psnr" if mapping in (*MAPPINGS, "ours") else "psnr_baseline")
+
+
+# --- bad input
+
+NAN_VOLUME = np.full((8, 8, 8), np.nan)
+CASES = {
+    "head: no size": (lambda: phantoms.shepp_logan(0), ValueError, ["n", "at least 1"]),
+    "head: 7 columns": (lambda: phantoms.shepp_logan(8, np.ones((2, 7))), ValueError, ["parameters", "6", "8", "(2, 7)"]),
+    "head: NaN": (lambda: phantoms.shepp_logan(8, np.full((1, 6), np.nan)), ValueError, ["parameters", "NaN"]),
+    "perturbed: negative": (lambda: phantoms.perturbed(KEY, scale=-1.0), ValueError, ["scale", ">= 0"]),
+    "brain: too fine": (lambda: brains.volume(64), ValueError, ["n is 64", "48", "read_nifti"]),
+    "brain: NaN": (lambda: brains.volume(8, NAN_VOLUME), ValueError, ["source", "512", "NaN"]),
+    "brain: a picture": (lambda: brains.volume(8, np.ones((8, 8))), ValueError, ["source", "3 axes", "(8, 8)"]),
+    "brain: not in [0, 1]": (lambda: brains.volume(4, np.full((4, 4, 4), 7.0)), ValueError, ["source", "[0, 1]", "7"]),
+    "slice: no such": (lambda: brains.plane(8, 9), ValueError, ["which", "0 … 3", "9"]),
+    "slice: outside": (lambda: brains.plane(8, 1.5, np.ones((4, 4, 4))), ValueError, ["which", "(0, 1)", "1.5"]),
+    "slice: empty": (lambda: brains.plane(8, 0.5, np.zeros((4, 4, 4))), ValueError, ["0.5", "empty"]),
+    "training: NaN measured": (lambda: ct(observed=SEEN * np.nan), ValueError, ["observed", "NaN"]),
+    "training: one scan, two keys": (lambda: ct(observed=SEEN[:1]), ValueError, ["observed", "2", "(1, 5, 16)"]),
+    "training: unknown mapping": (lambda: ct("wavelets"), ValueError, ["mapping", "'gaussian'", "'wavelets'"]),
+    "training: unknown operator": (lambda: ct(operator=jnp.abs), ValueError, ["operator", "project", "masked_fft"]),
+    "heads: too many": (lambda: phantoms.heads(9, 8), ValueError, ["count", "at most 8", "9"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input(case):
+    assert_refused(*CASES[case])

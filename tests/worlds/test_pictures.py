@@ -1,0 +1,212 @@
+"""Pictures of every kind a reader may bring, generated pages, and photographs with and without a network."""
+
+import warnings
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from fflib import data
+from fflib.worlds import pictures
+from fflib.worlds.sources import SOURCES, Source
+
+KEY = jax.random.key(0)
+BYTES = np.random.default_rng(0).integers(0, 256, (6, 8, 4), np.uint8)
+
+
+# --- load_image: the same picture in many wrappings
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tif"])
+def test_a_file_and_an_array_give_the_same(tmp_path, suffix):
+    Image.fromarray(BYTES[..., :3]).save(tmp_path / f"x.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    y = pictures.load_image(tmp_path / f"x.{suffix}")
+    assert y.shape == (6, 8, 3) and y.dtype == np.float32
+    np.testing.assert_allclose(y, BYTES[..., :3] / 255, atol=1e-6)
+    np.testing.assert_array_equal(pictures.load_image(BYTES[..., :3]), y)
+    np.testing.assert_array_equal(pictures.load_image(str(tmp_path / f"x.{suffix}")), y)
+
+
+@pytest.mark.parametrize(
+    "grey",
+    [BYTES[..., 0], BYTES[..., :1], BYTES[..., 0] * np.uint16(257), BYTES[..., 0] / 255, (BYTES[..., 0] / 255)[..., None]],
+    ids=["bytes", "one channel", "16 bits", "floats", "floats, one channel"],
+)
+def test_grey_becomes_three_equal_channels(grey):
+    y = pictures.load_image(grey)
+    np.testing.assert_allclose(y, np.repeat(BYTES[..., :1] / 255, 3, -1), atol=1e-6)
+
+
+def test_grey_files_of_8_and_16_bits_and_of_one(tmp_path):
+    Image.fromarray(BYTES[..., 0]).save(tmp_path / "8.png")
+    Image.fromarray(BYTES[..., 0] * np.uint16(257)).save(tmp_path / "16.png")
+    Image.fromarray(BYTES[..., 0] > 127).save(tmp_path / "1.png")
+    eight, sixteen, one = (np.asarray(pictures.load_image(tmp_path / f"{n}.png")) for n in (8, 16, 1))
+    np.testing.assert_allclose(eight, sixteen, atol=1e-6)
+    np.testing.assert_array_equal(one[..., 2], BYTES[..., 0] > 127)
+
+
+def test_transparency_shows_white(tmp_path):
+    alpha = BYTES[..., 3:] / 255
+    expected = BYTES[..., :3] / 255 * alpha + (1 - alpha)
+    np.testing.assert_allclose(pictures.load_image(BYTES), expected, atol=1e-6)
+    Image.fromarray(BYTES).save(tmp_path / "x.png")
+    np.testing.assert_allclose(pictures.load_image(tmp_path / "x.png"), expected, atol=1e-6)
+
+
+def test_a_palette_with_a_transparent_colour(tmp_path):
+    picture = Image.new("P", (4, 2))
+    picture.putpalette([255, 0, 0, 0, 255, 0])
+    picture.putpixel((1, 0), 1)
+    picture.save(tmp_path / "x.gif", transparency=0)
+    y = np.asarray(pictures.load_image(tmp_path / "x.gif"))
+    np.testing.assert_array_equal(y[0, :2], [[1, 1, 1], [0, 1, 0]])
+
+
+def test_a_turned_photograph_stands_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    Image.fromarray(BYTES[..., :3]).save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_allclose(pictures.load_image(tmp_path / "x.png"), np.rot90(BYTES[..., :3], -1) / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "even"), [((7, 9), (6, 8)), ((2, 3), (2, 2)), ((5, 4), (4, 4))])
+def test_odd_sizes_lose_the_last_row_or_column(shape, even):
+    y = np.random.default_rng(1).random((*shape, 3)).astype(np.float32)
+    got = pictures.load_image(y)
+    np.testing.assert_array_equal(got, y[: even[0], : even[1]])
+    data.train_test_image(got)
+
+
+def test_size_cuts_the_middle_and_averages():
+    y = np.random.default_rng(1).random((12, 20, 3)).astype(np.float32)
+    middle = y[:, 4:16]
+    np.testing.assert_array_equal(pictures.load_image(y, 12), middle)
+    means = middle.reshape(4, 3, 4, 3, 3).mean((1, 3))
+    np.testing.assert_allclose(pictures.load_image(y, 4), means, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "says"),
+    [
+        (np.full((4, 4), 255.0), ValueError, r"\[0, 1\].*from 255 to 255.*divide by 255"),
+        (np.full((4, 4), -0.1), ValueError, r"\[0, 1\]"),
+        (np.full((4, 4), np.nan), ValueError, "source has 16 entries that are NaN"),
+        (np.zeros((4, 4, 2)), ValueError, r"must have shape .*got \(4, 4, 2\)"),
+        (np.zeros((4, 4, 3, 1)), ValueError, "must have shape"),
+        (np.zeros(4), ValueError, "must have shape"),
+        (np.zeros((1, 9, 3)), ValueError, "at least 2"),
+        (np.zeros((0, 4)), ValueError, "is empty"),
+        (np.zeros((4, 4), int), TypeError, "bytes, 16-bit numbers, booleans or floats"),
+        (np.zeros((4, 4), complex), TypeError, "bytes, 16-bit"),
+        (None, TypeError, "bytes, 16-bit"),
+    ],
+)
+def test_what_is_no_picture_is_refused(bad, error, says):
+    with pytest.raises(error, match=says):
+        pictures.load_image(bad)
+
+
+def test_files_that_are_no_pictures(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.png"):
+        pictures.load_image(tmp_path / "nowhere.png")
+    (tmp_path / "text.png").write_text("not a picture")
+    Image.fromarray(BYTES[..., :3]).resize((99, 99)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
+    for name in ("text.png", "cut.png", ""):
+        with pytest.raises(ValueError, match="is no picture that Pillow can read"):
+            pictures.load_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("size", [7, 14, 0])
+def test_sizes_that_do_not_fit(size):
+    with pytest.raises(ValueError, match="size must be"):
+        pictures.load_image(np.zeros((12, 20, 3)), size)
+
+
+# --- pages of text
+
+
+def test_pages_are_fixed_by_the_key():
+    page = pictures.text_image(KEY, 64)
+    assert page.shape == (64, 64, 3) and page.dtype == np.float32
+    np.testing.assert_array_equal(page, pictures.text_image(jax.random.key(0), 64))
+    assert (page != pictures.text_image(jax.random.key(1), 64)).any()
+
+
+@pytest.mark.parametrize("size", [32, 128, 256])
+def test_a_page_is_white_with_ink_on_it(size):
+    page = np.asarray(pictures.text_image(KEY, size))
+    ink = (page < 1).any(-1)
+    assert 0.03 < ink.mean() < 0.6 and page.min() >= 0 and page.max() == 1
+    assert len(np.unique(page[ink].round(2), axis=0)) > 20  # colours, and soft edges
+
+
+def test_pages_of_a_set_differ():
+    pages = pictures.text_pages(KEY, 3, 64)
+    assert pages.names == ("text00", "text01", "text02") and pages.array.shape == (3, 64, 64, 3)
+    np.testing.assert_array_equal(pages.array[1], pictures.text_image(jax.random.fold_in(KEY, 1), 64))
+    assert pages.sha256 == pictures.text_pages(KEY, 3, 64).sha256 != pictures.text_pages(KEY, 2, 64).sha256
+
+
+@pytest.mark.parametrize("size", [30, 65])
+def test_page_sizes(size):
+    with pytest.raises(ValueError, match="size must be"):
+        pictures.text_image(KEY, size)
+
+
+# --- photographs
+
+
+def test_built_in_photographs():
+    small = pictures.photographs(16, 64, "builtin")
+    assert small.names == data.IMAGES and small.array.shape == (3, 64, 64, 3)
+    np.testing.assert_allclose(small.array[1], data.image("cat", 64), atol=0.01)
+    assert pictures.photographs(16, 512, "builtin").names == ("astronaut",)
+    with pytest.raises(ValueError, match="size must be at most 512"):
+        pictures.photographs(1, 514, "builtin")
+    with pytest.raises(ValueError, match="source must be one of"):
+        pictures.photographs(1, 64, "imagenet")
+
+
+@pytest.fixture
+def nothing_at_hand(monkeypatch, tmp_path):
+    monkeypatch.setenv("FFLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FFLIB_DATA", str(tmp_path))
+    for name in SOURCES:
+        monkeypatch.setitem(SOURCES, name, Source(""))
+    return tmp_path
+
+
+def test_what_cannot_be_fetched_is_replaced_and_said(nothing_at_hand):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        got = pictures.photographs(2, 64)
+    assert got.names == ("astronaut", "cat")
+    assert ["DIV2K_valid_HR.zip" in str(said[0].message), "kodim01.png" in str(said[1].message)] == [True, True]
+    assert "Taking the builtin photographs instead" in str(said[1].message)
+
+
+def test_kodak_pictures_are_cut_to_the_middle(nothing_at_hand):
+    wide = np.random.default_rng(0).integers(0, 256, (512, 768, 3), np.uint8)
+    Image.fromarray(wide).save(nothing_at_hand / "kodim01.png")
+    got = pictures.photographs(1, 512, "kodak")
+    np.testing.assert_allclose(got.array[0], wide[:, 128:640] / 255, atol=1e-6)
+    assert got.names == ("kodim01",) and "Kodak" in got.origin
+
+
+def test_div2k_pictures_come_out_of_the_archive(nothing_at_hand):
+    wide = np.random.default_rng(0).integers(0, 256, (600, 700, 3), np.uint8)
+    Image.fromarray(wide).save(nothing_at_hand / "x.png")
+    with zipfile.ZipFile(nothing_at_hand / "DIV2K_valid_HR.zip", "w") as archive:
+        archive.write(nothing_at_hand / "x.png", "DIV2K_valid_HR/0801.png")
+    got = pictures.photographs(1, 512)
+    np.testing.assert_allclose(got.array[0], wide[44:556, 94:606] / 255, atol=1e-6)
+    assert got.names == ("0801",) and "DIV2K" in got.origin
+
+
+def test_pictures_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="arrays of one shape"):
+        pictures.collect(["a", "b"], [np.zeros((2, 2, 3)), np.zeros((4, 4, 3))], "x")
