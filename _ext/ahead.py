@@ -61,7 +61,9 @@ def execute(app, env, docnames: list[str]) -> None:
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
-            os._exit(130)  # at once, without waiting for the threads; a kernel ends when its parent does
+            os._exit(
+                130
+            )  # at once, without waiting for the threads; a kernel ends when its parent does
         pool.shutdown(cancel_futures=True)
     for one in running:
         if not one.cancelled():

@@ -60,7 +60,9 @@ def spans(numbers: Sequence[int]) -> str:
             runs[-1].append(number)
         else:
             runs.append([number])
-    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
+    return ", ".join(
+        f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
 
 
 def short(number: float, digits: int = 4) -> str:
@@ -137,14 +139,26 @@ def records(folder: Path | None = None) -> list[dict]:
 
 
 def _summary(made: dict) -> dict:
-    about = ("experiment", "scale", "device", "versions", "date", "wall_s", "seeds", "data_hash", "notes")
+    about = (
+        "experiment",
+        "scale",
+        "device",
+        "versions",
+        "date",
+        "wall_s",
+        "seeds",
+        "data_hash",
+        "notes",
+    )
     varied = [k for k in made["rows"][0] if k not in library().KEYS and k in made["settings"]]
     groups: dict[tuple, list[dict]] = {}
     for row in made["rows"]:
         name = ", ".join([row["mapping"], *(f"{key} {row[key]}" for key in varied)])
         groups.setdefault((name, row["metric"]), []).append(row)
     return {key: made[key] for key in about} | {
-        "scores": [{"mapping": m, "metric": metric} | _score(rows) for (m, metric), rows in groups.items()]
+        "scores": [
+            {"mapping": m, "metric": metric} | _score(rows) for (m, metric), rows in groups.items()
+        ]
     }
 
 
@@ -166,10 +180,16 @@ def beside_published(found: list[dict]) -> list[dict]:
     for record in found:
         column = library().published(record["experiment"]) if record["scale"] == "full" else None
         for score in record["scores"]:
-            if column is None or score["metric"] != column.metric or score["mapping"] not in column.scores:
+            if (
+                column is None
+                or score["metric"] != column.metric
+                or score["mapping"] not in column.scores
+            ):
                 continue
             mean, spread = column.scores[score["mapping"]]
-            tolerance = 2 * math.sqrt(spread**2 / column.items + score["spread"] ** 2 / score["items"])
+            tolerance = 2 * math.sqrt(
+                spread**2 / column.items + score["spread"] ** 2 / score["items"]
+            )
             rows.append(
                 {
                     "experiment": record["experiment"],
@@ -185,8 +205,14 @@ def beside_published(found: list[dict]) -> list[dict]:
 
 def at_full_scale(found: list[dict], folder: Path) -> dict[str, dict]:
     """Chapter → what `make full` kept of it, in `folder`; only of those that it was run on."""
-    files = {chapter["chapter"]: folder / f"{Path(chapter['chapter']).name}.json" for chapter in found}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    files = {
+        chapter["chapter"]: folder / f"{Path(chapter['chapter']).name}.json" for chapter in found
+    }
+    return {
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name, path in files.items()
+        if path.is_file()
+    }
 
 
 def content(env) -> dict:
@@ -277,12 +303,20 @@ class Page:
         parts: list[nodes.Node] = []
         for record in book["records"]:
             rows = [
-                (s["mapping"], s["metric"], short(s["mean"]), short(s["spread"], 2), str(s["items"]))
+                (
+                    s["mapping"],
+                    s["metric"],
+                    short(s["mean"]),
+                    short(s["spread"], 2),
+                    str(s["items"]),
+                )
                 for s in record["scores"]
             ]
             columns = ("Mapping", "Measure", "Mean", "Spread", "Items")
             parts.append(table(f"{record['experiment']}, {record['scale']} scale", columns, rows))
-            versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+            versions = ", ".join(
+                f"{name} {version}" for name, version in record["versions"].items()
+            )
             said = (
                 f"{record['date']}, {record['wall_s']:.0f} s on {record['device']}; {versions}; "
                 f"seeds {spans(record['seeds'])}. {record['notes']}"
@@ -318,7 +352,11 @@ class Page:
             run = book["full"].get(chapter["chapter"])
             if run is None:
                 continue
-            lost = [(claim["claim"], self.link(chapter), claim["detail"]) for claim in run["claims"] if not claim["held"]]
+            lost = [
+                (claim["claim"], self.link(chapter), claim["detail"])
+                for claim in run["claims"]
+                if not claim["held"]
+            ]
             fallen += lost
             rows.append(
                 (
@@ -331,8 +369,18 @@ class Page:
         columns = ("Chapter", "Claims that hold", "Device", "Version", "Date", "Minutes", "Commit")
         parts: list[nodes.Node] = [table("Chapters run at full scale", columns, rows)]
         if fallen:
-            parts.append(table("Claims that do not hold at full scale", ("Claim", "Chapter", "Measured there"), fallen))
-        absent = [chapter for chapter in book["chapters"] if chapter["claims"] and chapter["chapter"] not in book["full"]]
+            parts.append(
+                table(
+                    "Claims that do not hold at full scale",
+                    ("Claim", "Chapter", "Measured there"),
+                    fallen,
+                )
+            )
+        absent = [
+            chapter
+            for chapter in book["chapters"]
+            if chapter["claims"] and chapter["chapter"] not in book["full"]
+        ]
         if absent:
             said = nodes.paragraph("", "", nodes.Text("Not run at full scale yet: "))
             for k, chapter in enumerate(absent):
@@ -345,21 +393,29 @@ class Page:
         parts = []
         for chapter in book["chapters"]:
             run = book["full"].get(chapter["chapter"])
-            there = {} if run is None else {claim["claim"]: outcome(claim) for claim in run["claims"]}
+            there = (
+                {} if run is None else {claim["claim"]: outcome(claim) for claim in run["claims"]}
+            )
             columns = ("Claim", "Measured", *["At full scale"] * bool(there))
             rows = [
                 (claim["claim"], outcome(claim), *[there.get(claim["claim"], "")] * bool(there))
                 for claim in chapter["claims"]
             ]
             if rows:
-                parts.append(table(f"{chapter['title']} ({len(rows)})", columns, rows, chapter["chapter"]))
+                parts.append(
+                    table(f"{chapter['title']} ({len(rows)})", columns, rows, chapter["chapter"])
+                )
         return parts
 
     def count(self, chapter: dict) -> Cell:
         """How many claims, leading to them."""
         number = str(len(chapter["claims"]))
         anchor = f"ledger-{nodes.make_id(chapter['chapter'])}"
-        return nodes.reference("", number, refid=anchor, internal=True) if chapter["claims"] else number
+        return (
+            nodes.reference("", number, refid=anchor, internal=True)
+            if chapter["claims"]
+            else number
+        )
 
     def link(self, chapter: dict) -> nodes.Node:
         link = pending_xref(

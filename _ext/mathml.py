@@ -122,8 +122,7 @@ class ChapterMathDomain(MathDomain):
     def note_equation(self, docname: str, labelid: str, location=None) -> None:
         super().note_equation(docname, labelid, location)
         before = sum(
-            other == docname and label != labelid
-            for label, (other, _) in self.equations.items()
+            other == docname and label != labelid for label, (other, _) in self.equations.items()
         )
         self.equations[labelid] = (docname, before + 1)
 

@@ -13,10 +13,10 @@ The names below are the ones a reader meets first; the rest live in their module
 """
 
 from fflib.features import Mapping, basic, gaussian, none, positional, power_law
-from fflib.training import fit
-from fflib.theory.kernels import empirical_ntk, gradient_flow, kernel_regression, ntk
 from fflib.metrics import psnr
 from fflib.network import MLP, mlp
+from fflib.theory.kernels import empirical_ntk, gradient_flow, kernel_regression, ntk
+from fflib.training import fit
 
 __version__ = "0.1.0"
 

@@ -55,7 +55,9 @@ def count(name: str, value: int, *, least: int = 1) -> int:
 def one_of(name: str, value: str, allowed) -> str:
     """One of a few names."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}")
+        raise ValueError(
+            f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}"
+        )
     return value
 
 
@@ -64,7 +66,9 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of real numbers, but got {describe(value)}") from error
+        raise TypeError(
+            f"{name} must be an array of real numbers, but got {describe(value)}"
+        ) from error
     if array.size == 0:
         raise ValueError(f"{name} is empty: got {describe(array)}, expected at least one value")
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
@@ -86,7 +90,9 @@ def finite(name: str, array: jax.Array) -> jax.Array:
     if not isinstance(array, jax.core.Tracer):
         bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())
         if bad:
-            raise ValueError(f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}")
+            raise ValueError(
+                f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"
+            )
     return array
 
 
@@ -95,7 +101,9 @@ def points(name: str, value: Any, d: int | None = None) -> jax.Array:
     array = real_array(name, value)
     if array.ndim != 2:
         hint = f"; for n points on a line use {name}[:, None]" if array.ndim == 1 else ""
-        raise ValueError(f"{name} must have shape (n, d), one point a row, but got shape {array.shape}{hint}")
+        raise ValueError(
+            f"{name} must have shape (n, d), one point a row, but got shape {array.shape}{hint}"
+        )
     if d is not None and array.shape[1] != d:
         raise ValueError(f"{name} must have {d} columns, but got shape {array.shape}")
     return array
@@ -112,7 +120,11 @@ def rotations(name: str, value: Any) -> jax.Array:
         wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
         if wrong.any():
             i = np.argmax(wrong)
-            why = f"R Rᵀ is off the identity by {off[i]:.3g}" if off[i] > 1e-3 else "its determinant is −1, it mirrors"
+            why = (
+                f"R Rᵀ is off the identity by {off[i]:.3g}"
+                if off[i] > 1e-3
+                else "its determinant is −1, it mirrors"
+            )
             raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
     return array
 
@@ -134,7 +146,9 @@ def targets(name: str, value: Any, K) -> jax.Array:
     """Values at the points of a kernel matrix (or of its eigenvalues), (n,) or (n, c)."""
     y, n = real_array(name, value), K.shape[0]
     if y.ndim not in (1, 2) or y.shape[0] != n:
-        raise ValueError(f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}")
+        raise ValueError(
+            f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}"
+        )
     return y
 
 

@@ -32,7 +32,11 @@ def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
 
     Chapter: Conventions.
     """
-    sizes = tuple(n) if isinstance(n, (tuple, list)) else (n,) * checks.count("d", 1 if d is None else d)
+    sizes = (
+        tuple(n)
+        if isinstance(n, (tuple, list))
+        else (n,) * checks.count("d", 1 if d is None else d)
+    )
     if not sizes:
         raise ValueError("n must have at least one size, but got an empty tuple")
     if d is not None and len(sizes) != d:
@@ -81,7 +85,9 @@ def train_test_1d(y, factor: int) -> tuple[tuple, tuple]:
     y = checks.real_array("y", y)
     factor = checks.count("factor", factor, least=2)
     if y.ndim != 1 or len(y) % factor:
-        raise ValueError(f"y must have shape (n,) with n a multiple of factor={factor}, but got {y.shape}")
+        raise ValueError(
+            f"y must have shape (n,) with n a multiple of factor={factor}, but got {y.shape}"
+        )
     train = np.arange(len(y)) % factor == 0
     v = grid(len(y))
     return (v[train], y[train]), (v[~train], y[~train])
@@ -100,7 +106,9 @@ def train_test_image(image) -> tuple[tuple, tuple]:
     """
     image = checks.real_array("image", image)
     if image.ndim != 3 or image.shape[0] % 2 or image.shape[1] % 2:
-        raise ValueError(f"image must have shape (H, W, C) with even H and W, but got {image.shape}")
+        raise ValueError(
+            f"image must have shape (H, W, C) with even H and W, but got {image.shape}"
+        )
     v = grid(image.shape[:2])
     return (v[::2, ::2], image[::2, ::2]), (v[1::2, 1::2], image[1::2, 1::2])
 
@@ -120,7 +128,9 @@ def image(name: str, size: int | None = None) -> jax.Array:
     Chapter: Why is it blurry?
     """
     checks.one_of("name", name, IMAGES)
-    picture = Image.open(io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()))
+    picture = Image.open(
+        io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes())
+    )
     size = picture.width if size is None else checks.count("size", size)
     if size > picture.width:
         raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")

@@ -158,7 +158,9 @@ def _on_axes(ladder: jax.Array, d: int) -> Mapping:
 def _frequencies_per_axis(m: int, d: int) -> int:
     m, d = checks.count("m", m), checks.count("d", d)
     if m % d:
-        raise ValueError(f"m must be a multiple of d, so that each axis gets m/d, but got m={m}, d={d}")
+        raise ValueError(
+            f"m must be a multiple of d, so that each axis gets m/d, but got m={m}, d={d}"
+        )
     return m // d
 
 
@@ -172,7 +174,9 @@ def positional(m: int, d: int, scale: float) -> Mapping:
     Chapter: Conventions.
     """
     k = _frequencies_per_axis(m, d)
-    return _on_axes(2.0 ** jnp.linspace(0.0, checks.positive("scale", scale, zero=True), k) - 1.0, d)
+    return _on_axes(
+        2.0 ** jnp.linspace(0.0, checks.positive("scale", scale, zero=True), k) - 1.0, d
+    )
 
 
 def positional_geometric(m: int, d: int, sigma: float) -> Mapping:

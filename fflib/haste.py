@@ -37,7 +37,11 @@ def hasty(f: Callable, **how) -> Callable:
 @cache
 def _options() -> dict:
     """Those of OMITTED that this version of XLA knows."""
-    return {name: value for name, value in OMITTED.items() if jax.default_backend() == "cpu" and _known(name, value)}
+    return {
+        name: value
+        for name, value in OMITTED.items()
+        if jax.default_backend() == "cpu" and _known(name, value)
+    }
 
 
 def _known(name: str, value) -> bool:

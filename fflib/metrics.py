@@ -11,7 +11,9 @@ from fflib import checks
 def _pair(pred, target):
     pred, target = jnp.asarray(pred), jnp.asarray(target)
     if pred.shape != target.shape:
-        raise ValueError(f"pred and target must have the same shape, but got {pred.shape} and {target.shape}")
+        raise ValueError(
+            f"pred and target must have the same shape, but got {pred.shape} and {target.shape}"
+        )
     if pred.size == 0:
         raise ValueError(f"pred and target are empty: got shape {pred.shape}")
     return pred, target
@@ -52,7 +54,9 @@ def iou(pred, target) -> jax.Array:
     """
     pred, target = _pair(pred, target)
     if pred.dtype != bool or target.dtype != bool:
-        raise TypeError(f"pred and target must be boolean, but got {pred.dtype} and {target.dtype}; threshold first")
+        raise TypeError(
+            f"pred and target must be boolean, but got {pred.dtype} and {target.dtype}; threshold first"
+        )
     union = (pred | target).sum()
     return jnp.where(union > 0, (pred & target).sum() / jnp.maximum(union, 1), 1.0)
 
@@ -140,7 +144,9 @@ def radial_power(picture) -> jax.Array:
     """
     picture = checks.real_array("picture", picture)
     if picture.ndim not in (2, 3) or min(picture.shape[:2]) < 4:
-        raise ValueError(f"picture must have shape (H, W) or (H, W, C), at least 4 by 4, but got {picture.shape}")
+        raise ValueError(
+            f"picture must have shape (H, W) or (H, W, C), at least 4 by 4, but got {picture.shape}"
+        )
     y = picture.reshape(*picture.shape[:2], -1)
     H, W, _ = y.shape
     window = (jnp.hanning(H)[:, None] * jnp.hanning(W))[..., None]

@@ -48,9 +48,13 @@ class Layers:
 
     def __post_init__(self):
         if not isinstance(self.sizes, (tuple, list)) or len(self.sizes) < 2:
-            raise ValueError(f"sizes must list at least an input and an output size, but got {self.sizes!r}")
+            raise ValueError(
+                f"sizes must list at least an input and an output size, but got {self.sizes!r}"
+            )
         # the spec is frozen; lists become tuples so that it stays hashable
-        object.__setattr__(self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes)))
+        object.__setattr__(
+            self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes))
+        )
 
     @property
     def depth(self) -> int:
@@ -78,7 +82,9 @@ class Layers:
         wanted = [(fan, fan[1:]) for fan in self.fans]
         shapes = [(jnp.shape(W), jnp.shape(b)) for W, b in params]
         if shapes != wanted:
-            raise ValueError(f"params must have weights and biases of shapes {wanted}, but got {shapes}")
+            raise ValueError(
+                f"params must have weights and biases of shapes {wanted}, but got {shapes}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +119,9 @@ class MLP(Layers):
         super().__post_init__()
         set_ = object.__setattr__
         if isinstance(self.biases, str):
-            raise TypeError(f"biases must be a number or a tuple of numbers, but got {self.biases!r}")
+            raise TypeError(
+                f"biases must be a number or a tuple of numbers, but got {self.biases!r}"
+            )
         for name in ("weights", "biases"):
             value = getattr(self, name)
             if isinstance(value, (tuple, list)):
@@ -146,11 +154,17 @@ class MLP(Layers):
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
         ntk, params = self.parameterization == "ntk", []
         for k, fan, s, t in zip(
-            jax.random.split(key, self.depth), self.fans, self.weight_std, self.bias_std, strict=True
+            jax.random.split(key, self.depth),
+            self.fans,
+            self.weight_std,
+            self.bias_std,
+            strict=True,
         ):
             k_w, k_b = jax.random.split(k)
             W = jax.random.normal(k_w, fan)
-            b = jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])  # not drawn: quicker to compile
+            b = (
+                jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])
+            )  # not drawn: quicker to compile
             params.append((W, b) if ntk else (s * W, t * b))
         return params
 
@@ -159,7 +173,8 @@ class MLP(Layers):
         if self.parameterization == "standard":
             return params
         return [
-            (s * W, t * b) for (W, b), s, t in zip(params, self.weight_std, self.bias_std, strict=True)
+            (s * W, t * b)
+            for (W, b), s, t in zip(params, self.weight_std, self.bias_std, strict=True)
         ]
 
     def logits(self, params, x) -> jax.Array:

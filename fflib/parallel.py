@@ -27,7 +27,9 @@ def among(n: int) -> tuple[jax.Device, ...] | None:
     """
     devices = jax.devices()
     if jax.process_count() == 1:
-        devices = devices[: max(k for k in range(1, len(devices) + 1) if checks.count("n", n) % k == 0)]
+        devices = devices[
+            : max(k for k in range(1, len(devices) + 1) if checks.count("n", n) % k == 0)
+        ]
     return tuple(devices) if len(devices) > 1 else None
 
 
@@ -57,14 +59,20 @@ class Layout:
         """
         if devices is None:
             return cls()
-        if not isinstance(devices, (list, tuple)) or not all(isinstance(d, jax.Device) for d in devices):
-            raise TypeError(f"devices must be a list of jax devices, as jax.devices() gives, but got {devices!r}")
+        if not isinstance(devices, (list, tuple)) or not all(
+            isinstance(d, jax.Device) for d in devices
+        ):
+            raise TypeError(
+                f"devices must be a list of jax devices, as jax.devices() gives, but got {devices!r}"
+            )
         if not devices or len(set(devices)) < len(devices):
             raise ValueError(f"devices must be one or more, each once, but got {list(devices)}")
         return cls(tuple(devices), members is not None and members % len(devices) == 0)
 
     def _shardings(self, tree, axis: int | None):
-        length = lambda leaf: np.shape(leaf)[axis] if axis is not None and np.ndim(leaf) > axis else None
+        length = lambda leaf: (
+            np.shape(leaf)[axis] if axis is not None and np.ndim(leaf) > axis else None
+        )
         numbers = Counter()
         for leaf in jax.tree.leaves(tree):
             numbers[length(leaf)] += np.size(leaf)
@@ -77,7 +85,9 @@ class Layout:
             )
         mesh = Mesh(np.array(self.devices), ("devices",))
         split = PartitionSpec(*[None] * (axis or 0), "devices")
-        return jax.tree.map(lambda leaf: NamedSharding(mesh, split if length(leaf) == n else PartitionSpec()), tree)
+        return jax.tree.map(
+            lambda leaf: NamedSharding(mesh, split if length(leaf) == n else PartitionSpec()), tree
+        )
 
     def put(self, tree, axis: int | None = None):
         """Lay arrays out on the devices, split along ``axis`` (None: all of them copied).
@@ -88,7 +98,11 @@ class Layout:
 
     def keep(self, tree, axis: int | None = None):
         """The same inside a compiled program."""
-        return jax.lax.with_sharding_constraint(tree, self._shardings(tree, axis)) if self.devices else tree
+        return (
+            jax.lax.with_sharding_constraint(tree, self._shardings(tree, axis))
+            if self.devices
+            else tree
+        )
 
     def home(self, tree):
         """Bring arrays together again: all of each, on the default device of every process."""
@@ -118,7 +132,9 @@ def whole(tree):
     """
 
     def gather(leaf):
-        if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        if isinstance(leaf, jax.Array) and not (
+            leaf.is_fully_addressable or leaf.is_fully_replicated
+        ):
             from jax.experimental import multihost_utils
 
             return multihost_utils.process_allgather(leaf, tiled=True)

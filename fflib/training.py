@@ -40,7 +40,10 @@ class State(NamedTuple):
     step: jax.Array
 
 
-@partial(jax.jit, static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length", "layout"))
+@partial(
+    jax.jit,
+    static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length", "layout"),
+)
 def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, length, layout):
     """``length`` optimizer steps; returns the new state and the loss before each step."""
 
@@ -54,8 +57,12 @@ def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, l
         update = jax.vmap(update, in_axes=(0, 0, None if shared_data else 0, 0))
 
     def body(state, _):
-        params, opt_state, value = update(state.params, state.opt_state, data, _step_key(key, state, ensemble))
-        return layout.keep(State(params, opt_state, state.step + 1), 0 if layout.members else None), value
+        params, opt_state, value = update(
+            state.params, state.opt_state, data, _step_key(key, state, ensemble)
+        )
+        return layout.keep(
+            State(params, opt_state, state.step + 1), 0 if layout.members else None
+        ), value
 
     return jax.lax.scan(body, state, length=length)
 
@@ -172,14 +179,21 @@ def fit(
     if batch is not None and key is None:
         raise ValueError("key must be given with batch: random batches need a jax random key")
     if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}")
+        raise TypeError(
+            f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}"
+        )
     key = jax.random.key(0) if key is None else key
     how = dict(ensemble=ensemble, shared_data=shared_data)
     what = dict(loss=loss, optimizer=optimizer, batch=batch, **how)
 
-    params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)  # steps give strong types
+    params = jax.tree.map(
+        lambda p: jnp.asarray(p, jnp.result_type(p)), params
+    )  # steps give strong types
     layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
-    state, history = State(params, _starter()(params, optimizer, ensemble), jnp.zeros((), jnp.int32)), []
+    state, history = (
+        State(params, _starter()(params, optimizer, ensemble), jnp.zeros((), jnp.int32)),
+        [],
+    )
     run = {}
     if checkpoint is not None:
         agreed(layout, True)  # wait for a checkpoint that the first process is still writing
@@ -192,7 +206,9 @@ def fit(
         }
         state, history = resume(Path(checkpoint), state, run)
         if int(state.step) > steps:
-            raise ValueError(f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}")
+            raise ValueError(
+                f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}"
+            )
     done, saved = int(state.step), time.monotonic()
     state, key = layout.put(state, 0 if layout.members else None), layout.put(key)
     own = ensemble and not shared_data
@@ -234,21 +250,28 @@ def fit(
                 history.append(before | {"loss": losses[0]})
             state, done = after, done + length
             bar.update(length)
-            if checkpoint is not None and agreed(layout, time.monotonic() - saved > SAVE_SECONDS or done == steps):
+            if checkpoint is not None and agreed(
+                layout, time.monotonic() - saved > SAVE_SECONDS or done == steps
+            ):
                 keep()
                 saved = time.monotonic()
     except KeyboardInterrupt:
         if checkpoint is not None:
             keep()
             raise
-        warnings.warn(f"{label} was interrupted at step {done} of {steps}; returning what it has", stacklevel=2)
+        warnings.warn(
+            f"{label} was interrupted at step {done} of {steps}; returning what it has",
+            stacklevel=2,
+        )
     finally:
         bar.close()
 
     final = whole(_loss_ahead()(state, data, key, loss=loss, batch=batch, layout=layout, **how))
     _check_finite(final[None], done)
     history.append(record(final))
-    return layout.home(state.params), {k: np.stack([entry[k] for entry in history]) for k in history[0]}
+    return layout.home(state.params), {
+        k: np.stack([entry[k] for entry in history]) for k in history[0]
+    }
 
 
 def _check_finite(losses, step: int):
@@ -257,15 +280,23 @@ def _check_finite(losses, step: int):
         bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
         raise FloatingPointError(
             f"the loss is {losses[bad]} at step {step + bad}: "
-            + ("try a learning rate ten times smaller" if step + bad else "look for NaN in data and params")
+            + (
+                "try a learning rate ten times smaller"
+                if step + bad
+                else "look for NaN in data and params"
+            )
         )
 
 
 def _check_metrics(told) -> dict:
     if not isinstance(told, dict):
-        raise TypeError(f"metrics must return a dict of arrays, but returned {checks.describe(told)}")
+        raise TypeError(
+            f"metrics must return a dict of arrays, but returned {checks.describe(told)}"
+        )
     if told.keys() & {"step", "loss"}:
-        raise ValueError(f"metrics must leave 'step' and 'loss' to fit, but returned a dict of {sorted(told)}")
+        raise ValueError(
+            f"metrics must leave 'step' and 'loss' to fit, but returned a dict of {sorted(told)}"
+        )
     return told
 
 
@@ -275,7 +306,9 @@ def _check_members(params, data, ensemble, shared_data):
         raise ValueError("params has no arrays: there is nothing to train")
     for leaf in leaves:
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(f"params must hold floating-point arrays, but got {checks.describe(leaf)}")
+            raise TypeError(
+                f"params must hold floating-point arrays, but got {checks.describe(leaf)}"
+            )
     if not ensemble:
         return
     where = {"params": params} if shared_data else {"params": params, "data": data}
@@ -283,7 +316,11 @@ def _check_members(params, data, ensemble, shared_data):
         name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(tree)})
         for name, tree in where.items()
     }
-    if len({tuple(found) for found in sizes.values()}) != 1 or len(sizes["params"]) != 1 or sizes["params"] == [0]:
+    if (
+        len({tuple(found) for found in sizes.values()}) != 1
+        or len(sizes["params"]) != 1
+        or sizes["params"] == [0]
+    ):
         raise ValueError(
             "with ensemble=True every array needs the same leading axis of members, but got leading "
             + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())

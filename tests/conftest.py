@@ -8,7 +8,11 @@ import matplotlib
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT)]  # the tools, helpers, this checkout's fflib
+sys.path[:0] = [
+    str(ROOT / "tools"),
+    str(ROOT / "tests"),
+    str(ROOT),
+]  # the tools, helpers, this checkout's fflib
 
 from pages import NoBrowser, launch  # noqa: E402
 

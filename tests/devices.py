@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 if len(sys.argv) == 3:  # before jax looks for devices
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    )
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +21,9 @@ import numpy as np
 import optax
 
 from fflib import features
-from fflib.training import fit
 from fflib.network import mlp
 from fflib.parallel import among
+from fflib.training import fit
 
 MODEL = mlp(16, 16, 3, d_out=3, output="sigmoid", biases=0.01)
 ADAM = optax.adam(1e-3)
@@ -46,12 +48,22 @@ def look(params, everything):
 def training(name: str) -> dict:
     """The arguments of fit."""
     gamma = features.gaussian(jax.random.key(0), 8, 2, 3.0)
-    v = np.stack(np.meshgrid(*2 * [np.arange(8) / 8], indexing="ij"), -1).reshape(ROWS, 2).astype(gamma.B.dtype)
-    points = {"gamma": gamma, "v": v, "y": np.stack([v[:, 0], np.sin(6 * v[:, 1]) ** 2, v.prod(1)], 1)}
+    v = (
+        np.stack(np.meshgrid(*2 * [np.arange(8) / 8], indexing="ij"), -1)
+        .reshape(ROWS, 2)
+        .astype(gamma.B.dtype)
+    )
+    points = {
+        "gamma": gamma,
+        "v": v,
+        "y": np.stack([v[:, 0], np.sin(6 * v[:, 1]) ** 2, v.prod(1)], 1),
+    }
     if name == "all points":
         return dict(params=MODEL.init(jax.random.key(1)), data=points)
     if name == "minibatches":
-        return dict(params=MODEL.init(jax.random.key(1)), data=points, batch=draw, key=jax.random.key(2))
+        return dict(
+            params=MODEL.init(jax.random.key(1)), data=points, batch=draw, key=jax.random.key(2)
+        )
     members = {"four members": 4, "three members": 3}[name]
     params = jax.vmap(MODEL.init)(jax.random.split(jax.random.key(1), members))
     if members == 4:
@@ -60,7 +72,9 @@ def training(name: str) -> dict:
     return dict(params=params, data=own, ensemble=True, shared_data=False)
 
 
-def train(folder: Path, name: str, devices, steps: int = 10, checkpoint=None, *, params, data, **how) -> None:
+def train(
+    folder: Path, name: str, devices, steps: int = 10, checkpoint=None, *, params, data, **how
+) -> None:
     found, history = fit(
         params, loss, data, steps=steps, every=5, optimizer=ADAM, metrics=look,
         progress=False, devices=devices, checkpoint=checkpoint, **how,
@@ -74,19 +88,29 @@ def main(folder: Path, names: list[str], address: str = "", process: int = 0) ->
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, num_processes=2, process_id=process)
     devices, where = jax.devices(), f"process {process}" if address else "devices"
-    assert len(devices) == (2 if address else 4) and among(6) == tuple(devices[: 2 if address else 3])
+    assert len(devices) == (2 if address else 4) and among(6) == tuple(
+        devices[: 2 if address else 3]
+    )
     for bits in (32, 64):
         jax.config.update("jax_enable_x64", bits == 64)
         for name in names:
             how = training(name)
             seen_as.clear()
             train(folder, f"{name}, {bits}, {where}", devices, **how)
-            assert seen_as[0].num_devices == len(devices) and not seen_as[0].is_fully_replicated, seen_as[0]
+            assert seen_as[0].num_devices == len(devices) and not seen_as[0].is_fully_replicated, (
+                seen_as[0]
+            )
             if not address:
                 train(folder, f"{name}, {bits}, one", None, **how)
     if not address:
         try:
-            train(folder, "refused", devices, params=MODEL.init(jax.random.key(0)), data={"y": jnp.zeros((6, 3))})
+            train(
+                folder,
+                "refused",
+                devices,
+                params=MODEL.init(jax.random.key(0)),
+                data={"y": jnp.zeros((6, 3))},
+            )
         except ValueError as error:
             (folder / "refused.txt").write_text(str(error))
     # begun on these devices; continued on one of them, or on the same ones as soon as it is saved

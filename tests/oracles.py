@@ -20,13 +20,19 @@ def relu_moments(S12, S11, S22):
     """E[relu(u) relu(v)] and E[relu'(u) relu'(v)] for (u, v) ~ N(0, S), by arccos (Cho & Saul 2009)."""
     norm = np.sqrt(S11 * S22)
     theta = np.arccos(np.clip(S12 / norm, -1.0, 1.0))
-    return norm * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi), (np.pi - theta) / (2 * np.pi)
+    return norm * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi), (
+        np.pi - theta
+    ) / (2 * np.pi)
 
 
 def arccos_kernels(model, x1, x2, dtype=np.float64):
     """(nngp, ntk) of a ReLU network by the textbook recursion on covariance matrices."""
     x1, x2 = np.asarray(x1, dtype), np.asarray(x2, dtype)
-    A12, A11, A22 = x1 @ x2.T, (x1**2).sum(1)[:, None], (x2**2).sum(1)[None, :]  # inner products of a layer's inputs
+    A12, A11, A22 = (
+        x1 @ x2.T,
+        (x1**2).sum(1)[:, None],
+        (x2**2).sum(1)[None, :],
+    )  # inner products of a layer's inputs
     S12 = theta = None
     for n_in, s, t in zip(model.sizes[:-1], model.weight_std, model.bias_std, strict=True):
         if S12 is not None:
@@ -76,5 +82,7 @@ def ssim(pred, target, peak=1.0):
             mp, mt = (window * p).sum(), (window * t).sum()
             vp, vt = (window * (p - mp) ** 2).sum(), (window * (t - mt) ** 2).sum()
             cov = (window * (p - mp) * (t - mt)).sum()
-            values.append((2 * mp * mt + c1) * (2 * cov + c2) / ((mp**2 + mt**2 + c1) * (vp + vt + c2)))
+            values.append(
+                (2 * mp * mt + c1) * (2 * cov + c2) / ((mp**2 + mt**2 + c1) * (vp + vt + c2))
+            )
     return np.mean(values)

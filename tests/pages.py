@@ -24,7 +24,9 @@ NO_BROWSER = (
 def all_pages() -> list[str]:
     """Every page, relative to BOOK, without the redirect that stands at the root."""
     found = (path.relative_to(BOOK).as_posix() for path in BOOK.rglob("*.html"))
-    return sorted(p for p in found if p != "index.html" and not p.startswith(("_static", "_sources")))
+    return sorted(
+        p for p in found if p != "index.html" and not p.startswith(("_static", "_sources"))
+    )
 
 
 class NoBrowser(RuntimeError):

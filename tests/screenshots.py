@@ -21,7 +21,9 @@ def take(browser, page: str, folder: Path) -> None:
     for device, width in WIDTHS.items():
         for scheme in ("light", "dark"):
             tab = browser.new_page(
-                viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+                viewport={"width": width, "height": 900},
+                color_scheme=scheme,
+                reduced_motion="reduce",
             )
             tab.goto(f"{BOOK.as_uri()}/{page}")
             tab.wait_for_timeout(300)

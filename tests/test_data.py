@@ -17,7 +17,9 @@ KEY = jax.random.key(0)
 
 def test_grid_in_one_dimension():
     np.testing.assert_array_equal(data.grid(4), [[0.0], [0.25], [0.5], [0.75]])
-    np.testing.assert_allclose(data.grid(10)[:, 0], np.linspace(0, 1, 10, endpoint=False), rtol=1e-6)
+    np.testing.assert_allclose(
+        data.grid(10)[:, 0], np.linspace(0, 1, 10, endpoint=False), rtol=1e-6
+    )
 
 
 def test_grid_first_coordinate_follows_the_rows():
@@ -57,7 +59,9 @@ def test_split_of_an_image():
 # --- random signals
 
 
-@pytest.mark.parametrize(("n", "alpha", "bins"), [(64, 1.0, None), (65, 0.5, None), (256, 2.0, 64), (4, 0.0, 2)])
+@pytest.mark.parametrize(
+    ("n", "alpha", "bins"), [(64, 1.0, None), (65, 0.5, None), (256, 2.0, 64), (4, 0.0, 2)]
+)
 def test_signal_fills_its_range(n, alpha, bins):
     y = data.power_law_signal(KEY, n, alpha, bins)
     assert y.shape == (n,)

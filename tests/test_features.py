@@ -18,7 +18,9 @@ MAPPINGS = {
     "geometric": features.positional_geometric(8, 2, 20.0),
     "nerf": features.positional_nerf(4, 2),
     "gaussian": features.gaussian(KEY, 8, 2, 5.0),
-    "any": features.fourier(np.arange(1, 9) / 4, [[1, 0], [2, -3], [0, 7], [5, 5], [-1, 2], [4, 0], [3, 3], [0, 1]]),
+    "any": features.fourier(
+        np.arange(1, 9) / 4, [[1, 0], [2, -3], [0, 7], [5, 5], [-1, 2], [4, 0], [3, 3], [0, 1]]
+    ),
 }
 
 
@@ -47,7 +49,9 @@ def test_the_formula_entry_by_entry(mapping):
 def test_one_cycle_per_unit():
     """At v = 1/4 the basic mapping is a quarter of a turn on, at v = 1 it is back."""
     g = features.basic(1)
-    np.testing.assert_allclose(g(np.array([[0.0], [0.25], [0.5], [1.0]])), [[0, 1], [1, 0], [0, -1], [0, 1]], atol=1e-6)
+    np.testing.assert_allclose(
+        g(np.array([[0.0], [0.25], [0.5], [1.0]])), [[0, 1], [1, 0], [0, -1], [0, 1]], atol=1e-6
+    )
 
 
 def test_leading_axes(mapping):
@@ -71,7 +75,9 @@ def test_length_of_the_features(mapping):
 def test_inner_product_is_the_kernel_of_the_offset(mapping):
     v, w = points(6, seed=1), points(7, seed=2)
     gram = np.asarray(mapping(v) @ mapping(w).T)
-    np.testing.assert_allclose(gram, mapping.kernel(v[:, None] - w[None]), rtol=1e-4, atol=1e-4 * gram.max())
+    np.testing.assert_allclose(
+        gram, mapping.kernel(v[:, None] - w[None]), rtol=1e-4, atol=1e-4 * gram.max()
+    )
 
 
 def test_kernel_is_shift_invariant_and_even(mapping):
@@ -99,12 +105,16 @@ def test_ladder_of_the_code():
     ladder = [0, 1, 3, 7]
     np.testing.assert_allclose(g.B, [[b, 0] for b in ladder] + [[0, b] for b in ladder], atol=1e-6)
     np.testing.assert_array_equal(g.a, np.ones(8))
-    np.testing.assert_allclose(features.positional(3, 1, 5.0).B[:, 0], [0, 2**2.5 - 1, 31], rtol=1e-6)
+    np.testing.assert_allclose(
+        features.positional(3, 1, 5.0).B[:, 0], [0, 2**2.5 - 1, 31], rtol=1e-6
+    )
 
 
 def test_ladder_of_the_paper():
     """σ^(j/k) with k = m/d: from 1 up to, and not reaching, σ."""
-    np.testing.assert_allclose(features.positional_geometric(4, 1, 16.0).B[:, 0], [1, 2, 4, 8], rtol=1e-6)
+    np.testing.assert_allclose(
+        features.positional_geometric(4, 1, 16.0).B[:, 0], [1, 2, 4, 8], rtol=1e-6
+    )
     g = features.positional_geometric(6, 2, 27.0)
     np.testing.assert_allclose(g.B, [[1, 0], [3, 0], [9, 0], [0, 1], [0, 3], [0, 9]], rtol=1e-6)
 
@@ -114,7 +124,12 @@ def test_ladder_of_nerf():
         features.positional_nerf(3, 2).B, [[1, 0], [2, 0], [4, 0], [0, 1], [0, 2], [0, 4]]
     )
     x = np.linspace(-1, 1, 17, dtype=np.float32)[:, None]
-    levels = np.concatenate([[np.sin(2**k * np.pi * x[:, 0]) for k in range(4)], [np.cos(2**k * np.pi * x[:, 0]) for k in range(4)]])
+    levels = np.concatenate(
+        [
+            [np.sin(2**k * np.pi * x[:, 0]) for k in range(4)],
+            [np.cos(2**k * np.pi * x[:, 0]) for k in range(4)],
+        ]
+    )
     ours = features.positional_nerf(4, 1)((x + 1) / 2)
     np.testing.assert_allclose(np.abs(ours), np.abs(levels.T), atol=1e-5)
 
@@ -128,17 +143,25 @@ def test_basic_is_one_cycle_on_each_axis():
 def test_power_law(p):
     g = features.power_law(5, p)
     np.testing.assert_array_equal(g.B[:, 0], [1, 2, 3, 4, 5])
-    np.testing.assert_allclose(g.a, [1.0] + [0.0 if p == math.inf else j**-p for j in (2, 3, 4, 5)], rtol=1e-6)
+    np.testing.assert_allclose(
+        g.a, [1.0] + [0.0 if p == math.inf else j**-p for j in (2, 3, 4, 5)], rtol=1e-6
+    )
 
 
 def test_power_law_at_its_ends():
     """p = ∞ has the basic kernel; p = 0 with all frequencies of a grid tells its points fully apart."""
     delta = points(20, 1)
-    np.testing.assert_allclose(features.power_law(9, math.inf).kernel(delta), features.basic(1).kernel(delta), rtol=1e-6)
-    np.testing.assert_array_equal(jax.jit(lambda p: features.power_law(3, p).a)(math.inf), [1, 0, 0])
+    np.testing.assert_allclose(
+        features.power_law(9, math.inf).kernel(delta), features.basic(1).kernel(delta), rtol=1e-6
+    )
+    np.testing.assert_array_equal(
+        jax.jit(lambda p: features.power_law(3, p).a)(math.inf), [1, 0, 0]
+    )
     n = 16
     grid = np.arange(n)[:, None] / n
-    np.testing.assert_allclose(features.power_law(n, 0).kernel(grid), n * (np.arange(n) == 0), atol=1e-3)
+    np.testing.assert_allclose(
+        features.power_law(n, 0).kernel(grid), n * (np.arange(n) == 0), atol=1e-3
+    )
 
 
 def test_spectrum_of_the_kernel_is_a_squared():
@@ -167,7 +190,9 @@ def test_gaussian_features_approximate_the_gaussian_kernel():
     delta = np.stack([np.linspace(0, 0.3, 9), np.linspace(0, 0.1, 9)], -1).astype(np.float32)
     wanted = np.exp(-2 * np.pi**2 * sigma**2 * (delta**2).sum(-1))
     np.testing.assert_allclose(
-        features.gaussian(KEY, m, 2, sigma).normalized().kernel(delta), wanted, atol=4 / math.sqrt(2 * m)
+        features.gaussian(KEY, m, 2, sigma).normalized().kernel(delta),
+        wanted,
+        atol=4 / math.sqrt(2 * m),
     )
 
 
@@ -183,7 +208,9 @@ CUMULATIVE = {
 def test_families_have_their_distribution(family):
     """Kolmogorov–Smirnov distance to the family's distribution function, at the 1 % level."""
     n, scale = 3000, 20.0
-    b = np.sort(np.asarray(features.sampled(KEY, n // 2, family, scale, d=2).B).ravel()).astype(float)
+    b = np.sort(np.asarray(features.sampled(KEY, n // 2, family, scale, d=2).B).ravel()).astype(
+        float
+    )
     F = np.array([CUMULATIVE[family](x, scale) for x in b])
     rank = np.arange(n) / n
     assert max(np.abs(F - rank).max(), np.abs(F - rank - 1 / n).max()) < 1.63 / math.sqrt(n)
@@ -197,11 +224,15 @@ def test_keys_decide():
     draw = lambda seed: features.gaussian(jax.random.key(seed), 4, 2, 1.0).B
     np.testing.assert_array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))
-    np.testing.assert_allclose(features.gaussian(KEY, 4, 2, 3.0).B, 3 * features.gaussian(KEY, 4, 2, 1.0).B, rtol=1e-6)
+    np.testing.assert_allclose(
+        features.gaussian(KEY, 4, 2, 3.0).B, 3 * features.gaussian(KEY, 4, 2, 1.0).B, rtol=1e-6
+    )
 
 
 def test_zero_scale_is_a_constant():
-    np.testing.assert_array_equal(features.gaussian(KEY, 3, 2, 0.0)(points(4)), np.tile([0, 0, 0, 1, 1, 1], (4, 1)))
+    np.testing.assert_array_equal(
+        features.gaussian(KEY, 3, 2, 0.0)(points(4)), np.tile([0, 0, 0, 1, 1, 1], (4, 1))
+    )
 
 
 # --- no mapping

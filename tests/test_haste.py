@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fflib import haste
-from fflib.theory import kernels
 from fflib.haste import hasty
 from fflib.network import mlp
+from fflib.theory import kernels
 
 NET = mlp(2, 24, 4, 1, biases=0.01)
 
@@ -22,13 +22,17 @@ def afresh(monkeypatch):
 
 
 def test_drawn_parameters_are_those_of_jit_to_rounding():
-    for a, b in zip(*(jax.tree.leaves(f(NET.init)(jax.random.key(3))) for f in (hasty, jax.jit)), strict=True):
+    for a, b in zip(
+        *(jax.tree.leaves(f(NET.init)(jax.random.key(3))) for f in (hasty, jax.jit)), strict=True
+    ):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_a_tangent_kernel_is_that_of_jit_to_rounding():
     x, params = jax.random.uniform(jax.random.key(1), (9, 2)), NET.init(jax.random.key(0))
-    fast, best = (np.asarray(f(lambda p: kernels.empirical_ntk(NET, p, x))(params)) for f in (hasty, jax.jit))
+    fast, best = (
+        np.asarray(f(lambda p: kernels.empirical_ntk(NET, p, x))(params)) for f in (hasty, jax.jit)
+    )
     np.testing.assert_allclose(fast, best, rtol=1e-5)
 
 
@@ -51,6 +55,8 @@ def test_elsewhere_than_on_a_cpu_nothing_is_omitted(afresh):
     assert haste._options() == {}
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="options are those of XLA's CPU compiler")
+@pytest.mark.skipif(
+    jax.default_backend() != "cpu", reason="options are those of XLA's CPU compiler"
+)
 def test_on_a_cpu_the_compiler_is_asked_to_leave_much_out(afresh):
     assert haste._options()["xla_backend_optimization_level"] == 0

@@ -26,13 +26,21 @@ def test_mse_of_bytes_does_not_wrap_around():
 def test_psnr_of_a_known_error(error):
     """A constant error e is 20 log₁₀(peak/e) dB; no ½ of a loss in it."""
     target = np.random.default_rng(0).random((5, 4, 3)).astype(np.float32)
-    np.testing.assert_allclose(metrics.psnr(target + np.float32(error), target), -20 * math.log10(error), atol=1e-3)
-    np.testing.assert_allclose(metrics.psnr(255 * (target + np.float32(error)), 255 * target, peak=255), -20 * math.log10(error), atol=1e-3)
+    np.testing.assert_allclose(
+        metrics.psnr(target + np.float32(error), target), -20 * math.log10(error), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        metrics.psnr(255 * (target + np.float32(error)), 255 * target, peak=255),
+        -20 * math.log10(error),
+        atol=1e-3,
+    )
 
 
 def test_psnr_halving_the_error_gains_six_decibels():
     a = np.zeros(8, np.float32)
-    np.testing.assert_allclose(metrics.psnr(a + 0.25, a) - metrics.psnr(a + 0.5, a), 20 * math.log10(2), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics.psnr(a + 0.25, a) - metrics.psnr(a + 0.5, a), 20 * math.log10(2), rtol=1e-5
+    )
     assert metrics.psnr(a, a) == np.inf
 
 
@@ -55,16 +63,24 @@ def test_amplitude_of_one_sine(n):
     """A·sin(2πkv + φ) gives A in bin k and nothing elsewhere, for every k below n/2."""
     v = np.arange(n) / n
     for k in range(1, (n - 1) // 2 + 1):
-        amplitude = metrics.rfft_amplitude((1.7 * np.sin(2 * np.pi * k * v + 0.4 * k)).astype(np.float32))
+        amplitude = metrics.rfft_amplitude(
+            (1.7 * np.sin(2 * np.pi * k * v + 0.4 * k)).astype(np.float32)
+        )
         assert amplitude.shape == (n // 2 + 1,)
         np.testing.assert_allclose(amplitude, 1.7 * (np.arange(n // 2 + 1) == k), atol=1e-5)
 
 
 def test_amplitude_of_a_constant_and_of_nyquist():
     """They have no partner of negative frequency: not doubled. With odd n there is no Nyquist bin."""
-    np.testing.assert_allclose(metrics.rfft_amplitude(np.full(8, -2.5, np.float32)), [2.5, 0, 0, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(metrics.rfft_amplitude(np.float32([3, -3] * 4)), [0, 0, 0, 0, 3], atol=1e-6)
-    np.testing.assert_allclose(metrics.rfft_amplitude(np.full(7, 2.5, np.float32)), [2.5, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        metrics.rfft_amplitude(np.full(8, -2.5, np.float32)), [2.5, 0, 0, 0, 0], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        metrics.rfft_amplitude(np.float32([3, -3] * 4)), [0, 0, 0, 0, 3], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        metrics.rfft_amplitude(np.full(7, 2.5, np.float32)), [2.5, 0, 0, 0], atol=1e-6
+    )
     np.testing.assert_allclose(metrics.rfft_amplitude(np.float32([4.0])), [4.0])
 
 
@@ -74,7 +90,9 @@ def test_amplitudes_hold_the_mean_square(n):
     y = np.random.default_rng(0).normal(size=n).astype(np.float32)
     A = np.asarray(metrics.rfft_amplitude(y))
     whole = [0] + ([-1] if n % 2 == 0 else [])
-    np.testing.assert_allclose((A**2).sum() / 2 + (A[whole] ** 2).sum() / 2, (y**2).mean(), rtol=1e-5)
+    np.testing.assert_allclose(
+        (A**2).sum() / 2 + (A[whole] ** 2).sum() / 2, (y**2).mean(), rtol=1e-5
+    )
 
 
 def test_amplitude_along_any_axis():
@@ -82,7 +100,9 @@ def test_amplitude_along_any_axis():
     along = metrics.rfft_amplitude(y, axis=1)
     assert along.shape == (3, 5, 2)
     np.testing.assert_allclose(along[2, :, 1], metrics.rfft_amplitude(y[2, :, 1]), rtol=1e-5)
-    np.testing.assert_allclose(metrics.rfft_amplitude(y), metrics.rfft_amplitude(y, axis=2), rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics.rfft_amplitude(y), metrics.rfft_amplitude(y, axis=2), rtol=1e-6
+    )
 
 
 # --- pictures
@@ -98,14 +118,22 @@ def pictures(*shape, seed=0):
 def test_ssim_is_what_the_windows_say(shape):
     a, b = pictures(*shape)
     np.testing.assert_allclose(metrics.ssim(a, b), oracles.ssim(a, b), atol=2e-6)
-    np.testing.assert_allclose(metrics.ssim(255 * a, 255 * b, peak=255), oracles.ssim(a, b), atol=2e-6)
+    np.testing.assert_allclose(
+        metrics.ssim(255 * a, 255 * b, peak=255), oracles.ssim(a, b), atol=2e-6
+    )
 
 
 def test_ssim_agrees_with_scikit_image():
     skimage = pytest.importorskip("skimage.metrics")
     a, b = pictures(40, 33, 3)
     theirs = skimage.structural_similarity(
-        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=-1
+        a,
+        b,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        channel_axis=-1,
     )
     np.testing.assert_allclose(metrics.ssim(a, b), theirs, atol=1e-5)
 
@@ -120,7 +148,9 @@ def test_ssim_of_colours_is_the_mean_of_channels():
 def test_ssim_of_flat_pictures_compares_their_means():
     """No variance: the second factor is 1 and the first one the similarity of two numbers."""
     a, b = np.full((12, 12), 0.3, np.float32), np.full((12, 12), 0.7, np.float32)
-    np.testing.assert_allclose(metrics.ssim(a, b), (2 * 0.21 + 1e-4) / (0.09 + 0.49 + 1e-4), rtol=1e-3)
+    np.testing.assert_allclose(
+        metrics.ssim(a, b), (2 * 0.21 + 1e-4) / (0.09 + 0.49 + 1e-4), rtol=1e-3
+    )
 
 
 def test_ssim_of_opposites_is_negative():
@@ -130,7 +160,11 @@ def test_ssim_of_opposites_is_negative():
 
 def test_ssim_of_bytes_does_not_wrap_around():
     a = (255 * pictures(16, 16)[0]).astype(np.uint8)
-    np.testing.assert_allclose(metrics.ssim(a, a[::-1], 255), metrics.ssim(a.astype(np.float32), a[::-1] * 1.0, 255), atol=1e-5)
+    np.testing.assert_allclose(
+        metrics.ssim(a, a[::-1], 255),
+        metrics.ssim(a.astype(np.float32), a[::-1] * 1.0, 255),
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("shape", [(10, 30), (30, 10, 3), (30,), (1, 30, 30, 3)])
@@ -144,8 +178,9 @@ def test_radial_power_is_the_mean_over_rings(shape):
     """Against the Fourier sum written out, ring by ring."""
     y = np.random.default_rng(1).random(shape)
     H, W = shape[:2]
-    rows, columns = np.exp(-2j * np.pi * np.outer(np.arange(H), np.arange(H)) / H), np.exp(
-        -2j * np.pi * np.outer(np.arange(W), np.arange(W)) / W
+    rows, columns = (
+        np.exp(-2j * np.pi * np.outer(np.arange(H), np.arange(H)) / H),
+        np.exp(-2j * np.pi * np.outer(np.arange(W), np.arange(W)) / W),
     )
     window = np.outer(np.hanning(H), np.hanning(W))
     power = 0
@@ -158,13 +193,17 @@ def test_radial_power_is_the_mean_over_rings(shape):
             radius = math.hypot(min(k, H - k), min(l, W - l))
             rings.setdefault(round(radius), []).append(power[k, l])
     expected = [np.mean(rings[f]) for f in range(min(H, W) // 2)]
-    np.testing.assert_allclose(metrics.radial_power(y.astype(np.float32)), expected, rtol=1e-4, atol=1e-9)
+    np.testing.assert_allclose(
+        metrics.radial_power(y.astype(np.float32)), expected, rtol=1e-4, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("k", [(6, 0), (0, 6), (-3, 5)])
 def test_radial_power_finds_a_wave_in_any_direction(k):
     v = np.stack(np.meshgrid(np.arange(32) / 32, np.arange(32) / 32, indexing="ij"), -1)
-    found = np.asarray(metrics.radial_power(np.cos(2 * np.pi * v @ np.array(k, float)).astype(np.float32)))
+    found = np.asarray(
+        metrics.radial_power(np.cos(2 * np.pi * v @ np.array(k, float)).astype(np.float32))
+    )
     assert found.shape == (16,) and found.argmax() == 6
     away = np.abs(np.arange(16) - 6) > 2
     assert found[away].max() < 1e-4 * found[6]
@@ -173,13 +212,17 @@ def test_radial_power_finds_a_wave_in_any_direction(k):
 def test_radial_power_of_a_large_picture():
     """(H W)² of 512 by 512 pixels is no 32-bit whole number."""
     wave = np.cos(2 * np.pi * 6 * np.arange(512) / 512).astype(np.float32)
-    small, large = (np.asarray(metrics.radial_power(np.tile(w, (len(w), 1)))) for w in (wave[::4], wave))
+    small, large = (
+        np.asarray(metrics.radial_power(np.tile(w, (len(w), 1)))) for w in (wave[::4], wave)
+    )
     assert large.argmax() == 6
     np.testing.assert_allclose(large[6], small[6], rtol=0.05)
 
 
 def test_radial_power_grows_with_the_square_and_ignores_the_mean():
     y = np.random.default_rng(2).random((16, 16, 3)).astype(np.float32)
-    np.testing.assert_allclose(metrics.radial_power(3 * y + 0.5), 9 * metrics.radial_power(y), rtol=1e-3, atol=1e-9)
+    np.testing.assert_allclose(
+        metrics.radial_power(3 * y + 0.5), 9 * metrics.radial_power(y), rtol=1e-3, atol=1e-9
+    )
     with pytest.raises(ValueError, match="picture must have shape"):
         metrics.radial_power(y[0, 0])

@@ -50,7 +50,9 @@ def test_the_list_of_functions_is_covered():
 def test_forward_pass_neuron_by_neuron(activation, output):
     model = MLP((3, 5, 4, 2), activation, output, biases=0.5, parameterization="ntk")
     params, x = model.init(KEY), np.float32([0.3, -1.2, 0.7])
-    np.testing.assert_allclose(model.apply(params, x), by_hand(model, params, x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        model.apply(params, x), by_hand(model, params, x), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_depth_one_is_an_affine_map():
@@ -81,7 +83,9 @@ def test_leading_axes_of_the_input():
     y = model.apply(params, x)
     assert y.shape == (4, 5, 3)
     np.testing.assert_allclose(y[2, 3], model.apply(params, x[2, 3]), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(jax.vmap(lambda v: model.apply(params, v))(x[0]), y[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(lambda v: model.apply(params, v))(x[0]), y[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_relu_network_without_biases_is_positively_homogeneous():
@@ -159,14 +163,24 @@ def test_both_parameterizations_are_the_same_functions(weights):
     ntk = MLP((3, 7, 6, 2), weights=weights, biases=(0.3, 0.0, 1.0), parameterization="ntk")
     standard = dataclasses.replace(ntk, parameterization="standard")
     x = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    np.testing.assert_allclose(ntk.apply(ntk.init(KEY), x), standard.apply(standard.init(KEY), x), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        ntk.apply(ntk.init(KEY), x), standard.apply(standard.init(KEY), x), rtol=1e-4, atol=1e-6
+    )
     params = [(W + 1, b - 1) for W, b in ntk.init(jax.random.key(5))]
-    matched = [(s * W, t * b) for (W, b), s, t in zip(params, ntk.weight_std, ntk.bias_std, strict=True)]
-    np.testing.assert_allclose(ntk.apply(params, x), standard.apply(matched, x), rtol=1e-4, atol=1e-5)
+    matched = [
+        (s * W, t * b) for (W, b), s, t in zip(params, ntk.weight_std, ntk.bias_std, strict=True)
+    ]
+    np.testing.assert_allclose(
+        ntk.apply(params, x), standard.apply(matched, x), rtol=1e-4, atol=1e-5
+    )
     # the gradient in W carries one factor s, and the gradient in b one factor t
     gradient = lambda model, p: jax.grad(lambda q: model.apply(q, x).sum())(p)
     for (gW, gb), (hW, hb), s, t in zip(
-        gradient(ntk, params), gradient(standard, matched), ntk.weight_std, ntk.bias_std, strict=True
+        gradient(ntk, params),
+        gradient(standard, matched),
+        ntk.weight_std,
+        ntk.bias_std,
+        strict=True,
     ):
         np.testing.assert_allclose(gW, s * hW, rtol=1e-3, atol=1e-4)
         np.testing.assert_allclose(gb, t * hb, rtol=1e-3, atol=1e-4)
@@ -215,7 +229,9 @@ def test_specs_are_frozen_hashable_values():
 
 
 def test_mlp_passes_the_rest_of_the_spec_on():
-    model = mlp(2, 8, 2, output="tanh", activation="sin", weights="he", biases=0.1, parameterization="ntk")
+    model = mlp(
+        2, 8, 2, output="tanh", activation="sin", weights="he", biases=0.1, parameterization="ntk"
+    )
     assert model == MLP((2, 8, 1), "sin", "tanh", "he", 0.1, "ntk")
 
 
@@ -223,5 +239,9 @@ def test_gradients_through_jit():
     model = mlp(2, 8, 3)
     params, x = model.init(KEY), jnp.ones((3, 2))
     loss = lambda p: (model.apply(p, x) ** 2).sum()
-    for ours, jitted in zip(jax.tree.leaves(jax.grad(loss)(params)), jax.tree.leaves(jax.jit(jax.grad(loss))(params)), strict=True):
+    for ours, jitted in zip(
+        jax.tree.leaves(jax.grad(loss)(params)),
+        jax.tree.leaves(jax.jit(jax.grad(loss))(params)),
+        strict=True,
+    ):
         np.testing.assert_allclose(ours, jitted, rtol=1e-4, atol=1e-6)

@@ -16,12 +16,14 @@ import optax
 import pytest
 from refusal import assert_refused
 
-from fflib.training import fit
 from fflib.parallel import Layout, agreed, among, whole
+from fflib.training import fit
 
 WORKER = Path(__file__).with_name("devices.py")
 THOROUGH = bool(os.environ.get("FFLIB_THOROUGH"))
-NAMES = ("all points", "three members", "four members", "minibatches") if THOROUGH else ("minibatches",)
+NAMES = (
+    ("all points", "three members", "four members", "minibatches") if THOROUGH else ("minibatches",)
+)
 WHERE = ("devices", "process 0", "process 1")
 TOLERANCE = {32: 1e-5, 64: 1e-12}
 
@@ -29,7 +31,9 @@ TOLERANCE = {32: 1e-5, 64: 1e-12}
 def start(folder: Path, *more: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(WORKER.parents[1]), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(WORKER), str(folder), ";".join(NAMES), *more]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def run_all(folder: Path) -> None:
@@ -99,7 +103,9 @@ def test_one_device_that_is_named_changes_nothing():
         {"w": jnp.ones(3)}, lambda p, x: ((p["w"] - x) ** 2).sum(), jnp.arange(3.0), steps=4,
         optimizer=optax.adam(0.1), devices=devices, progress=False,
     )  # fmt: skip
-    for a, b in zip(jax.tree.leaves(run(None)), jax.tree.leaves(run(jax.devices()[:1])), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(run(None)), jax.tree.leaves(run(jax.devices()[:1])), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
 
 

@@ -38,7 +38,9 @@ def shortened(fit, told: list):
         few = min(steps, MOST, looks if every else LEAST)
         params, history = fit(*args, steps=few, every=every and 1, **how)
         absent = looks + 1 - len(history["step"])
-        return params, {k: np.concatenate([v, np.repeat(v[-1:], absent, 0)]) for k, v in history.items()}
+        return params, {
+            k: np.concatenate([v, np.repeat(v[-1:], absent, 0)]) for k, v in history.items()
+        }
 
     return begun
 
@@ -50,7 +52,10 @@ def begin(notebook: Path) -> int:
     import fflib
     from fflib import show
 
-    modules = [importlib.import_module(found.name) for found in pkgutil.walk_packages(fflib.__path__, "fflib.")]
+    modules = [
+        importlib.import_module(found.name)
+        for found in pkgutil.walk_packages(fflib.__path__, "fflib.")
+    ]
     real, told = importlib.import_module("fflib.training").fit, []
     for module in (fflib, *modules):
         if getattr(module, "fit", None) is real:
@@ -64,7 +69,9 @@ def begin(notebook: Path) -> int:
 def main(names: list[str]) -> int:
     import run_notebook
 
-    notebooks = [run_notebook.find(name) for name in names] or sorted((ROOT / "book").rglob("*.ipynb"))
+    notebooks = [run_notebook.find(name) for name in names] or sorted(
+        (ROOT / "book").rglob("*.ipynb")
+    )
     failed = 0
     for notebook in notebooks:
         start = time.perf_counter()
@@ -74,16 +81,25 @@ def main(names: list[str]) -> int:
         seconds = time.perf_counter() - start
         if done.returncode:
             failed += 1
-            print(f"{notebook.stem}: FAILED after {seconds:.0f} s\n{done.stderr[-2000:]}", flush=True)
+            print(
+                f"{notebook.stem}: FAILED after {seconds:.0f} s\n{done.stderr[-2000:]}", flush=True
+            )
             continue
         told = json.loads(done.stdout.splitlines()[-1])
-        print(f"{notebook.stem}: {told['fits']} trainings begun, {told['gb']:.1f} GB, {seconds:.0f} s", flush=True)
+        print(
+            f"{notebook.stem}: {told['fits']} trainings begun, {told['gb']:.1f} GB, {seconds:.0f} s",
+            flush=True,
+        )
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--begin"]:
         begun = begin(Path(sys.argv[2]))
-        print(json.dumps({"fits": begun, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
+        print(
+            json.dumps(
+                {"fits": begun, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+            )
+        )
         sys.exit()
     sys.exit(main(sys.argv[1:]))

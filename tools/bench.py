@@ -27,9 +27,9 @@ import numpy as np
 import optax
 
 from fflib import data, features, metrics
+from fflib.network import mlp
 from fflib.theory import grid, kernels, krylov
 from fflib.training import fit
-from fflib.network import mlp
 
 LOOK = 25  # steps between two looks at everything
 
@@ -80,14 +80,19 @@ def products(sizes: tuple[int, ...], n: int) -> tuple[Callable, float, list]:
     return once, operations, layers
 
 
-def measure(name: str, mapping, width: int, places: dict, values: dict, steps: int, repeats: int) -> None:
+def measure(
+    name: str, mapping, width: int, places: dict, values: dict, steps: int, repeats: int
+) -> None:
     """Print the ratios for a mapping and a depth-4 network fitted to values at places.
 
     Both have the keys "seen", for training, and "all", what a look on the way is taken at.
     """
     model = mlp(mapping.num_features, width=width, depth=4, d_out=values["seen"].shape[-1])
     params = model.init(jax.random.key(0))
-    x, y = {k: mapping(v) for k, v in places.items()}, {k: jnp.asarray(v) for k, v in values.items()}
+    x, y = (
+        {k: mapping(v) for k, v in places.items()},
+        {k: jnp.asarray(v) for k, v in values.items()},
+    )
     optimizer = optax.adam(1e-3)
     training = dict(steps=steps, optimizer=optimizer, progress=False)
 
@@ -114,7 +119,10 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
     # features computed anew each time, and the optimizer called outside of what is compiled
     def watch(params, data):
         (x, y), (x_all, y_all) = data
-        return {"seen": metrics.psnr(model.apply(params, x), y), "all": metrics.psnr(model.apply(params, x_all), y_all)}
+        return {
+            "seen": metrics.psnr(model.apply(params, x), y),
+            "all": metrics.psnr(model.apply(params, x_all), y_all),
+        }
 
     def look_loss(params, data):
         return loss(params, data[0])
@@ -124,7 +132,9 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
         return fit(params, look_loss, data, metrics=watch, every=LOOK, **training)[0]
 
     predict = jax.jit(lambda params, v: model.apply(params, mapping(v)))
-    gradient = jax.jit(jax.grad(lambda params, v, y: 0.5 * jnp.mean((model.apply(params, mapping(v)) - y) ** 2)))
+    gradient = jax.jit(
+        jax.grad(lambda params, v, y: 0.5 * jnp.mean((model.apply(params, mapping(v)) - y) ** 2))
+    )
 
     def notebook():
         now, state, told = params, optimizer.init(params), []
@@ -132,7 +142,9 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
             if i % LOOK == 0 or i == steps:
                 told += [float(metrics.psnr(predict(now, places[k]), y[k])) for k in y]
             if i < steps:
-                update, state = optimizer.update(gradient(now, places["seen"], y["seen"]), state, now)
+                update, state = optimizer.update(
+                    gradient(now, places["seen"], y["seen"]), state, now
+                )
                 now = optax.apply_updates(now, update)
         return now
 
@@ -145,7 +157,10 @@ def measure(name: str, mapping, width: int, places: dict, values: dict, steps: i
     functions = {"fit": scanned, "loop": looped, "products": lambda: multiply(layers)}
     functions |= {"fit with looks": scanned_looking, "notebook": notebook}
     times = seconds(functions, repeats)
-    rates = [f"{k} {steps * operations / np.median(times[k]) / 1e9:.1f}" for k in ("fit", "loop", "products")]
+    rates = [
+        f"{k} {steps * operations / np.median(times[k]) / 1e9:.1f}"
+        for k in ("fit", "loop", "products")
+    ]
     print(f"{name}: {len(x['seen'])} points, {' → '.join(map(str, model.sizes))}, {steps} steps")
     print(f"  time of a Python loop of compiled steps / fit: {ratio(times['loop'], times['fit'])}")
     beside = ratio(times["notebook"], times["fit with looks"])
@@ -189,8 +204,13 @@ def regression(size: int, dense: bool, answer) -> None:
 def exponents() -> None:
     """Print time and memory of kernel regression against the number of pixels, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    print("kernel regression of n pixels × 3 channels (seconds; MB beyond a process that has done nothing)")
-    for name, dense, sizes in (("grid", False, (64, 128, 256, 512)), ("dense", True, (32, 45, 64, 90))):
+    print(
+        "kernel regression of n pixels × 3 channels (seconds; MB beyond a process that has done nothing)"
+    )
+    for name, dense, sizes in (
+        ("grid", False, (64, 128, 256, 512)),
+        ("dense", True, (32, 45, 64, 90)),
+    ):
         found = []
         for size in sizes:
             answer = context.Queue()
@@ -198,10 +218,17 @@ def exponents() -> None:
             process.start()
             found.append(answer.get())
             process.join()
-            print(f"  {name}: n = {size}² = {size * size}: {found[-1][0]:.2f} s, {found[-1][1]:.0f} MB", flush=True)
+            print(
+                f"  {name}: n = {size}² = {size * size}: {found[-1][0]:.2f} s, {found[-1][1]:.0f} MB",
+                flush=True,
+            )
         n = np.log(np.array(sizes[-3:], float) ** 2)
-        slopes = [np.polyfit(n, np.log(np.maximum(part, 1e-9)), 1)[0] for part in np.array(found)[-3:].T]
-        print(f"  {name}: exponent of time {slopes[0]:.2f}, of memory {slopes[1]:.2f} (three largest)")
+        slopes = [
+            np.polyfit(n, np.log(np.maximum(part, 1e-9)), 1)[0] for part in np.array(found)[-3:].T
+        ]
+        print(
+            f"  {name}: exponent of time {slopes[0]:.2f}, of memory {slopes[1]:.2f} (three largest)"
+        )
 
 
 def suggestion(repeats: int) -> None:
@@ -223,7 +250,9 @@ def suggestion(repeats: int) -> None:
         return jax.tree.map(lambda a: a[chosen], observed)
 
     def train():
-        how = dict(steps=300, optimizer=optimizer, key=jax.random.key(2), batch=batch, progress=False)
+        how = dict(
+            steps=300, optimizer=optimizer, key=jax.random.key(2), batch=batch, progress=False
+        )
         return fit(start, loss, observed, **how)[0]
 
     def suggest():
@@ -253,7 +282,9 @@ def main() -> None:
     (seen, colours), _ = data.train_test_image(picture)
     places = {"seen": seen.reshape(-1, 2), "all": data.grid(128, 2).reshape(-1, 2)}
     values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}
-    measure("picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats)
+    measure(
+        "picture", features.gaussian(key, m=256, d=2, scale=10.0), 256, places, values, 50, repeats
+    )
     exponents()
     suggestion(repeats)
 

@@ -35,7 +35,13 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "_build" / "check"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Tests of the book and of the tools that make it, which need more than the library does.
-BOOK_TESTS = ("test_pages.py", "test_export.py", "test_project.py", "test_typed.py", "test_paper.py")
+BOOK_TESTS = (
+    "test_pages.py",
+    "test_export.py",
+    "test_project.py",
+    "test_typed.py",
+    "test_paper.py",
+)
 AS_READERS = "--xla_backend_optimization_level=3"  # what XLA does unless told otherwise: see tests/conftest.py
 # Output that may differ from run to run: a time taken.
 TIMES = re.compile(r"\d+(\.\d+)? ?(ms|s|seconds|min|minutes|it/s)\b")
@@ -82,12 +88,12 @@ def unit_tests(python: Path, flags: str = "") -> str:
 
     They are compiled as a reader's programs are, which `make test` leaves out to be done sooner."""
     tests = [
-        path
-        for path in sorted((ROOT / "tests").rglob("test_*.py"))
-        if path.name not in BOOK_TESTS
+        path for path in sorted((ROOT / "tests").rglob("test_*.py")) if path.name not in BOOK_TESTS
     ]
     flags = f"{flags} {AS_READERS}".strip()
-    return last_line(run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT), XLA_FLAGS=flags))
+    return last_line(
+        run(python, "-m", "pytest", "-q", *tests, PYTHONPATH=str(ROOT), XLA_FLAGS=flags)
+    )
 
 
 def versions(python: Path) -> str:
@@ -163,7 +169,9 @@ def colab() -> str:
 
 def live() -> str:
     python = environment("live", wheel(), "jupyterlab>=4.2,<5")
-    return last_line(run(sys.executable, ROOT / "tools" / "live.py", python.parent / "jupyter", *notebooks()))
+    return last_line(
+        run(sys.executable, ROOT / "tools" / "live.py", python.parent / "jupyter", *notebooks())
+    )
 
 
 def alone() -> str:
@@ -199,11 +207,17 @@ def numbers(build: Path) -> dict[str, list[str]]:
                 printed, shown = "", []
                 for output in cell.get("outputs", []):
                     bundle = output.get("data", {})
-                    if "text" in output:  # one print after another arrives in one piece or in several
+                    if (
+                        "text" in output
+                    ):  # one print after another arrives in one piece or in several
                         printed += output["text"]
                     else:
                         shown.append(bundle.get("text/html") or bundle.get("text/plain") or "")
-                texts += [TIMES.sub("<time>", PICTURES.sub("<picture>", text)) for text in (printed, *shown) if text]
+                texts += [
+                    TIMES.sub("<time>", PICTURES.sub("<picture>", text))
+                    for text in (printed, *shown)
+                    if text
+                ]
             found[Path(record.uri).stem] = texts
     return {name: texts for name, texts in found.items() if name not in STOPWATCHED}
 
@@ -219,11 +233,15 @@ def ledger(build: Path) -> list[tuple[str, str]]:
     book = json.loads(path.read_text(encoding="utf-8"))
     lines = []
     for chapter in book["chapters"]:
-        about = {k: v for k, v in chapter.items() if k not in ("date", "seconds", "claims", "attempts")}
+        about = {
+            k: v for k, v in chapter.items() if k not in ("date", "seconds", "claims", "attempts")
+        }
         lines += [(chapter["chapter"], about)]
         lines += [(chapter["chapter"], entry) for entry in chapter["claims"] + chapter["attempts"]]
     lines += [("recorded", record) for record in book["records"] + book["published"]]
-    return [(where, TIMES.sub("<time>", json.dumps(line, ensure_ascii=False))) for where, line in lines]
+    return [
+        (where, TIMES.sub("<time>", json.dumps(line, ensure_ascii=False))) for where, line in lines
+    ]
 
 
 def differences(first: Path, second: Path) -> list[str]:
@@ -232,7 +250,9 @@ def differences(first: Path, second: Path) -> list[str]:
     differ = [
         f"{name}, output {i + 1}"
         for name in sorted(printed.keys() | again.keys())
-        for i, (a, b) in enumerate(itertools.zip_longest(printed.get(name, []), again.get(name, [])))
+        for i, (a, b) in enumerate(
+            itertools.zip_longest(printed.get(name, []), again.get(name, []))
+        )
         if a != b
     ]
     claimed = itertools.zip_longest(ledger(first), ledger(second))
@@ -261,7 +281,9 @@ def twice() -> str:
         raise RuntimeError("the two builds differ:\n" + "\n".join(differ))
     printed, claimed = numbers(builds[0]), ledger(builds[0])
     if not claimed or not printed or silent(printed):
-        raise RuntimeError(f"nothing to compare: {len(claimed)} claims, no outputs of {silent(printed)}")
+        raise RuntimeError(
+            f"nothing to compare: {len(claimed)} claims, no outputs of {silent(printed)}"
+        )
     return f"{sum(map(len, printed.values()))} outputs of {len(printed)} pages and {len(claimed)} lines of the ledger are equal"
 
 
@@ -270,7 +292,10 @@ def killed() -> str:
 
 
 def several() -> str:
-    tests, how = ROOT / "tests" / "test_parallel.py", {"FFLIB_THOROUGH": "1", "XLA_FLAGS": AS_READERS}
+    tests, how = (
+        ROOT / "tests" / "test_parallel.py",
+        {"FFLIB_THOROUGH": "1", "XLA_FLAGS": AS_READERS},
+    )
     return last_line(run(sys.executable, "-m", "pytest", "-q", tests, PYTHONPATH=str(ROOT), **how))
 
 
@@ -284,7 +309,12 @@ def begun() -> str:
 
 def twin() -> str:
     for python in (sys.executable, shutil.which("python3")):
-        if python and not subprocess.run([python, "-c", "import torch, jax, optax"], capture_output=True).returncode:
+        if (
+            python
+            and not subprocess.run(
+                [python, "-c", "import torch, jax, optax"], capture_output=True
+            ).returncode
+        ):
             return last_line(run(python, ROOT / "tools" / "twin.py", PYTHONPATH=str(ROOT)))
     raise Skip("no Python here has PyTorch and jax")
 

@@ -69,7 +69,9 @@ def install(python: str, wheel: str) -> None:
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        subprocess.run([*pip, "--dry-run", "--report", report, wheel], check=True, capture_output=True)
+        subprocess.run(
+            [*pip, "--dry-run", "--report", report, wheel], check=True, capture_output=True
+        )
         brought = [item["metadata"]["name"] for item in json.loads(report.read_text())["install"]]
     if other := sorted(set(brought) - {"fflib", *ADDED}):
         raise RuntimeError(f"installing fflib would also install {other}")
@@ -106,7 +108,11 @@ def empty(cells: list) -> list[str]:
         for output in cell.get("outputs", []):
             bundle = output.get("data", {})
             page = "".join(bundle.get("text/html", ""))
-            if "application/vnd.jupyter.widget-view+json" in bundle or "text" in output or "text/plain" in bundle:
+            if (
+                "application/vnd.jupyter.widget-view+json" in bundle
+                or "text" in output
+                or "text/plain" in bundle
+            ):
                 continue
             if not page.strip():
                 found.append(f"cell {number}: {sorted(bundle) or output['output_type']}")
@@ -138,7 +144,9 @@ def main(python: str, wheel: str, *names: str) -> str:
             for output in cell.get("outputs", [])
         )
         if views < wanted:
-            raise RuntimeError(f"{notebook.name} has sliders and guesses, but {views} widgets were shown")
+            raise RuntimeError(
+                f"{notebook.name} has sliders and guesses, but {views} widgets were shown"
+            )
         widgets += views
         moved = json.loads("".join(output.get("text", "") for output in last.outputs))
         said = "; ".join(f"{label} {', '.join(map(str, seconds))} s" for label, seconds, _ in moved)

@@ -17,16 +17,25 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MODULES = ("fflib.experiments.image", "fflib.experiments.shape", "fflib.experiments.scans", "fflib.experiments.nerf")  # each has EXPERIMENTS: name -> Experiment
+MODULES = (
+    "fflib.experiments.image",
+    "fflib.experiments.shape",
+    "fflib.experiments.scans",
+    "fflib.experiments.nerf",
+)  # each has EXPERIMENTS: name -> Experiment
 
 
 def experiments() -> dict:
     """Every experiment by its name."""
-    return {k: v for module in MODULES for k, v in importlib.import_module(module).EXPERIMENTS.items()}
+    return {
+        k: v for module in MODULES for k, v in importlib.import_module(module).EXPERIMENTS.items()
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Run the paper's experiments at full scale and record them.")
+    parser = argparse.ArgumentParser(
+        description="Run the paper's experiments at full scale and record them."
+    )
     parser.add_argument("--together", type=int, help="items trained as one program (default: all)")
     parser.add_argument("--limit", type=int, help="only the first so many items, into _build/trial")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -37,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     from fflib.experiments.protocol import run
 
     known = experiments()
-    chosen = [k for k in known if not options.names or any(k.startswith(name) for name in options.names)]
+    chosen = [
+        k for k in known if not options.names or any(k.startswith(name) for name in options.names)
+    ]
     if not chosen:
         parser.error(f"there is no {', '.join(options.names)}; there are: {' '.join(known)}")
     for name in chosen:
@@ -50,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
             folder=ROOT / "_build/trial" if options.limit else None,
             partial=ROOT / "_build/results",
         )
-        print(f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}")
+        print(
+            f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}"
+        )
     return 0
 
 

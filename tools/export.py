@@ -336,8 +336,7 @@ class Converter:
         if match["bang"] or not target.endswith(".md"):
             raise self.fail(
                 line,
-                f"{match[0]!r}: link to the web or to a page's .md; "
-                "pictures come from code cells",
+                f"{match[0]!r}: link to the web or to a page's .md; pictures come from code cells",
             )
         page = self.find(target.removesuffix(".md"), line)
         return f"[{self.inline(match['text'], line)}]({self.book.url(page, anchor)})"

@@ -21,8 +21,8 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from fflib import data, features, metrics
-from fflib.training import fit
 from fflib.network import mlp
+from fflib.training import fit
 
 PHOTO, SIZE = "cat", 300
 STEPS, BATCH, RATE = 700, 8192, 3e-3
@@ -57,7 +57,9 @@ def panel(picture: np.ndarray, caption: str) -> Image.Image:
     framed = Image.new("RGB", (PANEL, PANEL + STRIP), "#24292f")
     framed.paste(image.resize((PANEL, PANEL), Image.Resampling.LANCZOS))
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 19)
-    ImageDraw.Draw(framed).text((PANEL / 2, PANEL + STRIP / 2), caption, "#f0f3f6", font, anchor="mm")
+    ImageDraw.Draw(framed).text(
+        (PANEL / 2, PANEL + STRIP / 2), caption, "#f0f3f6", font, anchor="mm"
+    )
     return framed
 
 

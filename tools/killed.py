@@ -32,7 +32,9 @@ def train(checkpoint: str, result: str) -> None:
     from fflib.operators import cameras
     from fflib.worlds import scenes
 
-    sys.modules["fflib.training"].SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
+    sys.modules[
+        "fflib.training"
+    ].SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
     setting = nerf.Setting(
         STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
     )
@@ -48,7 +50,9 @@ def train(checkpoint: str, result: str) -> None:
 def start(folder: Path) -> subprocess.Popen:
     command = [sys.executable, __file__, "--train", folder / "run.npz", folder / "result.npz"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def finish(process: subprocess.Popen) -> None:
@@ -99,7 +103,9 @@ def compare(kills: int, seed: int = 0) -> str:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             if process.returncode != -signal.SIGKILL:
-                raise RuntimeError(f"done after {len(reached)} of {kills} kills: give it more steps")
+                raise RuntimeError(
+                    f"done after {len(reached)} of {kills} kills: give it more steps"
+                )
             reached.append(_step(hunted))
         finish(start(hunted))
         with np.load(calm / "result.npz") as a, np.load(hunted / "result.npz") as b:

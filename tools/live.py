@@ -46,7 +46,9 @@ ENDED = """() => {
   return window.rested >= 3;
 }"""  # a cell raised; or the kernel has rested a while and every cell has its number (folded ones show none)
 SETTINGS = {
-    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},  # all cells are in the page
+    "@jupyterlab/notebook-extension:tracker": {
+        "windowingMode": "none"
+    },  # all cells are in the page
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
@@ -59,7 +61,13 @@ def lab(jupyter: str, folder: Path):
     settings = Path(jupyter).parent.parent / "share/jupyter/lab/settings/overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(SETTINGS))
-    quiet = ("--no-browser", "--allow-root", "--ip=127.0.0.1", "--ServerApp.token=", "--LabApp.news_url=")
+    quiet = (
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        "--ServerApp.token=",
+        "--LabApp.news_url=",
+    )
     quiet += ("--ServerApp.disable_check_xsrf=True",)  # kernels are ended by plain requests
     log = (folder / ".lab.log").open("w")
     environment = {name: value for name, value in os.environ.items() if name != "FFLIB_STATIC"}
@@ -74,7 +82,9 @@ def lab(jupyter: str, folder: Path):
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.5)
         else:
-            raise RuntimeError(f"JupyterLab did not start: {(folder / '.lab.log').read_text()[-2000:]}")
+            raise RuntimeError(
+                f"JupyterLab did not start: {(folder / '.lab.log').read_text()[-2000:]}"
+            )
         yield address
     finally:
         server.terminate()
@@ -84,7 +94,9 @@ def lab(jupyter: str, folder: Path):
 def run(tab, address: str, name: str) -> float:
     """Open a notebook, run every cell, wait until the last has run; seconds that took."""
     tab.goto(f"{address}/lab/tree/{name}?reset")
-    tab.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000)
+    tab.wait_for_selector(
+        ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=120_000
+    )
     for _ in range(BEGIN_TRIES):
         tab.wait_for_timeout(3000)  # whoever is quicker than the kernel is asked which one to take
         if (dialog := tab.locator(".jp-Dialog .jp-mod-accept")).count():
@@ -113,7 +125,11 @@ def settle(tab) -> None:
     rested = 0
     while rested < 5:
         tab.wait_for_timeout(200)
-        rested = rested + 1 if tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count() else 0
+        rested = (
+            rested + 1
+            if tab.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count()
+            else 0
+        )
 
 
 def move(tab, box, touch) -> float:
@@ -147,7 +163,9 @@ def try_sliders(tab) -> list[float]:
     for box in boxes.all():
         box.scroll_into_view_if_needed()
         handle = box.locator(".noUi-handle").first
-        low, high, now = (float(handle.get_attribute(f"aria-value{end}")) for end in ("min", "max", "now"))
+        low, high, now = (
+            float(handle.get_attribute(f"aria-value{end}")) for end in ("min", "max", "now")
+        )
         key = "ArrowRight" if now < (low + high) / 2 else "ArrowLeft"
 
         def by_key(handle=handle, key=key):
@@ -180,7 +198,9 @@ def try_refusal(tab) -> list[str]:
         entry.fill("-1")
         entry.press("Enter")
         start = time.perf_counter()
-        while picture.inner_html() == drawn and "No picture" not in "".join(status.all_inner_texts()):
+        while picture.inner_html() == drawn and "No picture" not in "".join(
+            status.all_inner_texts()
+        ):
             if time.perf_counter() - start > DRAW_S:
                 raise RuntimeError(f"a slider said nothing to -1 for {DRAW_S} s")
             tab.wait_for_timeout(50)
@@ -263,7 +283,9 @@ def main(jupyter: str, *names: str) -> str:
                 if wrong := untypeset(tab):
                     raise RuntimeError(f"{name.name}: not typeset: {wrong[:3]}")
                 said = f"{len(took)} moves, {', '.join(f'{s:.1f}' for s in took) or '–'} s"
-                print(f"    {name.stem}: {said}; guesses: {', '.join(guessed) or 'none'}", flush=True)
+                print(
+                    f"    {name.stem}: {said}; guesses: {', '.join(guessed) or 'none'}", flush=True
+                )
                 for reason in refused:
                     print(f"        {reason}", flush=True)
                 source = name.read_text(encoding="utf-8")
@@ -274,7 +296,9 @@ def main(jupyter: str, *names: str) -> str:
                 kinds.update(guessed)
                 tab.close()
                 for kernel in json.load(urllib.request.urlopen(f"{address}/api/sessions")):
-                    gone = urllib.request.Request(f"{address}/api/sessions/{kernel['id']}", method="DELETE")
+                    gone = urllib.request.Request(
+                        f"{address}/api/sessions/{kernel['id']}", method="DELETE"
+                    )
                     urllib.request.urlopen(gone).close()
             browser.close()
     return f"{len(names)} notebooks in JupyterLab, {count} moves of sliders, the slowest {slowest:.1f} s, guesses: {dict(kinds)}"

@@ -137,7 +137,16 @@ class Tee:
 
 def commit() -> str:
     """The commit of this checkout, with a + where files were changed since; "" without git."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--abbrev=12",
+        "--dirty=+",
+        "--exclude=*",
+    ]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -179,12 +188,16 @@ def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
             sys.stdout, sys.stderr = streams
     seconds = time.perf_counter() - start
     passed = whole and all(claim["held"] for claim in claims)
-    made = json.dumps(record(notebook, seconds, passed, claims), indent=1, ensure_ascii=False) + "\n"
+    made = (
+        json.dumps(record(notebook, seconds, passed, claims), indent=1, ensure_ascii=False) + "\n"
+    )
     (folder / "run.json").write_text(made, encoding="utf-8")
     if keep and whole and os.environ.get("FFLIB_SCALE") == "full":
         from fflib.worlds.files import replacing
 
-        with replacing(RECORDS / f"{notebook.stem}.json") as file:  # a full disk leaves the record before
+        with replacing(
+            RECORDS / f"{notebook.stem}.json"
+        ) as file:  # a full disk leaves the record before
             file.write(made.encode())
             os.chmod(file.name, 0o644)
     pages = sorted(folder.glob("[0-9]*.html"))
@@ -198,7 +211,9 @@ def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the code cells of notebooks without Jupyter.")
     parser.add_argument("--out", type=Path, default=Path("_build/run"))
-    parser.add_argument("--record", action="store_true", help="keep what ran to its end at full scale")
+    parser.add_argument(
+        "--record", action="store_true", help="keep what ran to its end at full scale"
+    )
     parser.add_argument("notebooks", nargs="*")
     options = parser.parse_args()
     notebooks = [find(name) for name in options.notebooks]
@@ -206,7 +221,13 @@ def main() -> int:
     if len(notebooks) == 1:
         return 0 if run_into(notebooks[0], options.out / notebooks[0].stem, options.record) else 1
     # each in a process of its own, so that none leans on another
-    command = [sys.executable, __file__, "--out", str(options.out), *(["--record"] if options.record else [])]
+    command = [
+        sys.executable,
+        __file__,
+        "--out",
+        str(options.out),
+        *(["--record"] if options.record else []),
+    ]
     failed = [n.stem for n in notebooks if subprocess.run([*command, str(n)]).returncode]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

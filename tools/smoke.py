@@ -33,8 +33,8 @@ def trial(name: str) -> dict:
     from experiments import experiments
 
     from fflib.experiments import nerf
-    from fflib.worlds import fetch
     from fflib.experiments.protocol import run
+    from fflib.worlds import fetch
 
     loop, told = sys.modules["fflib.training"], []
     chunk = loop._chunk
@@ -84,12 +84,17 @@ def main(names: list[str]) -> int:
 
     known = list(experiments())
     if unknown := set(names) - set(known):
-        print(f"there is no {', '.join(sorted(unknown))}; there are: {' '.join(known)}", file=sys.stderr)
+        print(
+            f"there is no {', '.join(sorted(unknown))}; there are: {' '.join(known)}",
+            file=sys.stderr,
+        )
         return 2
     failed = 0
     for name in names or known:
         command = [sys.executable, __file__, "--trial", name]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "FFLIB_SCALE": "full"})
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "FFLIB_SCALE": "full"}
+        )
         if done.returncode:
             failed += 1
             print(f"{name}: FAILED\n{done.stderr[-2000:]}", flush=True)

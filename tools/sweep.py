@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 from fflib import data, features, metrics, show
 from fflib.experiments import records  # noqa: E402
 from fflib.experiments.protocol import Experiment, run  # noqa: E402
-from fflib.training import fit  # noqa: E402
 from fflib.network import MLP, mlp  # noqa: E402
+from fflib.training import fit  # noqa: E402
 from fflib.worlds.pictures import Pictures, collect, photographs, text_pages  # noqa: E402
 
 SCALES = (2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 32.0, 1.0, 64.0)
@@ -104,7 +104,14 @@ def train(y: jax.Array, key: jax.Array, scale: float, setting: Setting) -> float
     loss, batch, optimizer = functions(model, setting)
     shown = gamma(v).reshape(-1, model.sizes[0]), seen.reshape(-1, y.shape[-1])
     params, _ = fit(
-        model.init(init), loss, shown, steps=setting.steps, optimizer=optimizer, key=key, batch=batch, progress=False
+        model.init(init),
+        loss,
+        shown,
+        steps=setting.steps,
+        optimizer=optimizer,
+        key=key,
+        batch=batch,
+        progress=False,
     )
     return float(metrics.psnr(model(params, gamma(v_test)), unseen))
 
@@ -144,7 +151,9 @@ def load_signals() -> Pictures:
     """Two random lines of each α, (n, 1)."""
     names = [f"alpha{alpha:g}_{k}" for alpha in ALPHAS for k in (0, 1)]
     lines = [
-        data.power_law_signal(jax.random.fold_in(jax.random.key(6), 2 * i + k), SIGNALS.size, alpha)[:, None]
+        data.power_law_signal(
+            jax.random.fold_in(jax.random.key(6), 2 * i + k), SIGNALS.size, alpha
+        )[:, None]
         for i, alpha in enumerate(ALPHAS)
         for k in (0, 1)
     ]
@@ -173,16 +182,22 @@ def keep_sweep(name: str, sha256: str, folder: Path) -> None:
     made = records.recorded(name)
     wanted = {"data_hash": sha256, **records.circumstances()}
     if made is None or any(made[key] != value for key, value in wanted.items()):
-        raise SystemExit(f"{name}: no sweep of these data, versions and device is recorded; run it whole")
+        raise SystemExit(
+            f"{name}: no sweep of these data, versions and device is recorded; run it whole"
+        )
     rows = [row for row in made["rows"] if row["mapping"] != SUGGESTED]
     about = {key: made[key] for key in ("wall_s", "data_hash", "notes", "settings")}
     records.record(name, rows, folder=folder, **about)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Sweep scales, and compare with the suggested one.")
+    parser = argparse.ArgumentParser(
+        description="Sweep scales, and compare with the suggested one."
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--suggestions", action="store_true", help="keep the recorded sweep, redo suggestions")
+    parser.add_argument(
+        "--suggestions", action="store_true", help="keep the recorded sweep, redo suggestions"
+    )
     parser.add_argument("names", nargs="*", choices=[[], "pictures", "signals"], default=[])
     options = parser.parse_args(arguments)
     known = sweeps()
@@ -192,7 +207,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.suggestions and not (folder / f"{name}.json").is_file():
             keep_sweep(name, known[name].load().sha256, folder)
         made = run(name, known[name], seeds=options.seeds, together=1, partial=folder)
-        print(f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}")
+        print(
+            f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}"
+        )
     return 0
 
 

@@ -18,15 +18,17 @@ import numpy as np
 import optax
 
 from fflib import data, features, metrics
-from fflib.training import fit
 from fflib.network import mlp
+from fflib.training import fit
 
 PAGE = Path(__file__).resolve().parent.parent / "book" / "reference" / "recipe.md"
 
 
 def twin() -> dict:
     """What the page's PyTorch code defines."""
-    [code] = re.findall(r"^```python\n(import torch\n.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    [code] = re.findall(
+        r"^```python\n(import torch\n.*?)^```", PAGE.read_text("utf-8"), re.M | re.S
+    )
     names: dict = {}
     exec(compile(code, str(PAGE), "exec"), names)
     return names

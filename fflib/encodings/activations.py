@@ -72,7 +72,9 @@ class ScaledMLP(Layers):
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
         params = []
-        for k, fan, (w, t) in zip(jax.random.split(key, len(self.fans)), self.fans, self.bounds(), strict=True):
+        for k, fan, (w, t) in zip(
+            jax.random.split(key, len(self.fans)), self.fans, self.bounds(), strict=True
+        ):
             k_w, k_b = jax.random.split(k)
             W = jax.random.uniform(k_w, fan, minval=-w, maxval=w)
             params.append((W, jax.random.uniform(k_b, fan[1:], minval=-t, maxval=t)))
@@ -96,7 +98,12 @@ def _network(activation: str, d_in, width, depth, d_out, scale, output) -> Scale
 
 
 def siren(
-    d_in: int, width: int, depth: int, d_out: int = 1, omega: float = 30.0, output: str | None = None
+    d_in: int,
+    width: int,
+    depth: int,
+    d_out: int = 1,
+    omega: float = 30.0,
+    output: str | None = None,
 ) -> ScaledMLP:
     """SIREN (Sitzmann et al. 2020): sin(ω₀ (aW + b)), ``depth`` layers with the linear output.
 

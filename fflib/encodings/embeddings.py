@@ -64,7 +64,9 @@ class Radial:
         """
         x, sigma = self._arguments(x, sigma)
         if jnp.shape(slope) not in ((), x.shape):
-            raise ValueError(f"slope must be one number or have x's shape {x.shape}, but got {jnp.shape(slope)}")
+            raise ValueError(
+                f"slope must be one number or have x's shape {x.shape}, but got {jnp.shape(slope)}"
+            )
         slope = jnp.broadcast_to(jnp.asarray(slope, x.dtype), x.shape)[..., None, None, :]
         u, s = self._offsets(x)[..., None], sigma[..., None, None, None]
         along = -u / s**2 * self.alpha[:, None, :] + u**2 / s**3 * slope  # (..., k, m, d)
@@ -95,7 +97,9 @@ class Radial:
 
 def _above_zero(name: str, sigma):
     if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
-        raise ValueError(f"{name} must be > 0 everywhere, but its least value is {float(sigma.min())}")
+        raise ValueError(
+            f"{name} must be > 0 everywhere, but its least value is {float(sigma.min())}"
+        )
     return sigma
 
 
@@ -203,7 +207,9 @@ def gradient_norm(y, spacing: float = 1.0) -> jax.Array:
     """
     y = checks.real_array("y", y)
     if y.ndim < 2 or min(y.shape[:-1]) < 2:
-        raise ValueError(f"y must have shape (..., c), at least 2 points an axis, but got {y.shape}")
+        raise ValueError(
+            f"y must have shape (..., c), at least 2 points an axis, but got {y.shape}"
+        )
     mean = y.mean(-1)
     steps = jnp.gradient(mean, checks.positive("spacing", spacing))
     return jnp.sqrt(sum(g**2 for g in (steps if mean.ndim > 1 else [steps])))

@@ -63,7 +63,9 @@ def roughness(A, u) -> jax.Array:
     """
     u = checks.real_array("u", u)
     if u.shape[:1] != A.shape[:1]:
-        raise ValueError(f"u must have one row for each of the {A.shape[0]} vertices, but got {u.shape}")
+        raise ValueError(
+            f"u must have one row for each of the {A.shape[0]} vertices, but got {u.shape}"
+        )
     return jnp.sum(u * jnp.matmul(laplacian(A), u, precision="highest"))
 
 

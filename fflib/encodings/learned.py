@@ -134,13 +134,17 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
     Chapter: The encodings people use now.
     """
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}")
+        raise TypeError(
+            f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}"
+        )
     v = coordinates(v, mapping.d)
     variance = checks.real_array("variance", variance, integers=True)
     try:
         variance = jnp.broadcast_to(variance, v.shape)
     except ValueError:
-        raise ValueError(f"variance must broadcast to v's shape {v.shape}, but got shape {variance.shape}") from None
+        raise ValueError(
+            f"variance must broadcast to v's shape {v.shape}, but got shape {variance.shape}"
+        ) from None
     if not isinstance(variance, jax.core.Tracer) and (np.asarray(variance) < 0).any():
         raise ValueError(f"variance must be >= 0, but got values down to {variance.min()}")
     fade = jnp.exp(jnp.matmul(-2 * jnp.pi**2 * variance, (mapping.B**2).T, precision="highest"))
@@ -190,15 +194,21 @@ class HashGrid:
         if self.d > len(PRIMES):
             raise ValueError(f"d must be 1, 2 or 3, but got {self.d}")
         if self.finest < self.coarsest:
-            raise ValueError(f"finest must be at least coarsest={self.coarsest}, but got {self.finest}")
+            raise ValueError(
+                f"finest must be at least coarsest={self.coarsest}, but got {self.finest}"
+            )
         if self.finest >= 2**24:
-            raise ValueError(f"finest must be below 2**24, where float32 tells corners apart, but got {self.finest}")
+            raise ValueError(
+                f"finest must be below 2**24, where float32 tells corners apart, but got {self.finest}"
+            )
 
     @property
     def resolutions(self) -> tuple[int, ...]:
         """N_ℓ, with growth b = (finest/coarsest)^(1/(L−1))."""
         growth = (self.finest / self.coarsest) ** (1 / max(self.levels - 1, 1))
-        return tuple(math.floor(self.coarsest * growth**level * (1 + 1e-9)) for level in range(self.levels))
+        return tuple(
+            math.floor(self.coarsest * growth**level * (1 + 1e-9)) for level in range(self.levels)
+        )
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -229,7 +239,9 @@ class HashGrid:
     def apply(self, params, v) -> jax.Array:
         """The encoding: v of shape (..., d) to (..., levels · features), coarse levels first."""
         if jnp.shape(params) != (sum(self.rows), self.features):
-            raise ValueError(f"params must have shape {(sum(self.rows), self.features)}, but got {jnp.shape(params)}")
+            raise ValueError(
+                f"params must have shape {(sum(self.rows), self.features)}, but got {jnp.shape(params)}"
+            )
         return _interpolate(self, params, coordinates(v, self.d))
 
 
@@ -252,7 +264,9 @@ def _interpolate(grid: HashGrid, params, v):
     x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
     low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
     t = (x - low)[..., None, :, :]
-    step = np.array(list(np.ndindex((2,) * grid.d)))[:, None]  # to the corners of a cell, (2^d, 1, d)
+    step = np.array(list(np.ndindex((2,) * grid.d)))[
+        :, None
+    ]  # to the corners of a cell, (2^d, 1, d)
     weight = jnp.prod(jnp.where(step == 1, t, 1 - t), -1)  # (..., 2^d, L)
     found = params[_row(grid, low[..., None, :, :] + step)]
     return jnp.sum(weight[..., None] * found, -3).reshape(*v.shape[:-1], grid.num_features)

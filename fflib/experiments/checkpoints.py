@@ -20,7 +20,16 @@ import numpy as np
 from fflib.worlds.files import replacing
 
 # what zipfile and numpy raise on files that are no checkpoint any more
-DAMAGE = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile)
+DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    zipfile.BadZipFile,
+)
 
 
 def digest(tree) -> str:
@@ -48,12 +57,16 @@ def save(path: Path, state, history: list[dict], run: dict[str, str]) -> None:
         arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
     arrays |= {f"run_{name}": np.array(digest) for name, digest in run.items()}
     try:
-        for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):  # of a run that was killed while writing
+        for left in path.parent.glob(
+            f"{glob.escape(path.name)}.*.tmp"
+        ):  # of a run that was killed while writing
             left.unlink()
         with replacing(path) as file:
             np.savez(file, whole=np.array(digest(arrays)), **arrays)
     except OSError as error:
-        warnings.warn(f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3)
+        warnings.warn(
+            f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3
+        )
 
 
 def resume(path: Path, state, run: dict[str, str]) -> tuple[Any, list[dict]]:
@@ -76,10 +89,14 @@ def resume(path: Path, state, run: dict[str, str]) -> tuple[Any, list[dict]]:
         if str(arrays.pop("whole", "")) != digest(arrays):
             raise ValueError("its contents have been changed")
     except DAMAGE as error:
-        raise ValueError(f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh") from error
+        raise ValueError(
+            f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh"
+        ) from error
     stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
     extra = f"state_{len(leaves)}" in arrays
-    if extra or any(s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)):
+    if extra or any(
+        s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)
+    ):
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
             f"these params and this optimizer; delete it to start afresh"
@@ -90,7 +107,9 @@ def resume(path: Path, state, run: dict[str, str]) -> tuple[Any, list[dict]]:
             f"checkpoint {str(path)!r} belongs to another run: it was made with another "
             f"{' and another '.join(changed)}; delete it to start afresh"
         )
-    restored = jax.tree.unflatten(treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)])
+    restored = jax.tree.unflatten(
+        treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)]
+    )
     names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
     length = len(arrays["history_step"]) if names else 0
     return restored, [{k: arrays[f"history_{k}"][i] for k in names} for i in range(length)]

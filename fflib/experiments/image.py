@@ -15,7 +15,15 @@ import numpy as np
 import optax
 
 from fflib import checks, data, metrics
-from fflib.experiments.protocol import OURS, Experiment, encode, optimizer_of, start_at, train, with_fifth_row
+from fflib.experiments.protocol import (
+    OURS,
+    Experiment,
+    encode,
+    optimizer_of,
+    start_at,
+    train,
+    with_fifth_row,
+)
 from fflib.network import MLP, mlp
 
 
@@ -102,7 +110,12 @@ def paint(
     gammas = [encode(mapping, key, setting.m, 2, setting.scales.get(mapping)) for key in draw]
 
     model = mlp(
-        gammas[0].num_features, setting.width, depth=4, d_out=pictures.shape[-1], output="sigmoid", biases=0.01
+        gammas[0].num_features,
+        setting.width,
+        depth=4,
+        d_out=pictures.shape[-1],
+        output="sigmoid",
+        biases=0.01,
     )
     loss, look, paint_one = _functions(model)
     seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
@@ -122,7 +135,10 @@ def paint(
         progress=progress,
         label=mapping,
     )
-    members = [jax.tree.unflatten(jax.tree.structure(params), p) for p in zip(*jax.tree.leaves(params), strict=True)]
+    members = [
+        jax.tree.unflatten(jax.tree.structure(params), p)
+        for p in zip(*jax.tree.leaves(params), strict=True)
+    ]
     painted = [paint_one(p, gamma(everywhere)) for p, gamma in zip(members, gammas, strict=True)]
     return jnp.stack(painted), history
 
@@ -147,14 +163,21 @@ def score(painted, picture) -> dict[str, float]:
 
 
 def _solve(pictures, keys, mapping, setting):
-    return [score(*pair) for pair in zip(paint(pictures, keys, mapping, setting)[0], pictures, strict=True)]
+    return [
+        score(*pair)
+        for pair in zip(paint(pictures, keys, mapping, setting)[0], pictures, strict=True)
+    ]
 
 
 EXPERIMENTS = with_fifth_row(
     {
-        "image_natural": Experiment(data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)),
+        "image_natural": Experiment(
+            data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)
+        ),
         "image_text": Experiment(
-            lambda: data.text_pages(jax.random.key(0), 16), partial(_solve, setting=TEXT), dataclasses.asdict(TEXT)
+            lambda: data.text_pages(jax.random.key(0), 16),
+            partial(_solve, setting=TEXT),
+            dataclasses.asdict(TEXT),
         ),
     }
 )

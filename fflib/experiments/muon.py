@@ -20,7 +20,11 @@ import optax
 from fflib import checks
 
 ROUNDS = 5
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al.: steep at 0, and within 0.7 … 1.2 at what is near 1
+QUINTIC = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # Jordan et al.: steep at 0, and within 0.7 … 1.2 at what is near 1
 MOMENTUM = 0.95
 BIASES = 0.1  # rate of Adam for the biases, as a share of the rate for matrices
 
@@ -85,7 +89,9 @@ def muon(rate: float, steps: int) -> optax.GradientTransformation:
     adam = optax.scale_by_adam()
 
     def init(params):
-        return State(jax.tree.map(jnp.zeros_like, params), adam.init(params), jnp.zeros((), jnp.int32))
+        return State(
+            jax.tree.map(jnp.zeros_like, params), adam.init(params), jnp.zeros((), jnp.int32)
+        )
 
     def update(gradient, state, params=None):
         del params

@@ -20,17 +20,18 @@ import numpy as np
 import optax
 
 from fflib import metrics
-from fflib.operators import cameras, render
-from fflib.experiments.protocol import OURS, Experiment, adam, start_at, with_fifth_row
-from fflib.training import fit
-from fflib.worlds.lego import SPLIT, lego
-from fflib.network import MLP, mlp
 from fflib.experiments.muon import muon
 from fflib.experiments.nerf_mappings import MAPPINGS, PAPER, Setting, encode
 from fflib.experiments.nerf_mappings import in_radians as in_radians
 from fflib.experiments.nerf_mappings import paper_turn as paper_turn
 from fflib.experiments.nerf_mappings import turned as turned
+from fflib.experiments.protocol import OURS, Experiment, adam, start_at, with_fifth_row
+from fflib.network import MLP, mlp
+from fflib.operators import cameras, render
 from fflib.parallel import among
+from fflib.training import fit
+from fflib.worlds.lego import SPLIT, lego
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
@@ -126,7 +127,8 @@ def train(
         loss,
         {"views": views, "gamma": gamma},
         steps=setting.steps,
-        optimizer=optimizer or adam(setting.rates.get(mapping, setting.rates["rest"]), setting.warmup),
+        optimizer=optimizer
+        or adam(setting.rates.get(mapping, setting.rates["rest"]), setting.warmup),
         key=pairs[0, 1],
         batch=batch,
         every=every,
@@ -136,7 +138,9 @@ def train(
         progress=progress,
         label=mapping,
     )
-    return [Field(gamma, model, jax.tree.map(lambda p: p[e], params)) for e in range(len(keys))], history
+    return [
+        Field(gamma, model, jax.tree.map(lambda p: p[e], params)) for e in range(len(keys))
+    ], history
 
 
 def look(field: Field, views: cameras.Views, samples: int) -> render.Rendered:
@@ -182,20 +186,29 @@ def _load() -> Tests:
     _, test = lego()
     pixels = np.asarray(jnp.round(255 * test.images), np.uint8).tobytes()
     names = tuple(f"lego_{i}" for i in range(SPLIT[1], SPLIT[1] + len(test)))
-    origin = "lego, 400 × 400, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
+    origin = (
+        "lego, 400 × 400, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
+    )
     return Tests(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 
 
-def _solve(chosen, keys, mapping: str, setting: Setting, folder: str = "_build/results") -> list[dict]:
+def _solve(
+    chosen, keys, mapping: str, setting: Setting, folder: str = "_build/results"
+) -> list[dict]:
     """Train once, with the first key, and score the chosen test pictures."""
     seen, test = lego()
-    name = f"nerf_{mapping}_{'_'.join(map(str, jax.random.key_data(keys[0])))}.npz".replace(", ", "_")
+    name = f"nerf_{mapping}_{'_'.join(map(str, jax.random.key_data(keys[0])))}.npz".replace(
+        ", ", "_"
+    )
     fields, _ = train(seen, keys[:1], mapping, setting, every=500, checkpoint=Path(folder) / name)
     found = scores(fields[0], test[np.asarray(chosen)], setting.samples)
     return [{"psnr": value} for value in found]
 
 
 EXPERIMENTS = with_fifth_row(
-    {"nerf_lego": Experiment(_load, partial(_solve, setting=PAPER), dataclasses.asdict(PAPER), MAPPINGS)}
+    {
+        "nerf_lego": Experiment(
+            _load, partial(_solve, setting=PAPER), dataclasses.asdict(PAPER), MAPPINGS
+        )
+    }
 )
-

@@ -111,4 +111,6 @@ def encode(mapping: str, key: jax.Array, setting: Setting):
             "gaussian": lambda: features.gaussian(key, setting.m, 3, scale),
         }[name]()
     )
-    return turned(gamma, paper_turn()) if name in ("positional", "ladder") and not aligned else gamma
+    return (
+        turned(gamma, paper_turn()) if name in ("positional", "ladder") and not aligned else gamma
+    )

@@ -19,12 +19,11 @@ import numpy as np
 import optax
 
 from fflib import checks
-from fflib.operators import microscope
-from fflib.worlds import molecules
-from fflib.training import fit
 from fflib.haste import hasty
 from fflib.network import MLP, mlp
-
+from fflib.operators import microscope
+from fflib.training import fit
+from fflib.worlds import molecules
 
 SHAPE = molecules.Molecule(2, 1, 0)  # axes of a single molecule's arrays
 
@@ -79,8 +78,12 @@ def observe(
     poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
-        raise ValueError(f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}")
-    spread = lambda leaf, axes: jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+        raise ValueError(
+            f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}"
+        )
+    spread = lambda leaf, axes: jnp.broadcast_to(
+        leaf, (len(poses), *leaf.shape[leaf.ndim - axes :])
+    )
     each = jax.tree.map(spread, mol, SHAPE)
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
@@ -182,7 +185,13 @@ def _functions(model: MLP, batch: int, prior: float, pace: float):
         data = seen["particles"]
         i, p = jax.random.randint(key, (2, batch), 0, jnp.array(data.y.shape)[:, None])
         at = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
-        return {"k": at, "y": data.y[i, p], "gain": data.gain[i, p] * seen["scale"], "i": i, "gamma": seen["gamma"]}
+        return {
+            "k": at,
+            "y": data.y[i, p],
+            "gain": data.gain[i, p] * seen["scale"],
+            "i": i,
+            "gamma": seen["gamma"],
+        }
 
     def loss(params, b):
         z = pace * params["z"][b["i"]] if "z" in params else None
@@ -224,7 +233,9 @@ def reconstruct(
     microscope.slice_points(particles.k, particles.poses)
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
     if len(sizes) != 1:
-        raise ValueError(f"gammas must all have the same number of features, but have {sorted(sizes)}")
+        raise ValueError(
+            f"gammas must all have the same number of features, but have {sorted(sizes)}"
+        )
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)
@@ -233,8 +244,12 @@ def reconstruct(
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1
     scale = float(jnp.sqrt(jnp.maximum(power, 1e-3) / jnp.mean(particles.gain**2)))
-    stacked = None if gammas[0] is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
-    everyone = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *jnp.shape(leaf))), particles)
+    stacked = (
+        None if gammas[0] is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
+    )
+    everyone = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf, (members, *jnp.shape(leaf))), particles
+    )
     draw, loss = _functions(model, setting.batch, setting.prior, setting.pace)
     params, history = fit(
         params,
@@ -250,7 +265,9 @@ def reconstruct(
         label=label,
     )
     one = lambda e: jax.tree.map(lambda leaf: leaf[e], params)
-    return [Field(model, gamma, one(e), scale, setting.pace) for e, gamma in enumerate(gammas)], history
+    return [
+        Field(model, gamma, one(e), scale, setting.pace) for e, gamma in enumerate(gammas)
+    ], history
 
 
 @cache

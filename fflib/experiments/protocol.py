@@ -26,9 +26,9 @@ import optax
 
 from fflib import checks, features
 from fflib.experiments import records
-from fflib.training import fit
 from fflib.experiments.muon import muon
 from fflib.parallel import among
+from fflib.training import fit
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
 OURS = "ours"  # a fifth row: a scale and a start of its own, trained with Muon
@@ -115,11 +115,16 @@ def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
 
     Chapter: A fifth row.
     """
-    ours = {f"{name}_{OURS}": experiment._replace(mappings=(OURS,)) for name, experiment in experiments.items()}
+    ours = {
+        f"{name}_{OURS}": experiment._replace(mappings=(OURS,))
+        for name, experiment in experiments.items()
+    }
     return experiments | ours
 
 
-def train(params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how) -> tuple:
+def train(
+    params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how
+) -> tuple:
     """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their own.
 
     Where there are several devices, as many as can share the items evenly do.
@@ -197,7 +202,13 @@ def run(
                 part = jax.tree.map(itemgetter(jnp.asarray(chosen)), items.array)
                 scores = experiment.solve(part, item_keys(seed, chosen), mapping)
                 rows += [
-                    {"item": names[i], "mapping": mapping, "seed": seed, "metric": metric, "value": float(value)}
+                    {
+                        "item": names[i],
+                        "mapping": mapping,
+                        "seed": seed,
+                        "metric": metric,
+                        "value": float(value),
+                    }
                     for i, score in zip(chosen, scores, strict=True)
                     for metric, value in score.items()
                 ]

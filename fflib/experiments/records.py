@@ -56,13 +56,27 @@ def _column(title: str, metric: str, items: int, none, basic, positional, gaussi
 
 # Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment that repeats it
 TABLE1 = {
-    "image_natural": _column("2-D natural", "psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)),
-    "image_text": _column("2-D text", "psnr", 16, (18.40, 2.23), (20.48, 1.96), (27.57, 3.07), (30.47, 2.11)),
-    "shape_scans": _column("3-D shape", "iou", 3, (0.864, 0.014), (0.892, 0.017), (0.960, 0.011), (0.973, 0.010)),
-    "ct_shepp": _column("CT, Shepp", "psnr", 8, (16.75, 3.64), (23.31, 4.66), (26.89, 1.46), (28.33, 1.15)),
-    "ct_brain": _column("CT, brain", "psnr", 8, (15.44, 1.28), (16.95, 0.72), (19.55, 1.09), (19.88, 1.23)),
-    "mri_brain": _column("3-D MRI", "psnr", 6, (26.14, 1.45), (28.58, 2.45), (32.23, 3.08), (34.51, 2.72)),
-    "nerf_lego": _column("3-D NeRF", "psnr", 13, (22.41, 0.92), (23.16, 0.90), (25.28, 0.83), (25.48, 0.89)),
+    "image_natural": _column(
+        "2-D natural", "psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)
+    ),
+    "image_text": _column(
+        "2-D text", "psnr", 16, (18.40, 2.23), (20.48, 1.96), (27.57, 3.07), (30.47, 2.11)
+    ),
+    "shape_scans": _column(
+        "3-D shape", "iou", 3, (0.864, 0.014), (0.892, 0.017), (0.960, 0.011), (0.973, 0.010)
+    ),
+    "ct_shepp": _column(
+        "CT, Shepp", "psnr", 8, (16.75, 3.64), (23.31, 4.66), (26.89, 1.46), (28.33, 1.15)
+    ),
+    "ct_brain": _column(
+        "CT, brain", "psnr", 8, (15.44, 1.28), (16.95, 0.72), (19.55, 1.09), (19.88, 1.23)
+    ),
+    "mri_brain": _column(
+        "3-D MRI", "psnr", 6, (26.14, 1.45), (28.58, 2.45), (32.23, 3.08), (34.51, 2.72)
+    ),
+    "nerf_lego": _column(
+        "3-D NeRF", "psnr", 13, (22.41, 0.92), (23.16, 0.90), (25.28, 0.83), (25.48, 0.89)
+    ),
 }
 
 
@@ -149,7 +163,9 @@ def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict |
         made = json.loads(path.read_text(encoding="utf-8"))
         made["rows"] = [_checked(k, row) for k, row in enumerate(made["rows"])]
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{str(path)!r} is no record of results ({error}); run it again") from error
+        raise ValueError(
+            f"{str(path)!r} is no record of results ({error}); run it again"
+        ) from error
     return made
 
 
@@ -199,14 +215,20 @@ def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
         values[row["item"], row["mapping"]].append(row["value"])
     lacking = [f"{m} on {i}" for (i, m), found in values.items() if not found]
     if lacking:
-        raise ValueError(f"rows must hold every mapping for every item, but lack {', '.join(lacking)}")
+        raise ValueError(
+            f"rows must hold every mapping for every item, but lack {', '.join(lacking)}"
+        )
     score = np.array([[np.mean(values[i, m]) for i in items] for m in mappings])
     n, best = len(items), score[score.mean(1).argmax()]
     spread = score.std(1, ddof=1) if n > 1 else np.zeros(len(mappings))
-    error = (best - score).std(1, ddof=1) / math.sqrt(n) if n > 1 else np.full(len(mappings), np.nan)
+    error = (
+        (best - score).std(1, ddof=1) / math.sqrt(n) if n > 1 else np.full(len(mappings), np.nan)
+    )
     return [
         Standing(m, n, *map(float, numbers))
-        for m, *numbers in zip(mappings, score.mean(1), spread, (best - score).mean(1), error, strict=True)
+        for m, *numbers in zip(
+            mappings, score.mean(1), spread, (best - score).mean(1), error, strict=True
+        )
     ]
 
 
@@ -216,20 +238,29 @@ def _checked(k: int, row: dict) -> dict:
     lacking = [key for key in KEYS if key not in row]
     if lacking:
         raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {', '.join(lacking)}")
-    row = {key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v for key, v in row.items()}
+    row = {
+        key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v
+        for key, v in row.items()
+    }
     for key in ("item", "mapping", "metric"):
         if not isinstance(row[key], str) or not row[key]:
-            raise TypeError(f"rows[{k}][{key!r}] must be a name, but got {checks.describe(row[key])}")
+            raise TypeError(
+                f"rows[{k}][{key!r}] must be a name, but got {checks.describe(row[key])}"
+            )
     checks.count(f"rows[{k}]['seed']", row["seed"], least=0)
     value = row["value"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"rows[{k}]['value'] must be a finite number, but got {checks.describe(value)}")
+        raise ValueError(
+            f"rows[{k}]['value'] must be a finite number, but got {checks.describe(value)}"
+        )
     return row
 
 
 def _name(experiment: str) -> str:
     if not isinstance(experiment, str) or not re.fullmatch(r"[a-z0-9_]+", experiment):
-        raise ValueError(f"experiment must be lower-case letters, digits and _, but got {experiment!r}")
+        raise ValueError(
+            f"experiment must be lower-case letters, digits and _, but got {experiment!r}"
+        )
     return experiment
 
 

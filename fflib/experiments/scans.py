@@ -17,11 +17,21 @@ import numpy as np
 import optax
 
 from fflib import checks, data, metrics
+from fflib.experiments.image import NATURAL, Setting
+from fflib.experiments.protocol import (
+    MAPPINGS,
+    OURS,
+    Experiment,
+    adam,
+    encode,
+    optimizer_of,
+    start_at,
+    train,
+    with_fifth_row,
+)
+from fflib.network import MLP, mlp
 from fflib.operators import scanner
 from fflib.worlds import brains, phantoms
-from fflib.experiments.protocol import MAPPINGS, OURS, Experiment, adam, encode, optimizer_of, start_at, train, with_fifth_row
-from fflib.experiments.image import NATURAL, Setting
-from fflib.network import MLP, mlp
 
 CT_SHEPP = dataclasses.replace(
     NATURAL,
@@ -109,7 +119,9 @@ def reconstruct(
     if mapping == OURS:
         params = start_at(params, jax.vmap(MEANS[operator])(jnp.asarray(observed))[:, None])
     optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps)
-    run = dict(steps=setting.steps, optimizer=optimizer, looks=looks, progress=progress, label=mapping)
+    run = dict(
+        steps=setting.steps, optimizer=optimizer, looks=looks, progress=progress, label=mapping
+    )
     return _train(values, params, features, observed, how, operator, **run)
 
 
@@ -128,16 +140,28 @@ def optimise_grid(
     return _train(_grid, params, {}, observed, how, operator, **run)
 
 
-def _train(values, params, seen, observed, how, operator, *, steps, optimizer, looks, progress, label):
+def _train(
+    values, params, seen, observed, how, operator, *, steps, optimizer, looks, progress, label
+):
     observed = checks.finite("observed", jnp.asarray(observed))
     count = jax.tree.leaves(params)[0].shape[0]
     if len(observed) != count:
-        raise ValueError(f"observed must have one measurement for each of the {count} keys, but got {observed.shape}")
+        raise ValueError(
+            f"observed must have one measurement for each of the {count} keys, but got {observed.shape}"
+        )
     how = jnp.asarray(how)
     seen |= {"y": observed, "how": jnp.broadcast_to(how, (count, *how.shape))}
     loss, look, all_values = _functions(values, operator)
     params, history = train(
-        params, loss, seen, steps=steps, optimizer=optimizer, look=look, looks=looks, progress=progress, label=label
+        params,
+        loss,
+        seen,
+        steps=steps,
+        optimizer=optimizer,
+        look=look,
+        looks=looks,
+        progress=progress,
+        label=label,
     )
     made = history["f"][-1] if looks else all_values(params, seen)
     return jnp.asarray(made), history
@@ -147,7 +171,9 @@ def _axes(operator) -> int:
     try:
         return {scanner.project: 2, scanner.masked_fft: 3}[operator]
     except KeyError:
-        raise ValueError(f"operator must be scanner.project or scanner.masked_fft, but got {operator!r}") from None
+        raise ValueError(
+            f"operator must be scanner.project or scanner.masked_fft, but got {operator!r}"
+        ) from None
 
 
 def score(f, truth) -> dict[str, float]:
@@ -166,7 +192,9 @@ def paper_mask(n: int) -> jax.Array:
     Chapter: Magnetic resonance.
     """
     part = checks.count("n", n) / MRI_SIZE
-    return scanner.kspace_mask(jax.random.key(0), (n, n, n), round(200_000 * part**3), 192**0.5 * part)
+    return scanner.kspace_mask(
+        jax.random.key(0), (n, n, n), round(200_000 * part**3), 192**0.5 * part
+    )
 
 
 # --------------------------------------------------------------------------------------------------
@@ -188,12 +216,20 @@ def _solve(truth, keys, mapping, *, operator, setting):
         made = optimise_grid(observed, how, setting.steps, operator=operator, size=n)[0]
     else:
         made = reconstruct(observed, how, keys, mapping, setting, operator=operator, size=n)[0]
-    name = "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"  # networks are compared among themselves
+    name = (
+        "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"
+    )  # networks are compared among themselves
     return [{name: score(f, t)["psnr"]} for f, t in zip(made, truth, strict=True)]
 
 
-def _experiment(load: Callable[[], phantoms.Scans], setting: Setting, operator: Callable) -> Experiment:
-    settings = dataclasses.asdict(setting) | {"operator": operator.__name__, "views": VIEWS, "grid_rate": GRID_RATE}
+def _experiment(
+    load: Callable[[], phantoms.Scans], setting: Setting, operator: Callable
+) -> Experiment:
+    settings = dataclasses.asdict(setting) | {
+        "operator": operator.__name__,
+        "views": VIEWS,
+        "grid_rate": GRID_RATE,
+    }
     solve = partial(_solve, operator=operator, setting=setting)
     return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
 

@@ -17,12 +17,12 @@ import optax
 
 from fflib import checks, features, metrics
 from fflib.experiments import protocol
+from fflib.experiments.muon import muon
+from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
+from fflib.network import MLP, mlp
 from fflib.operators import contour, meshes
 from fflib.worlds import solids
-from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
 from fflib.worlds.labels import prepare, random_points
-from fflib.network import MLP, mlp
-from fflib.experiments.muon import muon
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -58,7 +58,9 @@ class Setting:
     near_ours: float = 0.5
 
 
-PAPER = Setting(10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0, "ours": 9.0})
+PAPER = Setting(
+    10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0, "ours": 9.0}
+)
 
 
 def encode(mapping: str, key: jax.Array, setting: Setting):
@@ -161,14 +163,18 @@ def sculpt(
     draw, init, train = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
     gammas = [encode(mapping, key, setting) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
-    loss, batch, look = _functions(model, setting.batch, setting.near_ours if mapping == OURS else 0.0)
+    loss, batch, look = _functions(
+        model, setting.batch, setting.near_ours if mapping == OURS else 0.0
+    )
     gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas)
     params, history = protocol.train(
         jax.vmap(model.init)(init),
         loss,
         array | {"gamma": gamma},
         steps=setting.steps,
-        optimizer=muon(setting.rate_ours, setting.steps) if mapping == OURS else _adam(setting.rate, setting.decay),
+        optimizer=muon(setting.rate_ours, setting.steps)
+        if mapping == OURS
+        else _adam(setting.rate, setting.decay),
         look=look,
         looks=looks,
         key=train[0],

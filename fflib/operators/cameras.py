@@ -63,15 +63,21 @@ def views(images, poses, focal: float, near: float = 2.0, far: float = 6.0) -> V
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
-        raise ValueError(f"images must have shape (n, H, W, 3) or (n, H, W, 4), but got {images.shape}")
+        raise ValueError(
+            f"images must have shape (n, H, W, 3) or (n, H, W, 4), but got {images.shape}"
+        )
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 255
     checks.finite("images", images)
     if images.min() < 0 or images.max() > 1:
-        raise ValueError(f"images must lie in [0, 1], but reach from {images.min():.3g} to {images.max():.3g}")
+        raise ValueError(
+            f"images must lie in [0, 1], but reach from {images.min():.3g} to {images.max():.3g}"
+        )
     poses = check_poses(poses)
     if poses.shape != (len(images), 4, 4):
-        raise ValueError(f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}")
+        raise ValueError(
+            f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}"
+        )
     focal = float(checks.positive("focal", focal))
     check_range(near, far)
     return Views(jnp.asarray(images[..., :3], jnp.float32), poses, focal, float(near), float(far))
@@ -93,7 +99,9 @@ def check_poses(poses) -> jax.Array:
         wrong = np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6
         if wrong.any():
             i = np.argmax(wrong)
-            raise ValueError(f"poses[{i}] must end with the row 0 0 0 1, but got {last[i].tolist()}")
+            raise ValueError(
+                f"poses[{i}] must end with the row 0 0 0 1, but got {last[i].tolist()}"
+            )
     return poses
 
 
@@ -176,7 +184,9 @@ def pixel_centres(height: int, width: int) -> jax.Array:
     Chapter: Radiance fields.
     """
     rows, columns = checks.count("height", height), checks.count("width", width)
-    return jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), axis=-1) + 0.5
+    return (
+        jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), axis=-1) + 0.5
+    )
 
 
 def rays(pose, pixels, focal: float, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
@@ -198,9 +208,13 @@ def rays(pose, pixels, focal: float, size: tuple[int, int]) -> tuple[jax.Array, 
     """
     pose, focal = check_poses(pose), checks.positive("focal", focal)
     row, column = pixels[..., 0], pixels[..., 1]
-    d = jnp.stack([(column - size[1] / 2) / focal, (size[0] / 2 - row) / focal, -jnp.ones_like(row)], -1)
+    d = jnp.stack(
+        [(column - size[1] / 2) / focal, (size[0] / 2 - row) / focal, -jnp.ones_like(row)], -1
+    )
     d = d / jnp.linalg.norm(d, axis=-1, keepdims=True)
-    d = jnp.einsum("...ij,...j->...i", pose[..., :3, :3], d, precision="highest")  # rounded factors would miss pixels
+    d = jnp.einsum(
+        "...ij,...j->...i", pose[..., :3, :3], d, precision="highest"
+    )  # rounded factors would miss pixels
     return jnp.broadcast_to(pose[..., :3, 3], d.shape), d
 
 

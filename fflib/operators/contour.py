@@ -28,7 +28,9 @@ def contour(values, low=0.0, high=1.0) -> Mesh:
 
     values = np.asarray(values, np.float64)
     if values.ndim != 3 or min(values.shape) < 2:
-        raise ValueError(f"values must have shape (n₁, n₂, n₃), each at least 2, but got {values.shape}")
+        raise ValueError(
+            f"values must have shape (n₁, n₂, n₃), each at least 2, but got {values.shape}"
+        )
     checks.finite("values", values)
     if not (values > 0).any():
         raise ValueError("values must be positive somewhere: there is nothing inside")

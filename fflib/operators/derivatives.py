@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from fflib import checks
-from fflib.theory import kernels
 from fflib.features import Mapping
 from fflib.network import MLP
+from fflib.theory import kernels
 
 # --------------------------------------------------------------------------------------------------
 # Operators: from a function to a function
@@ -54,7 +54,9 @@ def along(axis: int) -> Callable:
         def derivative(v):
             v = _points(v)
             if axis >= v.shape[-1]:
-                raise ValueError(f"axis must be below {v.shape[-1]}, the dimension of the points, but got {axis}")
+                raise ValueError(
+                    f"axis must be below {v.shape[-1]}, the dimension of the points, but got {axis}"
+                )
             return jax.jvp(f, (v,), (jnp.zeros_like(v).at[..., axis].set(1),))[1]
 
         return derivative
@@ -130,7 +132,9 @@ def laplacian(f: Callable) -> Callable:
 def _points(v):
     v = checks.real_array("v", v)
     if v.ndim == 0:
-        raise ValueError("v must have shape (..., d), one point along the last axis, but got a single number")
+        raise ValueError(
+            "v must have shape (..., d), one point along the last axis, but got a single number"
+        )
     return v
 
 
@@ -142,7 +146,9 @@ def _pointwise(f):
     def checked(v):
         y = f(v)
         if jnp.shape(y)[: v.ndim - 1] != v.shape[:-1]:
-            raise ValueError(f"f must act on each point of (..., d) by itself, but {v.shape} gave {jnp.shape(y)}")
+            raise ValueError(
+                f"f must act on each point of (..., d) by itself, but {v.shape} gave {jnp.shape(y)}"
+            )
         return y
 
     return checked
@@ -198,11 +204,15 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
 
 def _observations(name, observations, d=None):
     if not isinstance(observations, (list, tuple)) or not observations:
-        raise ValueError(f"{name} must be a list of (operator, points) with at least one, but got {observations!r}")
+        raise ValueError(
+            f"{name} must be a list of (operator, points) with at least one, but got {observations!r}"
+        )
     checked = []
     for i, (A, x) in enumerate(observations):
         if not callable(A):
-            raise TypeError(f"{name}[{i}] must begin with an operator, but got {checks.describe(A)}")
+            raise TypeError(
+                f"{name}[{i}] must begin with an operator, but got {checks.describe(A)}"
+            )
         checked.append((A, checks.points(f"{name}[{i}]", x, d)))
         d = checked[0][1].shape[1]
     return checked
@@ -224,7 +234,9 @@ def symbol(A: Callable, k) -> jax.Array:
     """
     k = checks.real_array("k", k, integers=True)
     if k.ndim == 0:
-        raise ValueError("k must have shape (..., d), one frequency along the last axis, but got a single number")
+        raise ValueError(
+            "k must have shape (..., d), one frequency along the last axis, but got a single number"
+        )
     at = jnp.zeros_like(k)  # the wave's phase is 0 here
     phase = lambda v: 2 * jnp.pi * (v * k).sum(-1)
     return A(lambda v: jnp.cos(phase(v)))(at) + 1j * A(lambda v: jnp.sin(phase(v)))(at)

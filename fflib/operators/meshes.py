@@ -79,7 +79,9 @@ def mesh(vertices, faces, name: str = "the mesh") -> Mesh:
     if vertices.size == 0 or faces.size == 0:
         raise ValueError(f"{name} is empty: it has {len(vertices)} vertices and {len(faces)} faces")
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
-        raise ValueError(f"{name} must have vertices (V, 3) and faces (F, 3), but got {vertices.shape}, {faces.shape}")
+        raise ValueError(
+            f"{name} must have vertices (V, 3) and faces (F, 3), but got {vertices.shape}, {faces.shape}"
+        )
     if not np.issubdtype(faces.dtype, np.integer):
         raise TypeError(f"faces of {name} must be whole numbers, but got {checks.describe(faces)}")
     checks.finite(f"vertices of {name}", vertices)
@@ -92,7 +94,7 @@ def mesh(vertices, faces, name: str = "the mesh") -> Mesh:
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
     _check_edges(faces, name)
     made = Mesh(vertices, faces)
-    if abs(made.volume) < 1e-12 * made.area ** 1.5:
+    if abs(made.volume) < 1e-12 * made.area**1.5:
         raise ValueError(f"{name} has no volume: nothing can be inside")
     return made if made.volume > 0 else Mesh(vertices, faces[:, ::-1])
 
@@ -100,7 +102,9 @@ def mesh(vertices, faces, name: str = "the mesh") -> Mesh:
 def _check_edges(faces: np.ndarray, name: str) -> None:
     """Every edge once in each direction: then the surface has no border and one side is outside."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, which, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    _, which, count = np.unique(
+        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
+    )
     if (count != 2).any():
         raise ValueError(
             f"{name} is not closed: {(count == 1).sum()} of its {len(count)} edges belong to one face only and "
@@ -238,7 +242,9 @@ def _tree(made: Mesh):
 
 def _arrays(made: Mesh, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Vertices and faces as libigl takes them."""
-    return np.ascontiguousarray(scale * made.vertices, np.float64), np.ascontiguousarray(made.faces, np.int64)
+    return np.ascontiguousarray(scale * made.vertices, np.float64), np.ascontiguousarray(
+        made.faces, np.int64
+    )
 
 
 def _places(name: str, given, d: int) -> np.ndarray:

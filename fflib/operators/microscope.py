@@ -150,7 +150,15 @@ def wavelength(kilovolts: float = 300.0) -> float:
     return 12.2643 / (volts + 0.978466e-6 * volts**2) ** 0.5
 
 
-def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude: float = 0.1, b_factor: float = 0.0):
+def contrast(
+    k,
+    defocus,
+    *,
+    kilovolts: float = 300.0,
+    cs: float = 2.7,
+    amplitude: float = 0.1,
+    b_factor: float = 0.0,
+):
     r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), a real number for every frequency.
 
     χ = π λ Δz k² − ½ π C_s λ³ k⁴,  C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
@@ -180,7 +188,9 @@ def contrast(k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude
 def _contrast(k, defocus, wave, cs, amplitude, b_factor):
     k2 = k**2
     chi = jnp.pi * wave * k2 * (defocus - 0.5 * cs * wave**2 * k2)
-    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * jnp.exp(-b_factor * k2 / 4)
+    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * jnp.exp(
+        -b_factor * k2 / 4
+    )
 
 
 # --------------------------------------------------------------------------------------------------
@@ -213,7 +223,9 @@ def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.A
     at = slice_points(k, poses)
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
     if y.shape != at.shape[:2] or gain.shape != y.shape:
-        raise ValueError(f"y and gain must have shape {at.shape[:2]}, but got {y.shape} and {gain.shape}")
+        raise ValueError(
+            f"y and gain must have shape {at.shape[:2]}, but got {y.shape} and {gain.shape}"
+        )
     n, size = checks.count("n", n), checks.count("n", n) * checks.count("pad", pad)
     wide = _invert(at.reshape(-1, 3), (gain * y).ravel(), (gain**2).ravel(), ridge, size)
     edge = size // 2 - n // 2

@@ -40,7 +40,9 @@ class Rendered(NamedTuple):
     weights: jax.Array
 
 
-def samples(near: float, far: float, n: int, key: jax.Array | None = None, shape: tuple = ()) -> jax.Array:
+def samples(
+    near: float, far: float, n: int, key: jax.Array | None = None, shape: tuple = ()
+) -> jax.Array:
     """Distances t_1 < … < t_n along rays, one in each of n equal parts of [near, far].
 
     Uniform within its part with a ``key`` (stratified sampling), in its middle without.
@@ -76,7 +78,9 @@ def composite(density, colour, t, far: float) -> Rendered:
             f"{jnp.shape(density)}, {jnp.shape(colour)} and {jnp.shape(t)}"
         )
     thickness = density * jnp.diff(t, append=far)
-    before = jnp.cumsum(thickness, axis=-1)[..., :-1]  # a difference of sums would cancel behind a wall
+    before = jnp.cumsum(thickness, axis=-1)[
+        ..., :-1
+    ]  # a difference of sums would cancel behind a wall
     before = jnp.concatenate([jnp.zeros_like(thickness[..., :1]), before], axis=-1)
     weights = jnp.exp(-before) * -jnp.expm1(-thickness)
     opacity = weights.sum(-1)
@@ -124,7 +128,9 @@ def random_rays(key: jax.Array, seen: Views, count: int, n: int) -> dict[str, ja
     return dict(origins=origins, directions=directions, colour=seen.images[view, row, column], t=t)
 
 
-def picture(field: Callable, pose, focal: float, size: tuple[int, int], t, far: float, rows: int = 8) -> Rendered:
+def picture(
+    field: Callable, pose, focal: float, size: tuple[int, int], t, far: float, rows: int = 8
+) -> Rendered:
     """A whole picture of a field: colour (H, W, 3), depth and opacity (H, W), weights (H, W, n).
 
     Samples ``t`` (n,) are those of every ray; ``rows`` rows of pixels are computed at a time.
@@ -132,5 +138,7 @@ def picture(field: Callable, pose, focal: float, size: tuple[int, int], t, far: 
     Chapter: Radiance fields.
     """
     origins, directions = rays(pose, pixel_centres(*size), focal, size)
-    one_row = lambda ray: render(field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far)
+    one_row = lambda ray: render(
+        field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far
+    )
     return jax.lax.map(one_row, (origins, directions), batch_size=rows)

@@ -37,7 +37,9 @@ def _shell_correlation(a, b):
     k = frequencies(n) * n
     shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
     total = lambda z: jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
-    size = jnp.sqrt(total(jnp.abs(f) ** 2)) * jnp.sqrt(total(jnp.abs(g) ** 2))  # the product of squares overflows
+    size = jnp.sqrt(total(jnp.abs(f) ** 2)) * jnp.sqrt(
+        total(jnp.abs(g) ** 2)
+    )  # the product of squares overflows
     return total((f * g.conj()).real) / jnp.where(size > 0, size, 1.0)
 
 

@@ -129,7 +129,9 @@ def filtered_back_projection(sinogram, angles) -> jax.Array:
         s = n / 2 + column * jnp.cos(theta) + row * jnp.sin(theta)
         return map_coordinates(q, [s], 1, mode="constant")
 
-    return jax.vmap(smear)(filtered.astype(sinogram.dtype), angles).sum(axis=0) * (jnp.pi / len(angles))
+    return jax.vmap(smear)(filtered.astype(sinogram.dtype), angles).sum(axis=0) * (
+        jnp.pi / len(angles)
+    )
 
 
 # --------------------------------------------------------------------------------------------------
@@ -238,7 +240,9 @@ def _array(name: str, value, ndim: int | None = None) -> jax.Array:
 def _square_picture(name: str, value) -> jax.Array:
     array = _array(name, value, 2)
     if array.shape[0] != array.shape[1]:
-        raise ValueError(f"{name} must be square, (n, n), but got shape {array.shape}; pad it with zeros")
+        raise ValueError(
+            f"{name} must be square, (n, n), but got shape {array.shape}; pad it with zeros"
+        )
     return array
 
 

@@ -129,7 +129,9 @@ def unique(body: str) -> tuple[str, str]:
 @cache
 def asset(name: str) -> str:
     """Text of fflib/worlds/assets/<name>."""
-    return resources.files("fflib.show").joinpath("assets", name).read_text(encoding="utf-8").strip()
+    return (
+        resources.files("fflib.show").joinpath("assets", name).read_text(encoding="utf-8").strip()
+    )
 
 
 def styled(body: str, script: bool = False) -> str:

@@ -100,7 +100,9 @@ def download(data: bytes, name: str, says: str) -> None:
     if not isinstance(data, bytes):
         raise TypeError(f"data must be bytes, got {type(data).__name__}")
     if not 0 < len(data) <= MAX_DOWNLOAD:
-        raise ValueError(f"data must hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page, got {len(data)}")
+        raise ValueError(
+            f"data must hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page, got {len(data)}"
+        )
     if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*\.\w+", name, re.ASCII):
         raise ValueError(f"name must be a plain file name such as 'mesh.ply', got {name!r}")
     size = f"{len(data) / 1e6:.1f} MB" if len(data) >= 1e5 else f"{len(data) / 1e3:.1f} kB"

@@ -14,7 +14,9 @@ MEMORY = 0.999  # of Adam's mean squares
 # Calibrated on pictures and random lines, see the chapter:
 PACE = 1.4  # Adam's time as a share of the estimate below
 LEAST = 0.005  # ridge, as a share of k(0), that no training falls below; it grows as …
-SLOW = 6.0  # … features of this many cycles across the data and fewer bend too seldom for fine detail
+SLOW = (
+    6.0  # … features of this many cycles across the data and fewer bend too seldom for fine detail
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +96,9 @@ def _adam_time(lam, power, k0, model, budget) -> float:
     while done < budget.steps:
         here = min(stride, budget.steps - done)
         left = p * np.exp(-2 * lam * slope**2 * time / (n * c))
-        g2 = (lam * left).sum() / (n**2 * c) + (k0 * left.sum() / (n * c * batch) if batch < n else 0.0)
+        g2 = (lam * left).sum() / (n**2 * c) + (
+            k0 * left.sum() / (n * c * batch) if batch < n else 0.0
+        )
         memory = MEMORY**here
         mean, done = memory * mean + (1 - memory) * g2 * slope**2 / model.num_params, done + here
         time += here * budget.rate / np.sqrt(max(mean / (1 - MEMORY**done), 1e-30))

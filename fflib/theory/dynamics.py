@@ -61,7 +61,9 @@ def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None):
     def gains(lam):
         lt = jnp.where(lam > 0, lam, 0.0) * jnp.where(jnp.isinf(t), 0.0, t)[..., None]
         safe = jnp.where(lam > 0, lam, 1.0)
-        gain = jnp.where(lam > 0, -jnp.expm1(-lt) / safe, jnp.where(jnp.isinf(t), 0.0, t)[..., None])
+        gain = jnp.where(
+            lam > 0, -jnp.expm1(-lt) / safe, jnp.where(jnp.isinf(t), 0.0, t)[..., None]
+        )
         ended = jnp.where(lam > 0, 1 / safe, 0.0)
         return jnp.where(jnp.isinf(t)[..., None], ended, gain)
 
@@ -110,7 +112,9 @@ def _evolve(K, y, gains, f0, K_test, f0_test):
     lam, Q = eigenmodes(K)
     y = checks.targets("y", y, lam)
     f0 = jnp.zeros_like(y) if f0 is None else _same_shape("f0", f0, y)
-    dot = partial(jnp.tensordot, precision="highest")  # weights of opposite signs cancel: they need all their digits
+    dot = partial(
+        jnp.tensordot, precision="highest"
+    )  # weights of opposite signs cancel: they need all their digits
     residual = dot(Q.T, y - f0, 1)
     gain = gains(lam)  # (..., n)
     if K_test is None:
@@ -120,7 +124,11 @@ def _evolve(K, y, gains, f0, K_test, f0_test):
     else:
         K_test = checks.points("K_test", K_test, len(lam))
         shape = (K_test.shape[0], *y.shape[1:])
-        start = jnp.zeros(shape, y.dtype) if f0_test is None else _same_shape("f0_test", f0_test, jnp.zeros(shape))
+        start = (
+            jnp.zeros(shape, y.dtype)
+            if f0_test is None
+            else _same_shape("f0_test", f0_test, jnp.zeros(shape))
+        )
         A = dot(K_test, Q, 1)
     weights = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * residual
     moved = dot(A, weights, (1, gain.ndim - 1))  # (n_test, ..., c)

@@ -98,7 +98,9 @@ def _function(K, r, function, times, tol, max_steps):
     tol = checks.positive("tol", (1e-12 if double else 1e-6) if tol is None else tol)
     top = 1.05 * largest(K)
     c = _chebyshev(lambda lam: function(lam, times), top, checks.count("max_steps", max_steps))
-    tail = np.abs(c)[:, ::-1].cumsum(1)[:, ::-1].max(0)  # error of the function when cut before degree j
+    tail = (
+        np.abs(c)[:, ::-1].cumsum(1)[:, ::-1].max(0)
+    )  # error of the function when cut before degree j
     tail = tail * (top if function is _gain else 1.0)  # … and of f_t
     if tail[-1] > tol:
         raise ArithmeticError(
@@ -107,7 +109,9 @@ def _function(K, r, function, times, tol, max_steps):
         )
     degree = BLOCK * -(-max(int((tail > tol).sum()), 1) // BLOCK)
     c = np.pad(c, ((0, 0), (0, max(0, degree - c.shape[1]))))[:, :degree]
-    return _polynomial(K, r, jnp.asarray(c.reshape(len(times), -1, BLOCK).swapaxes(0, 1), r.real.dtype), top)
+    return _polynomial(
+        K, r, jnp.asarray(c.reshape(len(times), -1, BLOCK).swapaxes(0, 1), r.real.dtype), top
+    )
 
 
 def _gain(lam, times):
@@ -125,7 +129,9 @@ def _chebyshev(function, top: float, degree: int):
     """c (T, k) with function(λ) ≈ Σ_j c_j T_j(2λ/top − 1) on [0, top], of the degree it takes, or the given one."""
     n = 64
     while True:
-        values = function(top * np.cos(np.pi * np.arange(n + 1) / (2 * n)) ** 2)  # λ = 0 is among the nodes
+        values = function(
+            top * np.cos(np.pi * np.arange(n + 1) / (2 * n)) ** 2
+        )  # λ = 0 is among the nodes
         c = np.fft.rfft(np.concatenate([values, values[:, -2:0:-1]], 1)).real / n
         c[:, [0, -1]] /= 2
         if np.abs(c[:, -n // 4 :]).max() * n < 1e-14 * np.abs(values).max() or n // 2 >= degree:

@@ -18,14 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.features import Mapping
+from fflib.network import MLP
 from fflib.theory import kernels
 from fflib.theory.arccosine import relu_recursion
-from fflib.features import Mapping
 from fflib.theory.lattice import Grid as Grid
 from fflib.theory.lattice import common_steps
 from fflib.theory.lattice import on_grid as on_grid
 from fflib.theory.lattice import regular as regular
-from fflib.network import MLP
 
 
 @partial(
@@ -97,7 +97,11 @@ def _multiply(K: Toeplitz, w):
     axes, (p, q) = range(d), K.strides
     if max(q) > 1:  # put zeros between the values
         fine = tuple((m - 1) * s + 1 for m, s in zip(K.columns.shape, q, strict=True))
-        w = jnp.zeros((*fine, *w.shape[d:]), w.dtype).at[tuple(slice(None, None, s) for s in q)].set(w)
+        w = (
+            jnp.zeros((*fine, *w.shape[d:]), w.dtype)
+            .at[tuple(slice(None, None, s) for s in q)]
+            .set(w)
+        )
     spectrum = K.spectrum[(...,) + (None,) * (w.ndim - d)]
     f = jnp.fft.irfftn(jnp.fft.rfftn(w, ring, axes) * spectrum, ring, axes)
     keep = zip(K.rows.shape, p, strict=True)
@@ -112,9 +116,13 @@ def square(name: str, K: Toeplitz) -> Toeplitz:
     Chapter: The closed form at image scale.
     """
     if not isinstance(K, Toeplitz):
-        raise TypeError(f"{name} must be a Toeplitz matrix of fflib.theory.grid, but got {checks.describe(K)}")
+        raise TypeError(
+            f"{name} must be a Toeplitz matrix of fflib.theory.grid, but got {checks.describe(K)}"
+        )
     if K.rows != K.columns:
-        raise ValueError(f"{name} must be the kernel of one grid with itself, but got {K.rows} and {K.columns}")
+        raise ValueError(
+            f"{name} must be the kernel of one grid with itself, but got {K.rows} and {K.columns}"
+        )
     return K
 
 
@@ -158,10 +166,16 @@ def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
     x, y, strides = _pair(x, y)
     dtype = jnp.zeros(()).dtype
     *outer, last = (jnp.asarray(a, dtype) for a in _lag_axes(x, y, strides))
-    outer = jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*outer, indexing="ij")], -1) if outer else jnp.zeros((1, 0))
+    outer = (
+        jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*outer, indexing="ij")], -1)
+        if outer
+        else jnp.zeros((1, 0))
+    )
 
     def row(start):
-        return kernel(jnp.concatenate([jnp.broadcast_to(start, (len(last), x.d - 1)), last[:, None]], -1))
+        return kernel(
+            jnp.concatenate([jnp.broadcast_to(start, (len(last), x.d - 1)), last[:, None]], -1)
+        )
 
     return _from_lags(jax.lax.map(row, outer), x, y, strides)
 
@@ -205,7 +219,9 @@ def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, To
     x, y, strides = _pair(x, y)
     kernels.fitting(model, mapping)
     if mapping.d != x.d:
-        raise ValueError(f"mapping must take points of {x.d} coordinates, as the grid has, but takes {mapping.d}")
+        raise ValueError(
+            f"mapping must take points of {x.d} coordinates, as the grid has, but takes {mapping.d}"
+        )
     axes = [jnp.asarray(a, mapping.B.dtype) for a in _lag_axes(x, y, strides)]
     return tuple(_from_lags(k, x, y, strides) for k in _lags_of_both(model, mapping, axes))
 
@@ -213,7 +229,9 @@ def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, To
 @partial(jax.jit, static_argnums=0)
 def _lags_of_both(model, mapping, axes):
     power = mapping.a**2 / (mapping.a**2).sum()
-    *outer, last = [jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)]  # half phases
+    *outer, last = [
+        jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)
+    ]  # half phases
     s2, c2 = jnp.sin(last), jnp.cos(last)
     squares, cross = jnp.concatenate([c2**2, s2**2], 1), 2 * s2 * c2
 
@@ -223,10 +241,16 @@ def _lags_of_both(model, mapping, axes):
         a, b, sc = power * s**2, power * c**2, power * s * c
         dot = partial(jnp.dot, precision="highest")
         mixed = dot(cross, sc)
-        return dot(squares, jnp.concatenate([a, b])) + mixed, dot(squares, jnp.concatenate([b, a])) - mixed
+        return dot(squares, jnp.concatenate([a, b])) + mixed, dot(
+            squares, jnp.concatenate([b, a])
+        ) - mixed
 
     sizes = [len(a) for a in outer]
-    index = jnp.stack([i.reshape(-1) for i in jnp.indices(sizes)], -1) if outer else jnp.zeros((1, 0), int)
+    index = (
+        jnp.stack([i.reshape(-1) for i in jnp.indices(sizes)], -1)
+        if outer
+        else jnp.zeros((1, 0), int)
+    )
     take = lambda i: row([phase[i[k]] for k, phase in enumerate(outer)])
     batch = max(1, 2**24 // cross.size) if outer else 1
     h, g = jax.lax.map(take, index, batch_size=min(batch, 64))
@@ -259,6 +283,9 @@ def _rates(K: Toeplitz):
     for axis, n in enumerate(K.rows.shape):
         k = jnp.moveaxis(k, axis, 0)
         weight = (1 - jnp.arange(n) / n).astype(k.dtype).reshape(-1, *(1,) * (k.ndim - 1))
-        here, before = k[n - 1 :] * weight, k[: n - 1] * (1 - weight[1:])  # lags 0 … n−1 and 1−n … −1
+        here, before = (
+            k[n - 1 :] * weight,
+            k[: n - 1] * (1 - weight[1:]),
+        )  # lags 0 … n−1 and 1−n … −1
         k = jnp.moveaxis(here.at[1:].add(before), 0, axis)
     return jnp.maximum(jnp.fft.fftn(k).real, 0.0)

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.features import Mapping, coordinates
+from fflib.network import MLP
 from fflib.theory.arccosine import relu_recursion
 from fflib.theory.dynamics import eigenmodes as eigenmodes
 from fflib.theory.dynamics import gradient_descent as gradient_descent
 from fflib.theory.dynamics import gradient_flow as gradient_flow
-from fflib.features import Mapping, coordinates
-from fflib.network import MLP
 
 # --------------------------------------------------------------------------------------------------
 # Kernel regression (Eq. 1)
@@ -114,7 +114,9 @@ def _pairs(model, x1, x2):
             """‖u − u2‖²/4 from u − u2 = (x − x2 − (r − r2)(u + u2)/2) / ((r + r2)/2)."""
             apart = ((x - x2 - rho[:, None] * (u + u2) / 2) ** 2).sum(-1)
             rounding = (8 * jnp.finfo(x.dtype).eps) ** 2 * ((x - x2) ** 2).sum(-1)
-            return jnp.where(apart > rounding, apart, 0.0) / total**2  # 0 for inputs of one direction
+            return (
+                jnp.where(apart > rounding, apart, 0.0) / total**2
+            )  # 0 for inputs of one direction
 
         # a zero input has no angle: as the bias goes to 0 it becomes π/2 to others, 0 to itself
         one, both = (r > 0) != (r2 > 0), (r == 0) & (r2 == 0)
@@ -133,7 +135,9 @@ def _closed_form(model: MLP, x1, x2):
     _is_mlp(model)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
-    checks.fits_in_memory("the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16)
+    checks.fits_in_memory(
+        "the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16
+    )
     return _pairs(model, x1, x2)
 
 
@@ -202,7 +206,9 @@ def fitting(model: MLP, mapping: Mapping) -> None:
     """
     _is_mlp(model)
     if not isinstance(mapping, Mapping):
-        raise TypeError(f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}")
+        raise TypeError(
+            f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}"
+        )
     if mapping.num_features != model.sizes[0]:
         raise ValueError(
             f"mapping gives {mapping.num_features} features, but the model expects {model.sizes[0]} inputs"
@@ -242,7 +248,9 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
     x2 = x1 if x2 is None else checks.points("x2", x2, x1.shape[1])
     out = jax.eval_shape(apply, params, x1[:1]).shape
     if len(out) not in (1, 2) or out[0] != 1:
-        raise ValueError(f"apply must map (n, d) to (n,) or (n, o), but (1, {x1.shape[1]}) gave shape {out}")
+        raise ValueError(
+            f"apply must map (n, d) to (n,) or (n, o), but (1, {x1.shape[1]}) gave shape {out}"
+        )
     o = out[1] if len(out) == 2 else 1
     checks.fits_in_memory("the empirical NTK", len(x1), len(x2), o, o)
     if batch is None:
@@ -269,7 +277,9 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
 def _jacobians(apply, o, params, x):
     """Leaves of shape (n, o, size of the leaf)."""
     one = lambda p, v: jnp.reshape(apply(p, v[None]), o)
-    slope = jax.jacrev(one) if o > 1 else jax.grad(lambda p, v: one(p, v)[0])  # a gradient compiles faster
+    slope = (
+        jax.jacrev(one) if o > 1 else jax.grad(lambda p, v: one(p, v)[0])
+    )  # a gradient compiles faster
     J = jax.vmap(slope, (None, 0))(params, x)
     return [j.reshape(len(x), o, -1) for j in jax.tree.leaves(J)]
 

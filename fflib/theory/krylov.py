@@ -165,17 +165,27 @@ def trace(
     values = []
     for c in range(probes):
         ritz, Q = np.linalg.eigh(_tridiagonal(alpha[:, c], beta[:-1, c]))
-        values.append(float(length) ** 2 * float(Q[0] ** 2 @ np.asarray(function(np.maximum(ritz, 0.0)))))
+        values.append(
+            float(length) ** 2 * float(Q[0] ** 2 @ np.asarray(function(np.maximum(ritz, 0.0))))
+        )
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes))
 
 
 def _signs(K, key, probes: int):
     """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
     real = (K.K if isinstance(K, Measured) else grid.square("K", K)).spectrum.real.dtype
-    like = jax.eval_shape(K.A, K.image) if isinstance(K, Measured) else jax.ShapeDtypeStruct(K.rows.shape, real)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # numpy's: nothing to compile for each shape
+    like = (
+        jax.eval_shape(K.A, K.image)
+        if isinstance(K, Measured)
+        else jax.ShapeDtypeStruct(K.rows.shape, real)
+    )
+    rng = np.random.default_rng(
+        np.asarray(jax.random.key_data(key))
+    )  # numpy's: nothing to compile for each shape
     z = rng.choice([-1.0, 1.0], (2, *like.shape, probes)).astype(real)
-    return jnp.asarray(z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0])
+    return jnp.asarray(
+        z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
+    )
 
 
 @partial(jax.jit, static_argnames="steps")
@@ -191,14 +201,18 @@ def _lanczos(K, z, steps):
         alpha = dot(v, u)
         u = u - alpha * v
         beta = jnp.sqrt(dot(u, u))
-        beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: nothing is left
+        beta = jnp.where(
+            beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0
+        )  # 0: nothing is left
         return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
 
     start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
     return length[0], *jax.lax.scan(step, start, length=steps)[1]
 
 
-def effective_dimension(K: Toeplitz | Measured, ridge: float, key: jax.Array, **how) -> tuple[float, float]:
+def effective_dimension(
+    K: Toeplitz | Measured, ridge: float, key: jax.Array, **how
+) -> tuple[float, float]:
     """tr K (K + ridge·I)⁻¹ and its standard error: how many independent numbers the regression fits.
 
     Between 0 and the number of observations. Further arguments as for :func:`trace`.
@@ -219,7 +233,9 @@ def largest(K: Toeplitz | Measured) -> float:
     Chapter: The closed form at image scale.
     """
     _, alpha, beta = _lanczos(K, _signs(K, jax.random.key(0), 1), 40)
-    return float(np.linalg.eigvalsh(_tridiagonal(np.asarray(alpha[:, 0]), np.asarray(beta[:-1, 0])))[-1])
+    return float(
+        np.linalg.eigvalsh(_tridiagonal(np.asarray(alpha[:, 0]), np.asarray(beta[:-1, 0])))[-1]
+    )
 
 
 def _tridiagonal(diagonal, beside):

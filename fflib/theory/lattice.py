@@ -54,7 +54,9 @@ class Grid:
 
     def points(self) -> jax.Array:
         """The coordinates, (n₁, …, n_d, d)."""
-        axes = [o + h * np.arange(n) for n, h, o in zip(self.shape, self.step, self.origin, strict=True)]
+        axes = [
+            o + h * np.arange(n) for n, h, o in zip(self.shape, self.step, self.origin, strict=True)
+        ]
         return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), -1), jnp.zeros(()).dtype)
 
 
@@ -122,5 +124,7 @@ def on_grid(name: str, w, grid: Grid) -> jax.Array:
     """
     w = checks.real_array(name, w)
     if w.shape[: grid.d] != grid.shape or w.ndim > grid.d + 1:
-        raise ValueError(f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got {w.shape}")
+        raise ValueError(
+            f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got {w.shape}"
+        )
     return w

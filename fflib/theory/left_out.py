@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fflib.network import MLP
 from fflib.theory import grid, kernels, krylov
 from fflib.theory.budget import SLOPES, Budget, budget_ridge
 from fflib.theory.grid import Grid
 from fflib.theory.midpoints import fit_spectrum, midpoint_ratio, missed, transfer
-from fflib.network import MLP
 
 POINTS = 1500  # scattered points that are solved at a time
 START = 0.4  # what counts of the power of the initial function: calibrated as PACE in fflib.theory.budget
@@ -35,8 +35,13 @@ def on_grid(place: Grid, y, model: MLP, budget: Budget, noise: float = 0.0, key=
     Chapter: Choosing the scale.
     """
     y = y - y.mean(range(place.d))
-    power = np.asarray((jnp.abs(jnp.fft.fftn(y, axes=range(place.d))) ** 2).mean(-1), float) / place.size
-    middle = dataclasses.replace(place, origin=tuple(o + h / 2 for o, h in zip(place.origin, place.step, strict=True)))
+    power = (
+        np.asarray((jnp.abs(jnp.fft.fftn(y, axes=range(place.d))) ** 2).mean(-1), float)
+        / place.size
+    )
+    middle = dataclasses.replace(
+        place, origin=tuple(o + h / 2 for o, h in zip(place.origin, place.step, strict=True))
+    )
     spectrum = fit_spectrum(place, y, noise)
     extent, slope2 = np.multiply(place.shape, place.step), SLOPES[model.output] ** 2
 
@@ -45,7 +50,9 @@ def on_grid(place: Grid, y, model: MLP, budget: Budget, noise: float = 0.0, key=
         start_mid, K_mid = grid.start_and_ntk(model, gamma, middle, place)
         k0 = K.at_zero
         rates, started = (np.asarray(grid.rates(k), float) for k in (K, start))
-        ridge = budget_ridge(rates, power + slope2 * started, k0, model, budget, _cycles(gamma, extent))
+        ridge = budget_ridge(
+            rates, power + slope2 * started, k0, model, budget, _cycles(gamma, extent)
+        )
         squares = squared(K, y, ridge * k0)
         lam, mu = np.maximum(transfer(K), 0.0), transfer(K_mid)
         ratio = midpoint_ratio(lam, mu, ridge * k0, *spectrum, noise)

@@ -73,10 +73,14 @@ def problem(K, y, name: str = "y"):
         grid.square("K", K.K)
         shape, y, dtype = K.shape, jnp.asarray(y), jax.eval_shape(K.A, K.image).dtype
         if jnp.iscomplexobj(y) and not jnp.issubdtype(dtype, jnp.complexfloating):
-            raise TypeError(f"{name} must be real, as what A measures is, but got {checks.describe(y)}")
+            raise TypeError(
+                f"{name} must be real, as what A measures is, but got {checks.describe(y)}"
+            )
         y = y.astype(dtype)
         if y.shape[: len(shape)] != shape or y.ndim > len(shape) + 1:
-            raise ValueError(f"{name} must have the measurements' shape {shape}, or that and (c,), but got {y.shape}")
+            raise ValueError(
+                f"{name} must have the measurements' shape {shape}, or that and (c,), but got {y.shape}"
+            )
         checks.finite(name, y)
     else:
         shape = grid.square("K", K).rows.shape

@@ -27,7 +27,9 @@ def transfer(K: grid.Toeplitz) -> np.ndarray:
     d, shape = K.rows.d, K.rows.shape
     ring = grid._ring(K.rows, K.columns, K.strides)
     k = np.asarray(jnp.fft.irfftn(K.spectrum, ring, range(d)), float)
-    moved = [(a - b) / h for a, b, h in zip(K.rows.origin, K.columns.origin, K.rows.step, strict=True)]
+    moved = [
+        (a - b) / h for a, b, h in zip(K.rows.origin, K.columns.origin, K.rows.step, strict=True)
+    ]
     for axis, (n, delta) in enumerate(zip(shape, moved, strict=True)):
         k = np.moveaxis(k, axis, 0)
         lag = np.arange(-n, n)
@@ -99,7 +101,10 @@ def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, n
     axes, size = tuple(range(place.d)), (fade**2).sum()
     y = y - (y * fade[..., None]).sum(axes) / fade.sum()
     power = (np.abs(np.fft.fftn(y * fade[..., None], axes=axes)) ** 2).mean(-1) / size
-    high = np.max(np.meshgrid(*(np.abs(np.fft.fftfreq(n)) for n in place.shape), indexing="ij"), 0) >= 1 / 8
+    high = (
+        np.max(np.meshgrid(*(np.abs(np.fft.fftfreq(n)) for n in place.shape), indexing="ij"), 0)
+        >= 1 / 8
+    )
 
     best = None
     for beta in np.arange(0.25, (place.d + 1) / 2 + 0.01, 0.25):
@@ -107,7 +112,9 @@ def fit_spectrum(place: grid.Grid, y, noise: float = 0.0) -> tuple[np.ndarray, n
         level = max((power[high] - noise**2).mean() / own[high].mean(), 1e-30)
         for _ in range(20):  # the most likely level, if there is noise
             total = level * own[high] + noise**2
-            level *= np.clip((own[high] * power[high] / total**2).sum() / (own[high] / total).sum(), 0.1, 10.0)
+            level *= np.clip(
+                (own[high] * power[high] / total**2).sum() / (own[high] / total).sum(), 0.1, 10.0
+            )
         total = level * own[high] + noise**2
         unlikely = (np.log(total) + power[high] / total).sum()
         if best is None or unlikely < best[0]:
@@ -121,7 +128,8 @@ def _folded(place, beta):
     own = across = 0.0
     for alias in np.ndindex(*(3,) * place.d):
         f = [
-            (np.fft.fftfreq(n) + a - 1) * extent / h for n, h, a in zip(place.shape, place.step, alias, strict=True)
+            (np.fft.fftfreq(n) + a - 1) * extent / h
+            for n, h, a in zip(place.shape, place.step, alias, strict=True)
         ]
         wave = (1 + np.sqrt(sum(x**2 for x in np.meshgrid(*f, indexing="ij")))) ** (-2 * beta)
         own, across = own + wave, across + wave * (-1) ** (sum(alias) - place.d)

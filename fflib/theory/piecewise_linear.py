@@ -105,7 +105,9 @@ def transform(x, y, k) -> np.ndarray:
     """
     x, y, slopes = _pieces(x, y)
     omega = 2 * np.pi * np.asarray(k, float)[..., None]
-    slow = np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3  # there the terms cancel: no longer divide by ω
+    slow = (
+        np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3
+    )  # there the terms cancel: no longer divide by ω
     fast = np.where(slow[..., None], 1.0, omega)
     waves = np.exp(-1j * fast * x)
     ends = y[-1] * waves[..., -1] - y[0] * waves[..., 0]
@@ -119,7 +121,11 @@ def _simpson(x, y, omega):
     """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880 of it, h its length."""
     left, middle, right = (
         np.exp(-1j * omega * at) * f
-        for at, f in ((x[:-1], y[:-1]), ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2), (x[1:], y[1:]))
+        for at, f in (
+            (x[:-1], y[:-1]),
+            ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2),
+            (x[1:], y[1:]),
+        )
     )
     return ((left + 4 * middle + right) * np.diff(x) / 6).sum(-1)
 

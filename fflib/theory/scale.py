@@ -18,9 +18,9 @@ import jax
 import numpy as np
 
 from fflib import checks, features
+from fflib.network import MLP
 from fflib.theory import grid, left_out
 from fflib.theory.budget import Budget as Budget
-from fflib.network import MLP
 
 DRAWS = 3  # of the frequencies, over which predictions are averaged …
 NEAR = 2  # … at so many scales to either side of the first draw's best
@@ -135,7 +135,9 @@ def _observations(v, y):
         place = checks.points("v", v)
         y = y[:, None] if y.ndim == 1 else y
         if y.ndim != 2 or len(y) != len(place):
-            raise ValueError(f"y must have one row for each of the {len(place)} points, but got shape {y.shape}")
+            raise ValueError(
+                f"y must have one row for each of the {len(place)} points, but got shape {y.shape}"
+            )
     if y.size // y.shape[-1] < 8:
         raise ValueError(f"y must hold at least 8 observations, but got shape {y.shape}")
     return place, y
@@ -153,7 +155,9 @@ def _check_model(model, y, budget, noise):
     if not isinstance(model, MLP):
         raise TypeError(f"model must be an fflib.network.MLP, but got {checks.describe(model)}")
     if not isinstance(budget, Budget):
-        raise TypeError(f"budget must be an fflib.theory.scale.Budget, but got {checks.describe(budget)}")
+        raise TypeError(
+            f"budget must be an fflib.theory.scale.Budget, but got {checks.describe(budget)}"
+        )
     if model.sizes[0] % 2 or model.sizes[-1] != y.shape[-1]:
         raise ValueError(
             f"model must take 2m features and give {y.shape[-1]} outputs, as y has, but has sizes {model.sizes}"
@@ -173,7 +177,9 @@ def _mappings(family, model, d, key):
         checks.one_of("family", family, features.FAMILIES)
         return [partial(_sampled, k, m, family, d) for k in jax.random.split(key, DRAWS)]
     if not callable(family):
-        raise TypeError(f"family must be a name or a function of the scale, but got {checks.describe(family)}")
+        raise TypeError(
+            f"family must be a name or a function of the scale, but got {checks.describe(family)}"
+        )
 
     def mapping(s):
         gamma = family(s)

@@ -66,7 +66,9 @@ def plane(n: int, which: int | float = 0, source=None) -> jax.Array:
     else:
         source = _unit("source", source)
         if not 0 < checks.positive("which", which) < 1:
-            raise ValueError(f"which must lie in (0, 1), a place across the head, but got {which!r}")
+            raise ValueError(
+                f"which must lie in (0, 1), a place across the head, but got {which!r}"
+            )
         cut = source[int(which * len(source))].T[::-1]  # top of the head up
     cut = _resize(cut, (n, n))
     if float(cut.max()) == 0:
@@ -87,9 +89,13 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
     try:
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{name} cannot be unpacked ({error}): is the download complete?") from error
+        raise ValueError(
+            f"{name} cannot be unpacked ({error}): is the download complete?"
+        ) from error
     if len(raw) < 348 or raw[344:348] != b"n+1\0":
-        raise ValueError(f"{name} is no single-file NIfTI-1: it has {len(raw)} bytes and no mark n+1 at byte 344")
+        raise ValueError(
+            f"{name} is no single-file NIfTI-1: it has {len(raw)} bytes and no mark n+1 at byte 344"
+        )
     order = "<" if struct.unpack("<i", raw[:4])[0] == 348 else ">"
     axes, *shape = struct.unpack(f"{order}8h", raw[40:56])
     kind, bits = struct.unpack(f"{order}2h", raw[70:74])
@@ -101,10 +107,14 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
         )
     shape, rest = tuple(shape[:3]), shape[3:axes]
     if axes < 3 or min(shape) < 1 or any(k > 1 for k in rest):
-        raise ValueError(f"{name} must hold one volume of 3 axes, but has {axes} axes of sizes {(*shape, *rest)}")
+        raise ValueError(
+            f"{name} must hold one volume of 3 axes, but has {axes} axes of sizes {(*shape, *rest)}"
+        )
     found, wanted = len(raw) - int(offset), int(np.prod(shape))
     if found < wanted:
-        raise ValueError(f"{name} ends early: {found} bytes of voxels, expected {wanted} for shape {shape}")
+        raise ValueError(
+            f"{name} ends early: {found} bytes of voxels, expected {wanted} for shape {shape}"
+        )
     return np.frombuffer(raw, np.uint8, wanted, int(offset)).reshape(shape, order="F")
 
 
@@ -123,7 +133,12 @@ def slices(count: int, n: int) -> Scans:
         places = np.linspace(0.2, 0.8, count).round(3).tolist()
     array = jnp.stack([plane(n, place, source) for place in places])
     names = [f"slice{place}" for place in places]
-    return Scans(names, array, _sha256(source), "slices of the MNI152 average of 152 heads, in place of ATLAS")
+    return Scans(
+        names,
+        array,
+        _sha256(source),
+        "slices of the MNI152 average of 152 heads, in place of ATLAS",
+    )
 
 
 def volumes(n: int) -> Scans:
@@ -133,7 +148,9 @@ def volumes(n: int) -> Scans:
     """
     source = None if n <= 48 else full()
     array = volume(n if source is not None else min(n, 48), source)[None]
-    return Scans(["mni152"], array, _sha256(source), "the MNI152 average of 152 heads, in place of ATLAS")
+    return Scans(
+        ["mni152"], array, _sha256(source), "the MNI152 average of 152 heads, in place of ATLAS"
+    )
 
 
 def full() -> np.ndarray | None:
@@ -153,7 +170,9 @@ def _sha256(source: np.ndarray | None) -> str:
 
 
 def _built_in(what: str, n: int) -> jax.Array:
-    with np.load(io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{BUILT_IN}").read_bytes())) as file:
+    with np.load(
+        io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{BUILT_IN}").read_bytes())
+    ) as file:
         array = _unit(what, file[what])
     if n > array.shape[-1]:
         raise ValueError(
@@ -171,7 +190,9 @@ def _unit(name: str, value) -> jax.Array:
     array = array / 255 if np.issubdtype(np.asarray(value).dtype, np.integer) else array
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 1:
-        raise ValueError(f"{name} must have values in [0, 1], but they run from {low:.3g} to {high:.3g}")
+        raise ValueError(
+            f"{name} must have values in [0, 1], but they run from {low:.3g} to {high:.3g}"
+        )
     return array
 
 

@@ -92,7 +92,9 @@ def fetch(name: str, source: Source | None = None) -> Path:
     try:
         return _download(path, source)
     except FetchError as error:
-        raise FetchError(f"could not get {name} from {source.url}: {error}. You can also {advice}") from error
+        raise FetchError(
+            f"could not get {name} from {source.url}: {error}. You can also {advice}"
+        ) from error
 
 
 # --------------------------------------------------------------------------------------------------
@@ -175,7 +177,9 @@ def _download(path: Path, source: Source) -> Path:
                     return path
                 part.unlink()
             why = f"its SHA-256 is {found}, not {source.sha256}"
-            if not have:  # else what lay here may have been of another file: once more from the start
+            if (
+                not have
+            ):  # else what lay here may have been of another file: once more from the start
                 break
     raise FetchError(why)
 
@@ -199,7 +203,15 @@ def _transfer(part: Path, have: int, source: Source) -> int | None:
         left = response.headers.get("Content-Length")
         total = have + int(left) if left else source.size or None
         quiet = bool(os.environ.get("FFLIB_STATIC"))
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=quiet, leave=False)
+        bar = tqdm(
+            total=total,
+            initial=have,
+            unit="B",
+            unit_scale=True,
+            desc=part.stem,
+            disable=quiet,
+            leave=False,
+        )
         with bar, _writing(part), part.open("ab" if have else "wb") as file:
             for block in _blocks(response):
                 file.write(block)

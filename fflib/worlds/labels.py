@@ -57,8 +57,12 @@ def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Sol
     made = [_prepare(m, k, lines, tests) for m, k in zip(found.meshes, keys, strict=True)]
     most = max(one["heights"].shape[1] for one in made)
     for one in made:
-        one["heights"] = np.pad(one["heights"], ((0, 0), (0, most - one["heights"].shape[1])), constant_values=np.inf)
-    digest = hashlib.sha256(b"".join(x.tobytes() for m in found.meshes for x in (m.vertices, m.faces))).hexdigest()
+        one["heights"] = np.pad(
+            one["heights"], ((0, 0), (0, most - one["heights"].shape[1])), constant_values=np.inf
+        )
+    digest = hashlib.sha256(
+        b"".join(x.tobytes() for m in found.meshes for x in (m.vertices, m.faces))
+    ).hexdigest()
     array = {k: jnp.asarray(np.stack([one[k] for one in made])) for k in made[0]}
     return Solids(found.names, array, digest, found.origin)
 
@@ -104,6 +108,10 @@ def random_points(
         heights = solid["heights"][line[:moved]]
         crossings = jnp.isfinite(heights).sum(-1)
         which = jnp.floor(jax.random.uniform(k_which, (moved,)) * crossings).astype(int)
-        at = jnp.take_along_axis(heights, which[:, None], 1)[:, 0] + NEAR * jax.random.normal(k_off, (moved,))
+        at = jnp.take_along_axis(heights, which[:, None], 1)[:, 0] + NEAR * jax.random.normal(
+            k_off, (moved,)
+        )
         z = z.at[:moved].set(jnp.where(crossings > 0, jnp.clip(at, low, high), z[:moved]))
-    return jnp.concatenate([solid["xy"][line], z[:, None]], -1), meshes.below(solid["heights"][line], z)
+    return jnp.concatenate([solid["xy"][line], z[:, None]], -1), meshes.below(
+        solid["heights"][line], z
+    )

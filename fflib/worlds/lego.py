@@ -47,7 +47,10 @@ def _part(archive: zipfile.ZipFile, name: str, size: int, step: int) -> cameras.
     told = json.loads(archive.read(folder))
     frames = told["frames"][::step]
     folder = folder.rpartition("/")[0]
-    images = [_reduced(archive.read(f"{folder}/{frame['file_path'].removeprefix('./')}.png"), size) for frame in frames]
+    images = [
+        _reduced(archive.read(f"{folder}/{frame['file_path'].removeprefix('./')}.png"), size)
+        for frame in frames
+    ]
     poses = np.array([frame["transform_matrix"] for frame in frames], np.float32)
     return cameras.views(np.stack(images), poses, size / 2 / np.tan(told["camera_angle_x"] / 2))
 

@@ -52,7 +52,9 @@ def molecule(centres, weights, width: float) -> Molecule:
     centres = checks.points("centres", centres, 3)
     weights = checks.real_array("weights", weights)
     if weights.shape != centres.shape[:1]:
-        raise ValueError(f"weights must have shape {centres.shape[:1]}, one a centre, but got {weights.shape}")
+        raise ValueError(
+            f"weights must have shape {centres.shape[:1]}, one a centre, but got {weights.shape}"
+        )
     return Molecule(centres, weights, checks.positive("width", width))
 
 
@@ -67,7 +69,9 @@ def _ball(centre, radius: float, count: int) -> np.ndarray:
     height = 1 - (2 * np.arange(count) + 1) / count
     turn = np.pi * (3 - 5**0.5) * np.arange(count)
     across = np.sqrt(1 - height**2)
-    return np.asarray(centre) + radius * np.stack([across * np.cos(turn), across * np.sin(turn), height], -1)
+    return np.asarray(centre) + radius * np.stack(
+        [across * np.cos(turn), across * np.sin(turn), height], -1
+    )
 
 
 RING, GAP = 34.0, np.deg2rad(42.0)  # Å; half of the opening of the ring
@@ -116,7 +120,9 @@ def _claw_parts():
     hinge, other = (RING * np.array([np.cos(GAP), sign * np.sin(GAP), 0.0]) for sign in (-1, 1))
     along = (other - hinge) / np.linalg.norm(other - hinge)
     rod = hinge + along * np.linspace(4.0, 40.0, 80)[:, None]
-    arm = np.concatenate([_coil(rod, np.cross(along, UP), UP, 6.0, 7), _ball(hinge + 46.0 * along, 9.0, 50)])
+    arm = np.concatenate(
+        [_coil(rod, np.cross(along, UP), UP, 6.0, 7), _ball(hinge + 46.0 * along, 9.0, 50)]
+    )
     return np.concatenate([ring, knob]), arm, hinge
 
 
@@ -130,7 +136,9 @@ def rotation(axis, angle) -> jax.Array:
     Chapter: A molecule in motion.
     """
     axis = checks.real_array("axis", axis, integers=True)
-    if axis.shape != (3,) or (not isinstance(axis, jax.core.Tracer) and float(jnp.linalg.norm(axis)) == 0):
+    if axis.shape != (3,) or (
+        not isinstance(axis, jax.core.Tracer) and float(jnp.linalg.norm(axis)) == 0
+    ):
         raise ValueError(f"axis must be a vector (3,) with a length, but got {axis}")
     x, y, z = axis / jnp.linalg.norm(axis)
     zero = jnp.zeros_like(x)
@@ -213,7 +221,9 @@ def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecu
     voxels = np.asarray(checks.real_array("voxels", voxels, integers=True))
     pixel = checks.positive("pixel", pixel)
     if voxels.ndim != 3 or voxels.max() <= 0:
-        raise ValueError(f"voxels must be a volume with a positive value, but got {checks.describe(voxels)}")
+        raise ValueError(
+            f"voxels must be a volume with a positive value, but got {checks.describe(voxels)}"
+        )
     if checks.positive("part", part, zero=True) >= 1:
         raise ValueError(f"part must lie in [0, 1), but got {part}")
     where = np.argwhere(voxels > part * voxels.max())

@@ -38,17 +38,26 @@ def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
     order = ">" if raw[212:213] == b"\x11" else "<"
     *sizes, mode = struct.unpack(f"{order}4i", raw[:16])
     samples, cell = struct.unpack(f"{order}3i", raw[28:40]), struct.unpack(f"{order}3f", raw[40:52])
-    axes, extended = struct.unpack(f"{order}3i", raw[64:76]), struct.unpack(f"{order}i", raw[92:96])[0]
+    axes, extended = (
+        struct.unpack(f"{order}3i", raw[64:76]),
+        struct.unpack(f"{order}i", raw[92:96])[0],
+    )
     if mode not in MODES:
         raise ValueError(f"{name} must have mode 0, 1, 2 or 6, but has mode {mode}")
     axes = (1, 2, 3) if axes == (0, 0, 0) else axes
     if min(sizes) < 1 or sorted(axes) != [1, 2, 3] or extended < 0:
-        raise ValueError(f"{name} is damaged: sizes {sizes}, axes {list(axes)}, extended header of {extended} bytes")
+        raise ValueError(
+            f"{name} is damaged: sizes {sizes}, axes {list(axes)}, extended header of {extended} bytes"
+        )
     kind = np.dtype(order + MODES[mode])
     wanted, found = int(np.prod(sizes, dtype=object)) * kind.itemsize, len(raw) - HEADER - extended
     if found < wanted:
-        raise ValueError(f"{name} ends early: {found} bytes of voxels, expected {wanted} for sizes {sizes}")
-    stored = np.frombuffer(raw, kind, wanted // kind.itemsize, HEADER + extended).reshape(sizes, order="F")
+        raise ValueError(
+            f"{name} ends early: {found} bytes of voxels, expected {wanted} for sizes {sizes}"
+        )
+    stored = np.frombuffer(raw, kind, wanted // kind.itemsize, HEADER + extended).reshape(
+        sizes, order="F"
+    )
     voxels = np.ascontiguousarray(stored.transpose(np.argsort(axes)), np.float32)
     pixel = cell[0] / samples[0] if samples[0] > 0 and cell[0] > 0 else 0.0
     return voxels, float(pixel)
@@ -67,7 +76,11 @@ def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
     Chapter: A molecule in motion.
     """
     short = isinstance(voxels, (np.ndarray, jax.Array)) and voxels.dtype == np.int16
-    voxels = np.asarray(voxels) if short else np.asarray(checks.real_array("voxels", voxels, integers=True))
+    voxels = (
+        np.asarray(voxels)
+        if short
+        else np.asarray(checks.real_array("voxels", voxels, integers=True))
+    )
     if voxels.ndim != 3 or voxels.size == 0:
         raise ValueError(f"voxels must have shape (n_x, n_y, n_z), but got {voxels.shape}")
     pixel = checks.positive("pixel", pixel)

@@ -55,7 +55,9 @@ def perturbed(key: jax.Array, parameters=ELLIPSES, scale: float = 1 / 20) -> jax
     Chapter: Computed tomography.
     """
     parameters = checks.real_array("parameters", parameters)
-    return parameters + checks.positive("scale", scale, zero=True) * jax.random.normal(key, parameters.shape)
+    return parameters + checks.positive("scale", scale, zero=True) * jax.random.normal(
+        key, parameters.shape
+    )
 
 
 def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:
@@ -115,7 +117,9 @@ def ellipse_sinogram(n: int, angles, parameters=ELLIPSES) -> np.ndarray:
     Chapter: Computed tomography.
     """
     n = checks.count("n", n)
-    theta = -np.asarray(checks.real_array("angles", angles, integers=True), float)[:, None]  # y is up
+    theta = -np.asarray(checks.real_array("angles", angles, integers=True), float)[
+        :, None
+    ]  # y is up
     s = 2 * np.arange(n) / n - 1
     total = np.zeros((len(theta), n))
     for grey, a, b, x, y, phi in np.asarray(parameters, float):
@@ -169,4 +173,9 @@ def heads(count: int, n: int, d: int = 2) -> Scans:
             keys.append(draw)
         drawn = [perturbed(draw, table) for draw in keys[8 : 8 + count]]
     array = jnp.stack([shepp_logan(n, parameters) for parameters in drawn])
-    return Scans([f"head{k + 1}" for k in range(count)], array, "", "Shepp–Logan heads with perturbed parameters")
+    return Scans(
+        [f"head{k + 1}" for k in range(count)],
+        array,
+        "",
+        "Shepp–Logan heads with perturbed parameters",
+    )

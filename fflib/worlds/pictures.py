@@ -50,7 +50,9 @@ def collect(names, pictures, origin: str) -> Pictures:
     """
     shapes = sorted({np.shape(p) for p in pictures})
     if len(shapes) != 1 or len(names) != len(pictures):
-        raise ValueError(f"pictures must be {len(names)} arrays of one shape, but got shapes {shapes}")
+        raise ValueError(
+            f"pictures must be {len(names)} arrays of one shape, but got shapes {shapes}"
+        )
     array = jnp.stack(list(pictures))
     pixels = np.asarray(jnp.round(255 * array), np.uint8)
     return Pictures(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
@@ -142,8 +144,12 @@ def text_pages(key: jax.Array, count: int, size: int = 512) -> Pictures:
 
     Chapter: Photographs and text.
     """
-    pages = [text_image(jax.random.fold_in(key, i), size) for i in range(checks.count("count", count))]
-    return collect([f"text{i:02d}" for i in range(count)], pages, "generated pages of random strings")
+    pages = [
+        text_image(jax.random.fold_in(key, i), size) for i in range(checks.count("count", count))
+    ]
+    return collect(
+        [f"text{i:02d}" for i in range(count)], pages, "generated pages of random strings"
+    )
 
 
 def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Pictures:
@@ -183,7 +189,9 @@ def _div2k(count, size) -> Pictures:
                 picture = np.asarray(Image.open(file).convert("RGB"))
             top, left = (picture.shape[0] - 512) // 2, (picture.shape[1] - 512) // 2
             crops.append(load_image(picture[top : top + 512, left : left + 512], size))
-    return collect(names, crops, "DIV2K validation pictures 801 to " + names[-1][1:] + ", middle 512²")
+    return collect(
+        names, crops, "DIV2K validation pictures 801 to " + names[-1][1:] + ", middle 512²"
+    )
 
 
 def _kodak(count, size) -> Pictures:
@@ -200,7 +208,9 @@ def _builtin(count, size) -> Pictures:
     if not names:
         most = max(sides.values())
         raise ValueError(f"size must be at most {most} for the built-in pictures, but got {size}")
-    return collect(names, [load_image(image(name), size) for name in names], "the built-in photographs")
+    return collect(
+        names, [load_image(image(name), size) for name in names], "the built-in photographs"
+    )
 
 
 def _read(path: Path) -> np.ndarray:
@@ -244,10 +254,14 @@ def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
     """The square in the middle, each channel averaged down to (size, size)."""
     side = min(y.shape[:2])
     if size > side or size % 2:
-        raise ValueError(f"size must be even and at most {side}, the shorter side of {name}, but got {size}")
+        raise ValueError(
+            f"size must be even and at most {side}, the shorter side of {name}, but got {size}"
+        )
     top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
     y = y[top : top + side, left : left + side]
     if size == side:
         return y
     channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
-    return np.stack([np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels], -1)
+    return np.stack(
+        [np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels], -1
+    )

@@ -18,7 +18,11 @@ import numpy as np
 from fflib import checks
 from fflib.operators import cameras
 
-PITCH, LEVEL, STUD = 0.3, 0.24, (0.09, 0.05)  # width of a cell, height of a brick, radius and height of a stud
+PITCH, LEVEL, STUD = (
+    0.3,
+    0.24,
+    (0.09, 0.05),
+)  # width of a cell, height of a brick, radius and height of a stud
 GROUND = -0.5
 REACH = (2.5, 5.5)  # near and far for cameras at a distance of 4
 # How many bricks lie on each cell of the plate, and of which colour they are, seen from above.
@@ -73,7 +77,9 @@ def bricks() -> Solids:
             x, y = (column - 2.5) * PITCH, (2.5 - row) * PITCH
             if level:
                 height = level * LEVEL
-                parts.append(((x, y, GROUND + height / 2), (PITCH / 2, PITCH / 2, height / 2), hue, False))
+                parts.append(
+                    ((x, y, GROUND + height / 2), (PITCH / 2, PITCH / 2, height / 2), hue, False)
+                )
             if (row, column) in under_bridge:
                 level, hue = bridge_level, "w"
                 z = GROUND + (bridge_level - 0.5) * LEVEL
@@ -82,7 +88,9 @@ def bricks() -> Solids:
             parts.append(((x, y, z), (STUD[0], STUD[0], STUD[1] / 2), hue, True))
     centre, half, hue, is_round = zip(*parts, strict=True)
     colours = [COLOURS[h] for h in hue]
-    return Solids(*(jnp.asarray(a, jnp.float32) for a in (centre, half, colours)), jnp.asarray(is_round))
+    return Solids(
+        *(jnp.asarray(a, jnp.float32) for a in (centre, half, colours)), jnp.asarray(is_round)
+    )
 
 
 def trace(solids: Solids, origins, directions) -> Seen:
@@ -118,8 +126,12 @@ def _first(solids: Solids, origins, directions):
     upright = a < 1e-9  # such a ray is inside the round side for ever, or never
     a, meets = jnp.where(upright, 1.0, a), jnp.where(upright, c < 0, root > 0)
     reach = jnp.where(upright, jnp.inf, jnp.sqrt(jnp.maximum(root, 0.0)) / a)
-    side_low = jnp.where(solids.round, jnp.where(meets, -b / a - reach, jnp.inf), low[..., :2].max(-1))
-    side_high = jnp.where(solids.round, jnp.where(meets, -b / a + reach, -jnp.inf), high[..., :2].min(-1))
+    side_low = jnp.where(
+        solids.round, jnp.where(meets, -b / a - reach, jnp.inf), low[..., :2].max(-1)
+    )
+    side_high = jnp.where(
+        solids.round, jnp.where(meets, -b / a + reach, -jnp.inf), high[..., :2].min(-1)
+    )
     enter, leave = jnp.maximum(side_low, low[..., 2]), jnp.minimum(side_high, high[..., 2])
     t = jnp.where((enter < leave) & (enter > 0), enter, jnp.inf)
     which = t.argmin(-1)
@@ -146,7 +158,12 @@ def _pattern(point, is_round):
 
 
 def views(
-    size: int, poses, solids: Solids | None = None, *, focal: float | None = None, oversample: int = 2
+    size: int,
+    poses,
+    solids: Solids | None = None,
+    *,
+    focal: float | None = None,
+    oversample: int = 2,
 ) -> cameras.Views:
     """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
 
@@ -175,7 +192,9 @@ def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Ar
     Chapter: Radiance fields.
     """
     pixels = cameras.pixel_centres(size, size)
-    return trace(bricks() if solids is None else solids, *cameras.rays(pose, pixels, focal, (size, size))).depth
+    return trace(
+        bricks() if solids is None else solids, *cameras.rays(pose, pixels, focal, (size, size))
+    ).depth
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))

@@ -13,8 +13,8 @@ import numpy as np
 
 from fflib import checks
 from fflib.operators.contour import contour
-from fflib.worlds.fetch import FetchError, fetch
 from fflib.operators.meshes import Mesh, mesh, normalise
+from fflib.worlds.fetch import FetchError, fetch
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
 BUILTIN = ("rope", "gyroid", "urchin", "chain")
@@ -74,7 +74,9 @@ def _strands(t, around: int, strands: int, twists: int, depth: float) -> np.ndar
 
 def _rope() -> Mesh:
     t = 2 * np.pi * np.arange(420) / 420
-    knot = np.stack([np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -1.2 * np.sin(3 * t)], -1)
+    knot = np.stack(
+        [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -1.2 * np.sin(3 * t)], -1
+    )
     return tube(knot, 0.62 * _strands(t, 28, 4, 36, 0.3), 28)
 
 
@@ -92,7 +94,11 @@ def _space(n: int) -> np.ndarray:
 def _gyroid() -> Mesh:
     x, y, z = np.moveaxis(_space(52), -1, 0)
     k = 2 * np.pi * 1.25
-    wave = np.sin(k * x) * np.cos(k * y) + np.sin(k * y) * np.cos(k * z) + np.sin(k * z) * np.cos(k * x)
+    wave = (
+        np.sin(k * x) * np.cos(k * y)
+        + np.sin(k * y) * np.cos(k * z)
+        + np.sin(k * z) * np.cos(k * x)
+    )
     return contour(np.minimum(0.95 - np.sqrt(x**2 + y**2 + z**2), 0.12 * wave), -1, 1)
 
 
@@ -134,7 +140,9 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
         read = trimesh.load_mesh(file, file_type=kind, process=False, skip_materials=True)
         vertices, faces = read.vertices, read.faces
     except Exception as error:  # damage makes it raise almost anything
-        raise ValueError(f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?") from error
+        raise ValueError(
+            f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?"
+        ) from error
     return mesh(vertices, faces, path.name)
 
 
@@ -203,7 +211,11 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
         warnings.warn(f"{error}. Taking the built-in solids instead", stacklevel=2)
         return solids(BUILTIN[: len(names)])
     faces = ", ".join(f"{len(m.faces)}" for m in found)
-    return Meshes(tuple(names), found, f"Stanford scans, watertight reductions of {faces} faces, coarser than the paper's")
+    return Meshes(
+        tuple(names),
+        found,
+        f"Stanford scans, watertight reductions of {faces} faces, coarser than the paper's",
+    )
 
 
 def solids(names=BUILTIN[:3]) -> Meshes:

@@ -9,8 +9,8 @@ from refusal import assert_refused
 
 import fflib as ff
 from fflib import data, features, metrics
-from fflib.theory import kernels
 from fflib.network import MLP, mlp
+from fflib.theory import kernels
 
 KEY = jax.random.key(0)
 NAN, INF = float("nan"), float("inf")
@@ -34,181 +34,701 @@ def hurt(array, value=NAN):
 def train(**changes):
     """fit on a tiny problem, spoilt by changes."""
     loss = lambda p, d: ((NET.apply(p, d[0])[:, 0] - d[1]) ** 2).sum()
-    given = dict(params=PARAMS, loss=loss, data=(X, Y), steps=2, optimizer=optax.sgd(0.1), progress=False) | changes
+    given = (
+        dict(
+            params=PARAMS, loss=loss, data=(X, Y), steps=2, optimizer=optax.sgd(0.1), progress=False
+        )
+        | changes
+    )
     return ff.fit(given.pop("params"), given.pop("loss"), given.pop("data"), **given)
 
 
 # name of the case: (call, exception, parts of the message in order: argument, given, wanted or so)
 CASES = {
     # --- features
-    "coordinates: wrong dimension": (lambda: WAVES(X[:, :1]), ValueError, ["v", "(..., 2)", "(5, 1)"]),
-    "coordinates: points on a line without an axis": (lambda: ff.basic(1)(Y), ValueError, ["v", "(..., 1)", "(5,)", "v[..., None]"]),
+    "coordinates: wrong dimension": (
+        lambda: WAVES(X[:, :1]),
+        ValueError,
+        ["v", "(..., 2)", "(5, 1)"],
+    ),
+    "coordinates: points on a line without an axis": (
+        lambda: ff.basic(1)(Y),
+        ValueError,
+        ["v", "(..., 1)", "(5,)", "v[..., None]"],
+    ),
     "coordinates: a single number": (lambda: ff.basic(1)(0.5), ValueError, ["v", "(..., 1)", "()"]),
-    "coordinates: integers": (lambda: WAVES(np.ones((5, 2), int)), TypeError, ["v", "floating-point", "shape (5, 2)", "int", "divide"]),
+    "coordinates: integers": (
+        lambda: WAVES(np.ones((5, 2), int)),
+        TypeError,
+        ["v", "floating-point", "shape (5, 2)", "int", "divide"],
+    ),
     "coordinates: booleans": (lambda: WAVES(X > 0), TypeError, ["v", "floating-point", "bool"]),
     "coordinates: complex": (lambda: WAVES(X + 1j), TypeError, ["v", "real", "complex"]),
     "coordinates: NaN": (lambda: WAVES(hurt(X)), ValueError, ["v", "1", "NaN", "10"]),
     "coordinates: infinite": (lambda: WAVES(hurt(X, INF)), ValueError, ["v", "1", "infinite"]),
-    "coordinates: none": (lambda: WAVES(X[:0]), ValueError, ["v", "empty", "(0, 2)", "at least one"]),
-    "coordinates: words": (lambda: WAVES("corner"), TypeError, ["v", "array of real numbers", "corner"]),
+    "coordinates: none": (
+        lambda: WAVES(X[:0]),
+        ValueError,
+        ["v", "empty", "(0, 2)", "at least one"],
+    ),
+    "coordinates: words": (
+        lambda: WAVES("corner"),
+        TypeError,
+        ["v", "array of real numbers", "corner"],
+    ),
     "coordinates: no mapping": (lambda: ff.none(3)(X), ValueError, ["v", "(..., 3)", "(5, 2)"]),
-    "offset: wrong dimension": (lambda: WAVES.kernel(X[:, :1]), ValueError, ["delta", "(..., 2)", "(5, 1)"]),
-    "fourier: shapes disagree": (lambda: features.fourier(np.ones(3), np.ones((4, 2))), ValueError, ["a must", "B (m, d)", "(3,)", "(4, 2)"]),
-    "fourier: B without its axis": (lambda: features.fourier(np.ones(3), np.ones(3)), ValueError, ["a must", "(3,)", "(3,)"]),
-    "fourier: NaN": (lambda: features.fourier(np.ones(2), hurt(np.ones((2, 1)))), ValueError, ["B", "NaN"]),
+    "offset: wrong dimension": (
+        lambda: WAVES.kernel(X[:, :1]),
+        ValueError,
+        ["delta", "(..., 2)", "(5, 1)"],
+    ),
+    "fourier: shapes disagree": (
+        lambda: features.fourier(np.ones(3), np.ones((4, 2))),
+        ValueError,
+        ["a must", "B (m, d)", "(3,)", "(4, 2)"],
+    ),
+    "fourier: B without its axis": (
+        lambda: features.fourier(np.ones(3), np.ones(3)),
+        ValueError,
+        ["a must", "(3,)", "(3,)"],
+    ),
+    "fourier: NaN": (
+        lambda: features.fourier(np.ones(2), hurt(np.ones((2, 1)))),
+        ValueError,
+        ["B", "NaN"],
+    ),
     "none: no dimension": (lambda: ff.none(0), ValueError, ["d", "at least 1", "0"]),
     "none: negative scale": (lambda: ff.none(2, scale=-1.0), ValueError, ["scale", "> 0", "-1"]),
     "basic: half a dimension": (lambda: ff.basic(1.5), TypeError, ["d", "whole number", "1.5"]),
     "basic: True": (lambda: ff.basic(True), TypeError, ["d", "whole number", "True"]),
-    "positional: m no multiple of d": (lambda: ff.positional(7, 2, 4.0), ValueError, ["m", "multiple of d", "m=7", "d=2"]),
-    "positional: negative scale": (lambda: ff.positional(8, 2, -1.0), ValueError, ["scale", ">= 0", "-1"]),
-    "positional_transformer: no length": (lambda: features.positional_transformer(8, 2, 0.0), ValueError, ["length", "> 0", "0"]),
-    "positional_geometric: sigma 0": (lambda: features.positional_geometric(8, 2, 0.0), ValueError, ["sigma", "> 0", "0"]),
-    "positional_nerf: no levels": (lambda: features.positional_nerf(0, 2), ValueError, ["levels", "at least 1", "0"]),
-    "gaussian: negative scale": (lambda: ff.gaussian(KEY, 8, 2, -3.0), ValueError, ["scale", ">= 0", "-3"]),
-    "gaussian: scale NaN": (lambda: ff.gaussian(KEY, 8, 2, NAN), ValueError, ["scale", "finite", "nan"]),
-    "gaussian: scale infinite": (lambda: ff.gaussian(KEY, 8, 2, INF), ValueError, ["scale", "finite", "inf"]),
-    "gaussian: a word for a scale": (lambda: ff.gaussian(KEY, 8, 2, "ten"), TypeError, ["scale", "number", "'ten'"]),
-    "gaussian: several scales": (lambda: ff.gaussian(KEY, 8, 2, np.ones(2)), TypeError, ["scale", "number", "shape (2,)"]),
-    "gaussian: no frequencies": (lambda: ff.gaussian(KEY, 0, 2, 1.0), ValueError, ["m", "at least 1", "0"]),
+    "positional: m no multiple of d": (
+        lambda: ff.positional(7, 2, 4.0),
+        ValueError,
+        ["m", "multiple of d", "m=7", "d=2"],
+    ),
+    "positional: negative scale": (
+        lambda: ff.positional(8, 2, -1.0),
+        ValueError,
+        ["scale", ">= 0", "-1"],
+    ),
+    "positional_transformer: no length": (
+        lambda: features.positional_transformer(8, 2, 0.0),
+        ValueError,
+        ["length", "> 0", "0"],
+    ),
+    "positional_geometric: sigma 0": (
+        lambda: features.positional_geometric(8, 2, 0.0),
+        ValueError,
+        ["sigma", "> 0", "0"],
+    ),
+    "positional_nerf: no levels": (
+        lambda: features.positional_nerf(0, 2),
+        ValueError,
+        ["levels", "at least 1", "0"],
+    ),
+    "gaussian: negative scale": (
+        lambda: ff.gaussian(KEY, 8, 2, -3.0),
+        ValueError,
+        ["scale", ">= 0", "-3"],
+    ),
+    "gaussian: scale NaN": (
+        lambda: ff.gaussian(KEY, 8, 2, NAN),
+        ValueError,
+        ["scale", "finite", "nan"],
+    ),
+    "gaussian: scale infinite": (
+        lambda: ff.gaussian(KEY, 8, 2, INF),
+        ValueError,
+        ["scale", "finite", "inf"],
+    ),
+    "gaussian: a word for a scale": (
+        lambda: ff.gaussian(KEY, 8, 2, "ten"),
+        TypeError,
+        ["scale", "number", "'ten'"],
+    ),
+    "gaussian: several scales": (
+        lambda: ff.gaussian(KEY, 8, 2, np.ones(2)),
+        TypeError,
+        ["scale", "number", "shape (2,)"],
+    ),
+    "gaussian: no frequencies": (
+        lambda: ff.gaussian(KEY, 0, 2, 1.0),
+        ValueError,
+        ["m", "at least 1", "0"],
+    ),
     "power_law: negative p": (lambda: ff.power_law(4, -1.0), ValueError, ["p", ">= 0", "-1"]),
     "power_law: p NaN": (lambda: ff.power_law(4, NAN), ValueError, ["p", "finite", "nan"]),
     "power_law: p = -inf": (lambda: ff.power_law(4, -INF), ValueError, ["p", "-inf"]),
-    "sampled: unknown family": (lambda: features.sampled(KEY, 4, "cauchy", 1.0), ValueError, ["family", "'gaussian'", "'laplace'", "'cauchy'"]),
-    "sampled: scale 0": (lambda: features.sampled(KEY, 4, "uniform", 0.0), ValueError, ["scale", "> 0", "0"]),
+    "sampled: unknown family": (
+        lambda: features.sampled(KEY, 4, "cauchy", 1.0),
+        ValueError,
+        ["family", "'gaussian'", "'laplace'", "'cauchy'"],
+    ),
+    "sampled: scale 0": (
+        lambda: features.sampled(KEY, 4, "uniform", 0.0),
+        ValueError,
+        ["scale", "> 0", "0"],
+    ),
     # --- mlp
     "MLP: one size": (lambda: MLP((3,)), ValueError, ["sizes", "input and an output", "(3,)"]),
     "MLP: a number for sizes": (lambda: MLP(3), ValueError, ["sizes", "3"]),
     "MLP: width 0": (lambda: MLP((2, 0, 1)), ValueError, ["sizes[1]", "at least 1", "0"]),
-    "MLP: fractional width": (lambda: MLP((2, 8.0, 1)), TypeError, ["sizes[1]", "whole number", "8.0"]),
-    "MLP: unknown activation": (lambda: mlp(2, 8, 2, activation="rely"), ValueError, ["activation", "'relu'", "'rely'"]),
-    "MLP: unknown output": (lambda: mlp(2, 8, 2, output="softmax"), ValueError, ["output", "'sigmoid'", "'softmax'"]),
-    "MLP: unknown rule": (lambda: mlp(2, 8, 2, weights="xavier"), ValueError, ["weights", "'glorot'", "'xavier'"]),
-    "MLP: rule for biases": (lambda: mlp(2, 8, 2, biases="he"), TypeError, ["biases", "number", "'he'"]),
-    "MLP: rule for biases, weights a number": (lambda: mlp(2, 8, 2, weights=1.0, biases="he"), TypeError, ["biases", "number", "'he'"]),
-    "MLP: negative deviation": (lambda: mlp(2, 8, 2, weights=-1.0), ValueError, ["weights", ">= 0", "-1"]),
-    "MLP: negative deviation of a layer": (lambda: mlp(2, 8, 2, biases=(0.1, -0.1)), ValueError, ["biases", ">= 0", "-0.1"]),
-    "MLP: too few deviations": (lambda: mlp(2, 8, 3, weights=(1.0, 1.0)), ValueError, ["weights", "3 layers", "2"]),
-    "MLP: unknown parameterization": (lambda: mlp(2, 8, 2, parameterization="mup"), ValueError, ["parameterization", "'ntk'", "'mup'"]),
+    "MLP: fractional width": (
+        lambda: MLP((2, 8.0, 1)),
+        TypeError,
+        ["sizes[1]", "whole number", "8.0"],
+    ),
+    "MLP: unknown activation": (
+        lambda: mlp(2, 8, 2, activation="rely"),
+        ValueError,
+        ["activation", "'relu'", "'rely'"],
+    ),
+    "MLP: unknown output": (
+        lambda: mlp(2, 8, 2, output="softmax"),
+        ValueError,
+        ["output", "'sigmoid'", "'softmax'"],
+    ),
+    "MLP: unknown rule": (
+        lambda: mlp(2, 8, 2, weights="xavier"),
+        ValueError,
+        ["weights", "'glorot'", "'xavier'"],
+    ),
+    "MLP: rule for biases": (
+        lambda: mlp(2, 8, 2, biases="he"),
+        TypeError,
+        ["biases", "number", "'he'"],
+    ),
+    "MLP: rule for biases, weights a number": (
+        lambda: mlp(2, 8, 2, weights=1.0, biases="he"),
+        TypeError,
+        ["biases", "number", "'he'"],
+    ),
+    "MLP: negative deviation": (
+        lambda: mlp(2, 8, 2, weights=-1.0),
+        ValueError,
+        ["weights", ">= 0", "-1"],
+    ),
+    "MLP: negative deviation of a layer": (
+        lambda: mlp(2, 8, 2, biases=(0.1, -0.1)),
+        ValueError,
+        ["biases", ">= 0", "-0.1"],
+    ),
+    "MLP: too few deviations": (
+        lambda: mlp(2, 8, 3, weights=(1.0, 1.0)),
+        ValueError,
+        ["weights", "3 layers", "2"],
+    ),
+    "MLP: unknown parameterization": (
+        lambda: mlp(2, 8, 2, parameterization="mup"),
+        ValueError,
+        ["parameterization", "'ntk'", "'mup'"],
+    ),
     "mlp: depth 0": (lambda: mlp(2, 8, 0), ValueError, ["depth", "at least 1", "0"]),
     "mlp: width 0": (lambda: mlp(2, 0, 3), ValueError, ["width", "at least 1", "0"]),
     "mlp: no input": (lambda: mlp(0, 8, 3), ValueError, ["d_in", "at least 1", "0"]),
-    "apply: wrong input size": (lambda: NET.apply(PARAMS, X[:, :1]), ValueError, ["x", "2 numbers", "(5, 1)"]),
+    "apply: wrong input size": (
+        lambda: NET.apply(PARAMS, X[:, :1]),
+        ValueError,
+        ["x", "2 numbers", "(5, 1)"],
+    ),
     "apply: a number": (lambda: NET.apply(PARAMS, 1.0), ValueError, ["x", "2 numbers", "()"]),
-    "apply: integers": (lambda: NET.apply(PARAMS, np.ones((5, 2), int)), TypeError, ["x", "floating-point", "int"]),
-    "apply: another network's parameters": (lambda: NET.apply(mlp(2, 9, 3).init(KEY), X), ValueError, ["params", "(2, 8)", "(2, 9)"]),
-    "apply: biases of one number": (lambda: NET.apply([(W, b[:1]) for W, b in PARAMS], X), ValueError, ["params", "biases", "(8,)", "(1,)"]),
+    "apply: integers": (
+        lambda: NET.apply(PARAMS, np.ones((5, 2), int)),
+        TypeError,
+        ["x", "floating-point", "int"],
+    ),
+    "apply: another network's parameters": (
+        lambda: NET.apply(mlp(2, 9, 3).init(KEY), X),
+        ValueError,
+        ["params", "(2, 8)", "(2, 9)"],
+    ),
+    "apply: biases of one number": (
+        lambda: NET.apply([(W, b[:1]) for W, b in PARAMS], X),
+        ValueError,
+        ["params", "biases", "(8,)", "(1,)"],
+    ),
     # --- kernel regression
-    "gaussian_kernel: width 0": (lambda: kernels.gaussian_kernel(X, X, 0.0), ValueError, ["width", "> 0", "0"]),
-    "gaussian_kernel: negative width": (lambda: kernels.gaussian_kernel(X, X, -0.1), ValueError, ["width", "> 0", "-0.1"]),
-    "gaussian_kernel: dimensions differ": (lambda: kernels.gaussian_kernel(X, X[:, :1], 1.0), ValueError, ["x2", "2 columns", "(5, 1)"]),
-    "gaussian_kernel: points without an axis": (lambda: kernels.gaussian_kernel(Y, Y, 1.0), ValueError, ["x1", "(n, d)", "(5,)", "x1[:, None]"]),
-    "gaussian_kernel: integers": (lambda: kernels.gaussian_kernel(np.ones((5, 2), int), X, 1.0), TypeError, ["x1", "floating-point", "int"]),
-    "gaussian_kernel: no points": (lambda: kernels.gaussian_kernel(X, X[:0], 1.0), ValueError, ["x2", "empty", "(0, 2)"]),
-    "gaussian_kernel: NaN": (lambda: kernels.gaussian_kernel(X, hurt(X), 1.0), ValueError, ["x2", "NaN"]),
-    "gaussian_kernel: too large": (lambda: kernels.gaussian_kernel(MANY, MANY, 1.0), MemoryError, ["(50000, 50000)", "10.0 GB", "8 GB", "fewer points"]),
-    "kernel_regression: not square": (lambda: ff.kernel_regression(K[:4], Y), ValueError, ["K", "square", "(4, 5)"]),
-    "kernel_regression: a stack": (lambda: ff.kernel_regression(K[None], Y), ValueError, ["K", "square", "(1, 5, 5)"]),
-    "kernel_regression: not symmetric": (lambda: ff.kernel_regression(np.triu(np.ones((5, 5), np.float32)), Y), ValueError, ["K", "symmetric", "1"]),
-    "kernel_regression: indefinite": (lambda: ff.kernel_regression(K - 2 * np.eye(5, k=4) - 2 * np.eye(5, k=-4), Y), ValueError, ["K", "not positive definite", "float32", "eigenvalue of K is -1", "jitter is 0", "or more"]),
-    "kernel_regression: singular": (lambda: ff.kernel_regression(np.ones((5, 5), np.float32), Y), ValueError, ["not positive definite", "jitter", "1e-06 or more"]),
-    "kernel_regression: NaN in K": (lambda: ff.kernel_regression(hurt(K), Y), ValueError, ["K", "NaN", "25"]),
-    "kernel_regression: NaN in y": (lambda: ff.kernel_regression(K, hurt(Y)), ValueError, ["y", "NaN", "5"]),
-    "kernel_regression: too few targets": (lambda: ff.kernel_regression(K, Y[:4]), ValueError, ["y", "(5,)", "(4,)"]),
-    "kernel_regression: targets with too many axes": (lambda: ff.kernel_regression(K, np.ones((5, 2, 2), np.float32)), ValueError, ["y", "(5, c)", "(5, 2, 2)"]),
-    "kernel_regression: integer targets": (lambda: ff.kernel_regression(K, np.arange(5)), TypeError, ["y", "floating-point", "int"]),
-    "kernel_regression: nothing": (lambda: ff.kernel_regression(K[:0, :0], Y[:0]), ValueError, ["K", "empty", "(0, 0)"]),
-    "kernel_regression: negative jitter": (lambda: ff.kernel_regression(K, Y, -1e-3), ValueError, ["jitter", ">= 0", "-0.001"]),
+    "gaussian_kernel: width 0": (
+        lambda: kernels.gaussian_kernel(X, X, 0.0),
+        ValueError,
+        ["width", "> 0", "0"],
+    ),
+    "gaussian_kernel: negative width": (
+        lambda: kernels.gaussian_kernel(X, X, -0.1),
+        ValueError,
+        ["width", "> 0", "-0.1"],
+    ),
+    "gaussian_kernel: dimensions differ": (
+        lambda: kernels.gaussian_kernel(X, X[:, :1], 1.0),
+        ValueError,
+        ["x2", "2 columns", "(5, 1)"],
+    ),
+    "gaussian_kernel: points without an axis": (
+        lambda: kernels.gaussian_kernel(Y, Y, 1.0),
+        ValueError,
+        ["x1", "(n, d)", "(5,)", "x1[:, None]"],
+    ),
+    "gaussian_kernel: integers": (
+        lambda: kernels.gaussian_kernel(np.ones((5, 2), int), X, 1.0),
+        TypeError,
+        ["x1", "floating-point", "int"],
+    ),
+    "gaussian_kernel: no points": (
+        lambda: kernels.gaussian_kernel(X, X[:0], 1.0),
+        ValueError,
+        ["x2", "empty", "(0, 2)"],
+    ),
+    "gaussian_kernel: NaN": (
+        lambda: kernels.gaussian_kernel(X, hurt(X), 1.0),
+        ValueError,
+        ["x2", "NaN"],
+    ),
+    "gaussian_kernel: too large": (
+        lambda: kernels.gaussian_kernel(MANY, MANY, 1.0),
+        MemoryError,
+        ["(50000, 50000)", "10.0 GB", "8 GB", "fewer points"],
+    ),
+    "kernel_regression: not square": (
+        lambda: ff.kernel_regression(K[:4], Y),
+        ValueError,
+        ["K", "square", "(4, 5)"],
+    ),
+    "kernel_regression: a stack": (
+        lambda: ff.kernel_regression(K[None], Y),
+        ValueError,
+        ["K", "square", "(1, 5, 5)"],
+    ),
+    "kernel_regression: not symmetric": (
+        lambda: ff.kernel_regression(np.triu(np.ones((5, 5), np.float32)), Y),
+        ValueError,
+        ["K", "symmetric", "1"],
+    ),
+    "kernel_regression: indefinite": (
+        lambda: ff.kernel_regression(K - 2 * np.eye(5, k=4) - 2 * np.eye(5, k=-4), Y),
+        ValueError,
+        [
+            "K",
+            "not positive definite",
+            "float32",
+            "eigenvalue of K is -1",
+            "jitter is 0",
+            "or more",
+        ],
+    ),
+    "kernel_regression: singular": (
+        lambda: ff.kernel_regression(np.ones((5, 5), np.float32), Y),
+        ValueError,
+        ["not positive definite", "jitter", "1e-06 or more"],
+    ),
+    "kernel_regression: NaN in K": (
+        lambda: ff.kernel_regression(hurt(K), Y),
+        ValueError,
+        ["K", "NaN", "25"],
+    ),
+    "kernel_regression: NaN in y": (
+        lambda: ff.kernel_regression(K, hurt(Y)),
+        ValueError,
+        ["y", "NaN", "5"],
+    ),
+    "kernel_regression: too few targets": (
+        lambda: ff.kernel_regression(K, Y[:4]),
+        ValueError,
+        ["y", "(5,)", "(4,)"],
+    ),
+    "kernel_regression: targets with too many axes": (
+        lambda: ff.kernel_regression(K, np.ones((5, 2, 2), np.float32)),
+        ValueError,
+        ["y", "(5, c)", "(5, 2, 2)"],
+    ),
+    "kernel_regression: integer targets": (
+        lambda: ff.kernel_regression(K, np.arange(5)),
+        TypeError,
+        ["y", "floating-point", "int"],
+    ),
+    "kernel_regression: nothing": (
+        lambda: ff.kernel_regression(K[:0, :0], Y[:0]),
+        ValueError,
+        ["K", "empty", "(0, 0)"],
+    ),
+    "kernel_regression: negative jitter": (
+        lambda: ff.kernel_regression(K, Y, -1e-3),
+        ValueError,
+        ["jitter", ">= 0", "-0.001"],
+    ),
     # --- NTK
     "ntk: not a spec": (lambda: ff.ntk(NET.apply, X), TypeError, ["model", "MLP", "method"]),
-    "ntk: not ReLU": (lambda: ff.ntk(mlp(2, 8, 3, activation="tanh"), X), ValueError, ["activation 'relu'", "'tanh'", "empirical_ntk"]),
-    "ntk: wrong input size": (lambda: ff.ntk(NET, X[:, :1]), ValueError, ["x1", "2 columns", "(5, 1)"]),
-    "ntk: wrong input size of x2": (lambda: ff.ntk(NET, X, X[:, :1]), ValueError, ["x2", "2 columns", "(5, 1)"]),
+    "ntk: not ReLU": (
+        lambda: ff.ntk(mlp(2, 8, 3, activation="tanh"), X),
+        ValueError,
+        ["activation 'relu'", "'tanh'", "empirical_ntk"],
+    ),
+    "ntk: wrong input size": (
+        lambda: ff.ntk(NET, X[:, :1]),
+        ValueError,
+        ["x1", "2 columns", "(5, 1)"],
+    ),
+    "ntk: wrong input size of x2": (
+        lambda: ff.ntk(NET, X, X[:, :1]),
+        ValueError,
+        ["x2", "2 columns", "(5, 1)"],
+    ),
     "ntk: NaN": (lambda: ff.ntk(NET, hurt(X)), ValueError, ["x1", "NaN"]),
     "ntk: no points": (lambda: ff.ntk(NET, X[:0]), ValueError, ["x1", "empty"]),
-    "ntk: integers": (lambda: ff.ntk(NET, np.ones((5, 2), int)), TypeError, ["x1", "floating-point", "int"]),
-    "ntk: too large": (lambda: ff.ntk(mlp(1, 8, 3), MANY), MemoryError, ["(50000, 50000)", "GB", "fewer points"]),
-    "nngp: too large": (lambda: kernels.nngp(mlp(1, 8, 3), MANY), MemoryError, ["(50000, 50000)", "GB"]),
+    "ntk: integers": (
+        lambda: ff.ntk(NET, np.ones((5, 2), int)),
+        TypeError,
+        ["x1", "floating-point", "int"],
+    ),
+    "ntk: too large": (
+        lambda: ff.ntk(mlp(1, 8, 3), MANY),
+        MemoryError,
+        ["(50000, 50000)", "GB", "fewer points"],
+    ),
+    "nngp: too large": (
+        lambda: kernels.nngp(mlp(1, 8, 3), MANY),
+        MemoryError,
+        ["(50000, 50000)", "GB"],
+    ),
     "nngp: not a spec": (lambda: kernels.nngp(None, X), TypeError, ["model", "MLP", "None"]),
-    "ntk_stationary: no frequencies": (lambda: kernels.ntk_stationary(NET, ff.none(2), X), TypeError, ["mapping", "Fourier", "Identity"]),
-    "ntk_stationary: sizes disagree": (lambda: kernels.ntk_stationary(NET, WAVES, X), ValueError, ["mapping", "8 features", "2 inputs"]),
-    "ntk_stationary: wrong offsets": (lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, X[:, :1]), ValueError, ["delta", "(..., 2)", "(5, 1)"]),
-    "ntk_stationary: NaN": (lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, hurt(X)), ValueError, ["delta", "NaN"]),
-    "fitting: sizes disagree": (lambda: kernels.fitting(NET, WAVES), ValueError, ["mapping", "8 features", "2 inputs"]),
-    "fitting: no frequencies": (lambda: kernels.fitting(NET, ff.none(2)), TypeError, ["mapping", "Fourier", "Identity"]),
-    "ntk_stationary: not a spec": (lambda: kernels.ntk_stationary("net", WAVES, X), TypeError, ["model", "MLP", "'net'"]),
-    "empirical_ntk: points without an axis": (lambda: ff.empirical_ntk(NET.apply, PARAMS, Y), ValueError, ["x1", "(n, d)", "(5,)"]),
-    "empirical_ntk: x2 of another dimension": (lambda: ff.empirical_ntk(NET.apply, PARAMS, X, X[:, :1]), ValueError, ["x2", "2 columns", "(5, 1)"]),
-    "empirical_ntk: NaN": (lambda: ff.empirical_ntk(NET.apply, PARAMS, hurt(X)), ValueError, ["x1", "NaN"]),
-    "empirical_ntk: apply with another result": (lambda: ff.empirical_ntk(lambda p, x: NET.apply(p, x).sum(), PARAMS, X), ValueError, ["apply", "(n, o)", "(1, 2)", "()"]),
-    "empirical_ntk: batch 0": (lambda: ff.empirical_ntk(NET.apply, PARAMS, X, batch=0), ValueError, ["batch", "at least 1", "0"]),
-    "empirical_ntk: too large": (lambda: ff.empirical_ntk(mlp(1, 8, 3, 3).apply, mlp(1, 8, 3, 3).init(KEY), MANY), MemoryError, ["empirical NTK", "(50000, 50000, 3, 3)", "90.0 GB"]),
+    "ntk_stationary: no frequencies": (
+        lambda: kernels.ntk_stationary(NET, ff.none(2), X),
+        TypeError,
+        ["mapping", "Fourier", "Identity"],
+    ),
+    "ntk_stationary: sizes disagree": (
+        lambda: kernels.ntk_stationary(NET, WAVES, X),
+        ValueError,
+        ["mapping", "8 features", "2 inputs"],
+    ),
+    "ntk_stationary: wrong offsets": (
+        lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, X[:, :1]),
+        ValueError,
+        ["delta", "(..., 2)", "(5, 1)"],
+    ),
+    "ntk_stationary: NaN": (
+        lambda: kernels.ntk_stationary(mlp(8, 8, 3), WAVES, hurt(X)),
+        ValueError,
+        ["delta", "NaN"],
+    ),
+    "fitting: sizes disagree": (
+        lambda: kernels.fitting(NET, WAVES),
+        ValueError,
+        ["mapping", "8 features", "2 inputs"],
+    ),
+    "fitting: no frequencies": (
+        lambda: kernels.fitting(NET, ff.none(2)),
+        TypeError,
+        ["mapping", "Fourier", "Identity"],
+    ),
+    "ntk_stationary: not a spec": (
+        lambda: kernels.ntk_stationary("net", WAVES, X),
+        TypeError,
+        ["model", "MLP", "'net'"],
+    ),
+    "empirical_ntk: points without an axis": (
+        lambda: ff.empirical_ntk(NET.apply, PARAMS, Y),
+        ValueError,
+        ["x1", "(n, d)", "(5,)"],
+    ),
+    "empirical_ntk: x2 of another dimension": (
+        lambda: ff.empirical_ntk(NET.apply, PARAMS, X, X[:, :1]),
+        ValueError,
+        ["x2", "2 columns", "(5, 1)"],
+    ),
+    "empirical_ntk: NaN": (
+        lambda: ff.empirical_ntk(NET.apply, PARAMS, hurt(X)),
+        ValueError,
+        ["x1", "NaN"],
+    ),
+    "empirical_ntk: apply with another result": (
+        lambda: ff.empirical_ntk(lambda p, x: NET.apply(p, x).sum(), PARAMS, X),
+        ValueError,
+        ["apply", "(n, o)", "(1, 2)", "()"],
+    ),
+    "empirical_ntk: batch 0": (
+        lambda: ff.empirical_ntk(NET.apply, PARAMS, X, batch=0),
+        ValueError,
+        ["batch", "at least 1", "0"],
+    ),
+    "empirical_ntk: too large": (
+        lambda: ff.empirical_ntk(mlp(1, 8, 3, 3).apply, mlp(1, 8, 3, 3).init(KEY), MANY),
+        MemoryError,
+        ["empirical NTK", "(50000, 50000, 3, 3)", "90.0 GB"],
+    ),
     # --- dynamics
-    "eigenmodes: not PSD": (lambda: kernels.eigenmodes(-K), ValueError, ["K", "positive semidefinite", "-1"]),
-    "eigenmodes: not square": (lambda: kernels.eigenmodes(K[:2]), ValueError, ["K", "square", "(2, 5)"]),
-    "gradient_flow: not PSD": (lambda: ff.gradient_flow(np.diag([1, 1, 1, 1, -0.1]), Y, 1.0), ValueError, ["K", "positive semidefinite", "-0.1"]),
-    "gradient_flow: not symmetric": (lambda: ff.gradient_flow(np.triu(np.ones((5, 5))), Y, 1.0), ValueError, ["K", "symmetric"]),
-    "gradient_flow: negative time": (lambda: ff.gradient_flow(K, Y, [1.0, -2.0]), ValueError, ["t", ">= 0", "-2"]),
-    "gradient_flow: NaN time": (lambda: ff.gradient_flow(K, Y, NAN), ValueError, ["t", ">= 0", "nan"]),
-    "gradient_flow: a table of times": (lambda: ff.gradient_flow(K, Y, np.ones((2, 2))), ValueError, ["t", "(T,)", "(2, 2)"]),
-    "gradient_flow: too few targets": (lambda: ff.gradient_flow(K, Y[:3], 1.0), ValueError, ["y", "(5,)", "(3,)"]),
-    "gradient_flow: targets with too many axes": (lambda: ff.gradient_flow(K, np.ones((5, 5, 5), np.float32), 1.0), ValueError, ["y", "(5, c)", "(5, 5, 5)"]),
-    "gradient_flow: f0 of another shape": (lambda: ff.gradient_flow(K, Y, 1.0, f0=Y[:, None]), ValueError, ["f0", "(5,)", "(5, 1)"]),
-    "gradient_flow: f0 with NaN": (lambda: ff.gradient_flow(K, Y, 1.0, f0=hurt(Y)), ValueError, ["f0", "NaN"]),
-    "gradient_flow: K_test turned": (lambda: ff.gradient_flow(K, Y, 1.0, K_test=K[:, :3]), ValueError, ["K_test", "5 columns", "(5, 3)"]),
-    "gradient_flow: f0_test alone": (lambda: ff.gradient_flow(K, Y, 1.0, f0_test=Y), ValueError, ["f0_test", "without K_test"]),
-    "gradient_flow: f0_test of another shape": (lambda: ff.gradient_flow(K, Y, 1.0, K_test=K[:3], f0_test=Y), ValueError, ["f0_test", "(3,)", "(5,)"]),
-    "gradient_descent: learning rate 0": (lambda: kernels.gradient_descent(K, Y, 3, 0.0), ValueError, ["learning_rate", "> 0", "0"]),
-    "gradient_descent: half a step": (lambda: kernels.gradient_descent(K, Y, 2.5, 0.1), ValueError, ["steps", "whole", "2.5"]),
-    "gradient_descent: negative steps": (lambda: kernels.gradient_descent(K, Y, -1, 0.1), ValueError, ["steps", ">= 0", "-1"]),
+    "eigenmodes: not PSD": (
+        lambda: kernels.eigenmodes(-K),
+        ValueError,
+        ["K", "positive semidefinite", "-1"],
+    ),
+    "eigenmodes: not square": (
+        lambda: kernels.eigenmodes(K[:2]),
+        ValueError,
+        ["K", "square", "(2, 5)"],
+    ),
+    "gradient_flow: not PSD": (
+        lambda: ff.gradient_flow(np.diag([1, 1, 1, 1, -0.1]), Y, 1.0),
+        ValueError,
+        ["K", "positive semidefinite", "-0.1"],
+    ),
+    "gradient_flow: not symmetric": (
+        lambda: ff.gradient_flow(np.triu(np.ones((5, 5))), Y, 1.0),
+        ValueError,
+        ["K", "symmetric"],
+    ),
+    "gradient_flow: negative time": (
+        lambda: ff.gradient_flow(K, Y, [1.0, -2.0]),
+        ValueError,
+        ["t", ">= 0", "-2"],
+    ),
+    "gradient_flow: NaN time": (
+        lambda: ff.gradient_flow(K, Y, NAN),
+        ValueError,
+        ["t", ">= 0", "nan"],
+    ),
+    "gradient_flow: a table of times": (
+        lambda: ff.gradient_flow(K, Y, np.ones((2, 2))),
+        ValueError,
+        ["t", "(T,)", "(2, 2)"],
+    ),
+    "gradient_flow: too few targets": (
+        lambda: ff.gradient_flow(K, Y[:3], 1.0),
+        ValueError,
+        ["y", "(5,)", "(3,)"],
+    ),
+    "gradient_flow: targets with too many axes": (
+        lambda: ff.gradient_flow(K, np.ones((5, 5, 5), np.float32), 1.0),
+        ValueError,
+        ["y", "(5, c)", "(5, 5, 5)"],
+    ),
+    "gradient_flow: f0 of another shape": (
+        lambda: ff.gradient_flow(K, Y, 1.0, f0=Y[:, None]),
+        ValueError,
+        ["f0", "(5,)", "(5, 1)"],
+    ),
+    "gradient_flow: f0 with NaN": (
+        lambda: ff.gradient_flow(K, Y, 1.0, f0=hurt(Y)),
+        ValueError,
+        ["f0", "NaN"],
+    ),
+    "gradient_flow: K_test turned": (
+        lambda: ff.gradient_flow(K, Y, 1.0, K_test=K[:, :3]),
+        ValueError,
+        ["K_test", "5 columns", "(5, 3)"],
+    ),
+    "gradient_flow: f0_test alone": (
+        lambda: ff.gradient_flow(K, Y, 1.0, f0_test=Y),
+        ValueError,
+        ["f0_test", "without K_test"],
+    ),
+    "gradient_flow: f0_test of another shape": (
+        lambda: ff.gradient_flow(K, Y, 1.0, K_test=K[:3], f0_test=Y),
+        ValueError,
+        ["f0_test", "(3,)", "(5,)"],
+    ),
+    "gradient_descent: learning rate 0": (
+        lambda: kernels.gradient_descent(K, Y, 3, 0.0),
+        ValueError,
+        ["learning_rate", "> 0", "0"],
+    ),
+    "gradient_descent: half a step": (
+        lambda: kernels.gradient_descent(K, Y, 2.5, 0.1),
+        ValueError,
+        ["steps", "whole", "2.5"],
+    ),
+    "gradient_descent: negative steps": (
+        lambda: kernels.gradient_descent(K, Y, -1, 0.1),
+        ValueError,
+        ["steps", ">= 0", "-1"],
+    ),
     # --- fit
     "fit: no steps": (lambda: train(steps=0), ValueError, ["steps", "at least 1", "0"]),
-    "fit: fractional steps": (lambda: train(steps=1e3), TypeError, ["steps", "whole number", "1000.0"]),
+    "fit: fractional steps": (
+        lambda: train(steps=1e3),
+        TypeError,
+        ["steps", "whole number", "1000.0"],
+    ),
     "fit: every 0": (lambda: train(every=0), ValueError, ["every", "at least 1", "0"]),
-    "fit: not an optimizer": (lambda: train(optimizer=1e-3), TypeError, ["optimizer", "optax", "0.001"]),
-    "fit: batch without key": (lambda: train(batch=lambda key, data: data), ValueError, ["key", "batch", "random key"]),
+    "fit: not an optimizer": (
+        lambda: train(optimizer=1e-3),
+        TypeError,
+        ["optimizer", "optax", "0.001"],
+    ),
+    "fit: batch without key": (
+        lambda: train(batch=lambda key, data: data),
+        ValueError,
+        ["key", "batch", "random key"],
+    ),
     "fit: nothing to train": (lambda: train(params=[]), ValueError, ["params", "no arrays"]),
-    "fit: integer parameters": (lambda: train(params=[np.arange(3)]), TypeError, ["params", "floating-point", "int"]),
-    "fit: members of unequal number": (lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], ensemble=True), ValueError, ["ensemble=True", "leading axis", "[2, 3] in params"]),
-    "fit: a member without an axis": (lambda: train(params=[np.float32(1)], ensemble=True, shared_data=False), ValueError, ["leading axis", "params", "data"]),
-    "fit: the only member without an axis": (lambda: train(params=[np.float32(1)], ensemble=True), ValueError, ["leading axis", "[0] in params"]),
-    "fit: data for another number of members": (lambda: train(params=[np.ones((2, 3))], ensemble=True, shared_data=False), ValueError, ["leading axis", "[2] in params", "[5] in data"]),
+    "fit: integer parameters": (
+        lambda: train(params=[np.arange(3)]),
+        TypeError,
+        ["params", "floating-point", "int"],
+    ),
+    "fit: members of unequal number": (
+        lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], ensemble=True),
+        ValueError,
+        ["ensemble=True", "leading axis", "[2, 3] in params"],
+    ),
+    "fit: a member without an axis": (
+        lambda: train(params=[np.float32(1)], ensemble=True, shared_data=False),
+        ValueError,
+        ["leading axis", "params", "data"],
+    ),
+    "fit: the only member without an axis": (
+        lambda: train(params=[np.float32(1)], ensemble=True),
+        ValueError,
+        ["leading axis", "[0] in params"],
+    ),
+    "fit: data for another number of members": (
+        lambda: train(params=[np.ones((2, 3))], ensemble=True, shared_data=False),
+        ValueError,
+        ["leading axis", "[2] in params", "[5] in data"],
+    ),
     # --- metrics
-    "mse: shapes differ": (lambda: metrics.mse(Y, Y[:, None]), ValueError, ["pred and target", "same shape", "(5,)", "(5, 1)"]),
-    "mse: empty": (lambda: metrics.mse(Y[:0], Y[:0]), ValueError, ["pred and target", "empty", "(0,)"]),
-    "mse: complex": (lambda: metrics.mse(Y + 1j, Y), TypeError, ["pred and target", "real", "complex64"]),
-    "psnr: shapes differ": (lambda: ff.psnr(PICTURE, PICTURE[..., 0]), ValueError, ["pred and target", "(4, 6, 3)", "(4, 6)"]),
+    "mse: shapes differ": (
+        lambda: metrics.mse(Y, Y[:, None]),
+        ValueError,
+        ["pred and target", "same shape", "(5,)", "(5, 1)"],
+    ),
+    "mse: empty": (
+        lambda: metrics.mse(Y[:0], Y[:0]),
+        ValueError,
+        ["pred and target", "empty", "(0,)"],
+    ),
+    "mse: complex": (
+        lambda: metrics.mse(Y + 1j, Y),
+        TypeError,
+        ["pred and target", "real", "complex64"],
+    ),
+    "psnr: shapes differ": (
+        lambda: ff.psnr(PICTURE, PICTURE[..., 0]),
+        ValueError,
+        ["pred and target", "(4, 6, 3)", "(4, 6)"],
+    ),
     "psnr: negative peak": (lambda: ff.psnr(Y, Y, peak=-1.0), ValueError, ["peak", "> 0", "-1"]),
-    "iou: probabilities": (lambda: metrics.iou(Y, Y > 0.5), TypeError, ["boolean", "float32", "threshold"]),
-    "iou: shapes differ": (lambda: metrics.iou(Y > 0, X > 0), ValueError, ["same shape", "(5,)", "(5, 2)"]),
-    "rfft_amplitude: a number": (lambda: metrics.rfft_amplitude(1.0), ValueError, ["y", "at least one axis", "single number"]),
+    "iou: probabilities": (
+        lambda: metrics.iou(Y, Y > 0.5),
+        TypeError,
+        ["boolean", "float32", "threshold"],
+    ),
+    "iou: shapes differ": (
+        lambda: metrics.iou(Y > 0, X > 0),
+        ValueError,
+        ["same shape", "(5,)", "(5, 2)"],
+    ),
+    "rfft_amplitude: a number": (
+        lambda: metrics.rfft_amplitude(1.0),
+        ValueError,
+        ["y", "at least one axis", "single number"],
+    ),
     "rfft_amplitude: empty": (lambda: metrics.rfft_amplitude(Y[:0]), ValueError, ["y", "empty"]),
-    "rfft_amplitude: complex": (lambda: metrics.rfft_amplitude(Y + 1j), TypeError, ["y", "real", "complex"]),
-    "ssim: shapes differ": (lambda: metrics.ssim(PICTURE, PICTURE[..., 0]), ValueError, ["pred and target", "(4, 6, 3)", "(4, 6)"]),
-    "ssim: too small": (lambda: metrics.ssim(PICTURE, PICTURE), ValueError, ["pred and target", "at least 11", "(4, 6, 3)"]),
-    "ssim: complex": (lambda: metrics.ssim(PICTURE + 1j, PICTURE), TypeError, ["pred and target", "real", "complex"]),
-    "ssim: negative peak": (lambda: metrics.ssim(PICTURE, PICTURE, peak=-1.0), ValueError, ["peak", "> 0", "-1"]),
-    "radial_power: a row": (lambda: metrics.radial_power(Y), ValueError, ["picture", "(H, W)", "(5,)"]),
-    "radial_power: too small": (lambda: metrics.radial_power(PICTURE[:3]), ValueError, ["picture", "at least 4", "(3, 6, 3)"]),
+    "rfft_amplitude: complex": (
+        lambda: metrics.rfft_amplitude(Y + 1j),
+        TypeError,
+        ["y", "real", "complex"],
+    ),
+    "ssim: shapes differ": (
+        lambda: metrics.ssim(PICTURE, PICTURE[..., 0]),
+        ValueError,
+        ["pred and target", "(4, 6, 3)", "(4, 6)"],
+    ),
+    "ssim: too small": (
+        lambda: metrics.ssim(PICTURE, PICTURE),
+        ValueError,
+        ["pred and target", "at least 11", "(4, 6, 3)"],
+    ),
+    "ssim: complex": (
+        lambda: metrics.ssim(PICTURE + 1j, PICTURE),
+        TypeError,
+        ["pred and target", "real", "complex"],
+    ),
+    "ssim: negative peak": (
+        lambda: metrics.ssim(PICTURE, PICTURE, peak=-1.0),
+        ValueError,
+        ["peak", "> 0", "-1"],
+    ),
+    "radial_power: a row": (
+        lambda: metrics.radial_power(Y),
+        ValueError,
+        ["picture", "(H, W)", "(5,)"],
+    ),
+    "radial_power: too small": (
+        lambda: metrics.radial_power(PICTURE[:3]),
+        ValueError,
+        ["picture", "at least 4", "(3, 6, 3)"],
+    ),
     # --- data
     "grid: no points": (lambda: data.grid(0), ValueError, ["n", "at least 1", "0"]),
     "grid: fractional": (lambda: data.grid(2.5), TypeError, ["n", "whole number", "2.5"]),
-    "grid: sizes and d disagree": (lambda: data.grid((4, 4), 3), ValueError, ["n", "2 sizes", "d is 3"]),
+    "grid: sizes and d disagree": (
+        lambda: data.grid((4, 4), 3),
+        ValueError,
+        ["n", "2 sizes", "d is 3"],
+    ),
     "grid: no axes": (lambda: data.grid(()), ValueError, ["n", "at least one size", "empty tuple"]),
-    "power_law_signal: too short": (lambda: data.power_law_signal(KEY, 3, 1.0), ValueError, ["n", "at least 4", "3"]),
-    "power_law_signal: too many bins": (lambda: data.power_law_signal(KEY, 8, 1.0, 5), ValueError, ["bins", "n/2 = 4", "5"]),
-    "power_law_signal: negative alpha": (lambda: data.power_law_signal(KEY, 8, -1.0), ValueError, ["alpha", ">= 0", "-1"]),
-    "train_test_1d: length no multiple": (lambda: data.train_test_1d(Y, 2), ValueError, ["y", "factor=2", "(5,)"]),
-    "train_test_1d: a table": (lambda: data.train_test_1d(X, 5), ValueError, ["y", "(n,)", "(5, 2)"]),
-    "train_test_1d: factor 1": (lambda: data.train_test_1d(Y, 1), ValueError, ["factor", "at least 2", "1"]),
-    "train_test_image: odd height": (lambda: data.train_test_image(PICTURE[:3]), ValueError, ["image", "even", "(3, 6, 3)"]),
-    "train_test_image: grey": (lambda: data.train_test_image(PICTURE[..., 0]), ValueError, ["image", "(H, W, C)", "(4, 6)"]),
-    "train_test_image: bytes": (lambda: data.train_test_image(np.zeros((4, 6, 3), np.uint8)), TypeError, ["image", "floating-point", "uint8"]),
+    "power_law_signal: too short": (
+        lambda: data.power_law_signal(KEY, 3, 1.0),
+        ValueError,
+        ["n", "at least 4", "3"],
+    ),
+    "power_law_signal: too many bins": (
+        lambda: data.power_law_signal(KEY, 8, 1.0, 5),
+        ValueError,
+        ["bins", "n/2 = 4", "5"],
+    ),
+    "power_law_signal: negative alpha": (
+        lambda: data.power_law_signal(KEY, 8, -1.0),
+        ValueError,
+        ["alpha", ">= 0", "-1"],
+    ),
+    "train_test_1d: length no multiple": (
+        lambda: data.train_test_1d(Y, 2),
+        ValueError,
+        ["y", "factor=2", "(5,)"],
+    ),
+    "train_test_1d: a table": (
+        lambda: data.train_test_1d(X, 5),
+        ValueError,
+        ["y", "(n,)", "(5, 2)"],
+    ),
+    "train_test_1d: factor 1": (
+        lambda: data.train_test_1d(Y, 1),
+        ValueError,
+        ["factor", "at least 2", "1"],
+    ),
+    "train_test_image: odd height": (
+        lambda: data.train_test_image(PICTURE[:3]),
+        ValueError,
+        ["image", "even", "(3, 6, 3)"],
+    ),
+    "train_test_image: grey": (
+        lambda: data.train_test_image(PICTURE[..., 0]),
+        ValueError,
+        ["image", "(H, W, C)", "(4, 6)"],
+    ),
+    "train_test_image: bytes": (
+        lambda: data.train_test_image(np.zeros((4, 6, 3), np.uint8)),
+        TypeError,
+        ["image", "floating-point", "uint8"],
+    ),
     "image: unknown": (lambda: data.image("lena"), ValueError, ["name", "'astronaut'", "'lena'"]),
-    "image: too large": (lambda: data.image("cat", 301), ValueError, ["size", "300", "'cat'", "301"]),
+    "image: too large": (
+        lambda: data.image("cat", 301),
+        ValueError,
+        ["size", "300", "'cat'", "301"],
+    ),
     "image: size 0": (lambda: data.image("cat", 0), ValueError, ["size", "at least 1", "0"]),
-    "gaussian_blur: grey": (lambda: data.gaussian_blur(PICTURE[..., 0], 1.0), ValueError, ["image", "(H, W, 3)", "(4, 6)"]),
-    "gaussian_blur: negative radius": (lambda: data.gaussian_blur(PICTURE, -1.0), ValueError, ["radius", ">= 0", "-1"]),
+    "gaussian_blur: grey": (
+        lambda: data.gaussian_blur(PICTURE[..., 0], 1.0),
+        ValueError,
+        ["image", "(H, W, 3)", "(4, 6)"],
+    ),
+    "gaussian_blur: negative radius": (
+        lambda: data.gaussian_blur(PICTURE, -1.0),
+        ValueError,
+        ["radius", ">= 0", "-1"],
+    ),
 }
 
 
@@ -237,10 +757,14 @@ def test_traced_values_pass_unchecked():
     assert np.isnan(jax.jit(ff.kernel_regression)(-K, Y)).all()
     with pytest.raises(ValueError, match=r"\(\.\.\., 2\)"):
         jax.jit(WAVES)(X[:, :1])
-    np.testing.assert_array_equal(jax.jit(lambda s: ff.gaussian(KEY, 2, 1, s).B)(0.0), np.zeros((2, 1)))
+    np.testing.assert_array_equal(
+        jax.jit(lambda s: ff.gaussian(KEY, 2, 1, s).B)(0.0), np.zeros((2, 1))
+    )
 
 
 def test_scalars_of_arrays_are_numbers():
     """A scale computed with numpy or jax is as good as a Python float."""
     for scale in (np.float32(2.0), np.array(2.0), jnp.array(2.0), 2):
-        np.testing.assert_array_equal(ff.gaussian(KEY, 3, 1, scale).B, ff.gaussian(KEY, 3, 1, 2.0).B)
+        np.testing.assert_array_equal(
+            ff.gaussian(KEY, 3, 1, scale).B, ff.gaussian(KEY, 3, 1, 2.0).B
+        )

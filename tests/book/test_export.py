@@ -16,7 +16,9 @@ from fflib import checks, show
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 
-CHAPTER = export.HEADER + r"""
+CHAPTER = (
+    export.HEADER
+    + r"""
 (sec-here)=
 # A chapter about $x$
 
@@ -61,6 +63,7 @@ holds.
 assert value == 42
 ```
 """
+)
 OTHER = "# The other page\n\n(sec-other)=\n## A part\n\n```{math}\n:label: eq-other\nz = 1\n```\n"
 NOTATION = "# Notation\n\n```{glossary}\nGram matrix\n  A matrix.\n```\n\n```{bibliography}\n```\n"
 BIB = """
@@ -143,7 +146,9 @@ def test_first_cell_installs_only_what_is_missing(project):
     assert 'find_spec("fflib") is None' in source and "git+https://github.com/me/book" in source
 
 
-@pytest.mark.parametrize(("version", "flags"), [("0.7.2", "--a --xla_cpu_use_xnnpack=false"), ("0.10.2", "--a")])
+@pytest.mark.parametrize(
+    ("version", "flags"), [("0.7.2", "--a --xla_cpu_use_xnnpack=false"), ("0.10.2", "--a")]
+)
 def test_first_cell_works_around_a_mistake_of_two_releases(project, monkeypatch, version, flags):
     """jaxlib 0.7.2, which Colab has, keeps what it packed of a matrix by its address alone."""
     monkeypatch.setenv("XLA_FLAGS", "--a")
@@ -151,7 +156,9 @@ def test_first_cell_works_around_a_mistake_of_two_releases(project, monkeypatch,
     setup = "".join(project()[0]["source"]).split("import jax\n")[0]
     exec(setup, {})  # up to where jax is imported
     assert os.environ["XLA_FLAGS"] == flags
-    assert str(checks.FORGETFUL).replace("'", '"') in setup and checks.SWITCH in setup  # those of which the library warns
+    assert (
+        str(checks.FORGETFUL).replace("'", '"') in setup and checks.SWITCH in setup
+    )  # those of which the library warns
 
 
 def test_solutions_are_hidden(project):
@@ -229,7 +236,9 @@ value = 6 * 7"""
 
 
 @pytest.mark.parametrize("scale", ["quick", "full"])
-def test_at_full_scale_a_claim_that_does_not_hold_stops_nothing(project, tmp_path, monkeypatch, capsys, scale):
+def test_at_full_scale_a_claim_that_does_not_hold_stops_nothing(
+    project, tmp_path, monkeypatch, capsys, scale
+):
     project(CHAPTER.replace("value = 6 * 7", DOUBTFUL))
     monkeypatch.setenv("FFLIB_OUT", "restored afterwards")
     monkeypatch.setenv("FFLIB_SCALE", scale)
@@ -240,7 +249,10 @@ def test_at_full_scale_a_claim_that_does_not_hold_stops_nothing(project, tmp_pat
     assert show.check is before
     told = json.loads((tmp_path / "out" / "run.json").read_text())
     said = (tmp_path / "out" / "log.txt").read_text()
-    first, second = (dict(claim=c, detail=d, held=h) for c, d, h in (("two is more", "by 1", True), ("one is more", "", False)))
+    first, second = (
+        dict(claim=c, detail=d, held=h)
+        for c, d, h in (("two is more", "by 1", True), ("one is more", "", False))
+    )
     assert told["claims"] == ([first, second] if scale == "full" else [first])
     assert ("✗ one is more\n" in said, "\n42\n" in said) == (scale == "full",) * 2
     assert (tmp_path / "kept" / "chapter.json").exists() == (scale == "full")
@@ -262,9 +274,9 @@ def test_numbers_and_anchors_are_those_of_the_built_book():
     for page in book.pages.values():
         html = (HTML / f"{page.name}.html").read_text(encoding="utf-8")
         shown = re.findall(r'class="eqno">\((\d+)\)', html)
-        assert shown == [
-            book.numbers[label] for kind, label in page.numbered if kind == "eq"
-        ], page.name
+        assert shown == [book.numbers[label] for kind, label in page.numbered if kind == "eq"], (
+            page.name
+        )
         titles = re.findall(r'caption-number">Exercise (\d+) ', html)
         assert titles == [
             book.numbers[label] for kind, label in page.numbered if kind == "exercise"

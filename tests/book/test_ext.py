@@ -79,7 +79,13 @@ def test_the_font_has_the_characters_of_mathematics(tmp_path):
 def checkout(tmp_path, monkeypatch):
     """A small checkout, with all that the fingerprint covers."""
     monkeypatch.delenv("FFLIB_SCALE", raising=False)
-    files = ("fflib/a.py", "fflib/sub/b.py", "fflib/worlds/assets/c.webp", "requirements.txt", "pyproject.toml")
+    files = (
+        "fflib/a.py",
+        "fflib/sub/b.py",
+        "fflib/worlds/assets/c.webp",
+        "requirements.txt",
+        "pyproject.toml",
+    )
     for name in (*files, "README.md", "book/chapter.md", "fflib/notes.txt"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +98,14 @@ def test_nothing_changed_nothing_executed(checkout):
 
 
 @pytest.mark.parametrize(
-    "name", ["fflib/a.py", "fflib/sub/b.py", "fflib/worlds/assets/c.webp", "requirements.txt", "pyproject.toml"]
+    "name",
+    [
+        "fflib/a.py",
+        "fflib/sub/b.py",
+        "fflib/worlds/assets/c.webp",
+        "requirements.txt",
+        "pyproject.toml",
+    ],
 )
 @pytest.mark.parametrize("change", ["edit", "remove", "add"])
 def test_any_change_of_what_chapters_share_is_seen(checkout, name, change):
@@ -170,10 +183,15 @@ def executed(*cells: tuple[str, int | None, list]) -> list:
 
 def test_a_failure_names_chapter_cell_line_and_reason():
     error = nb.new_output(
-        "error", ename="AssertionError", evalue="the claim", traceback=["\x1b[31mTraceback\x1b[0m here"]
+        "error",
+        ename="AssertionError",
+        evalue="the claim",
+        traceback=["\x1b[31mTraceback\x1b[0m here"],
     )
     cells = executed(("x = 1", 1, []), ("check(x == 2)", 2, [error]), ("never", None, []))
-    text = execution.failure_text("book/ntk.md", cells, lambda index: 10 * index, RuntimeError("other"))
+    text = execution.failure_text(
+        "book/ntk.md", cells, lambda index: 10 * index, RuntimeError("other")
+    )
     assert "book/ntk.md, code cell 2 of 3 (line 20)" in text
     assert "AssertionError: the claim" in text
     assert "    check(x == 2)" in text and "Traceback here" in text
@@ -187,7 +205,9 @@ def test_a_cell_that_never_ended_is_named_too():
 
 
 def test_a_chapter_without_code_still_says_what_happened():
-    text = execution.failure_text("book/ntk.md", executed(), lambda index: index, OSError("disk full"))
+    text = execution.failure_text(
+        "book/ntk.md", executed(), lambda index: index, OSError("disk full")
+    )
     assert text == "book/ntk.md: disk full"
 
 
@@ -235,7 +255,9 @@ def test_a_book_is_built_and_not_executed_again(tiny_book):
     assert first.returncode == 0, first.stderr
     assert "Executed notebook" in first.stdout
     page = (tiny_book.folder / "_build/html/index.html").read_text()
-    assert "static 1" in page and "<math" in page and "mathjax" not in page.lower().split("</head>")[0]
+    assert (
+        "static 1" in page and "<math" in page and "mathjax" not in page.lower().split("</head>")[0]
+    )
     assert '<span class="eqno">(1)' in page and 'href="#equation-eq-a">(1)</a>' in page
     assert (tiny_book.folder / "_build/html/_static/math.woff").exists()
 
@@ -245,7 +267,9 @@ def test_a_book_is_built_and_not_executed_again(tiny_book):
     (tiny_book.folder / "requirements.txt").write_text("jax\n")
     changed = tiny_book("import os\nprint('static', os.environ['FFLIB_STATIC'])")
     assert changed.returncode == 0 and "Executed notebook" in changed.stdout
-    assert len(list((tiny_book.folder / "_build/.jupyter_cache").iterdir())) == 1  # the old one is gone
+    assert (
+        len(list((tiny_book.folder / "_build/.jupyter_cache").iterdir())) == 1
+    )  # the old one is gone
 
 
 def test_a_failing_cell_fails_the_build_and_is_named(tiny_book):
@@ -280,7 +304,11 @@ def test_a_failure_stops_the_chapters_not_yet_begun(tiny_book):
     cells = wait, "assert False, 'the first'", wait, wait
     result = tiny_book(*cells, extensions=["ahead"], FFLIB_JOBS="2")
     assert result.returncode != 0
-    failed = [name for name in ("index", "chapter1", "chapter2", "chapter3") if f"{name}.md, code" in result.stderr]
+    failed = [
+        name
+        for name in ("index", "chapter1", "chapter2", "chapter3")
+        if f"{name}.md, code" in result.stderr
+    ]
     assert len(failed) == 1 and "AssertionError: the first" in result.stderr
     assert result.stdout.count("Executed notebook") < 3
 

@@ -110,7 +110,9 @@ def test_bad_numbers_of_a_claim(numbers, says):
 
 
 def test_seeds_are_those_of_the_code():
-    source = "key(9)\n```{code-cell} python\n:tags: [x]\njax.random.key(3)\nnp.random.default_rng(0)\n"
+    source = (
+        "key(9)\n```{code-cell} python\n:tags: [x]\njax.random.key(3)\nnp.random.default_rng(0)\n"
+    )
     source += "monkey(7); key(s)\n```\nprose: jax.random.key(5)\n"
     assert ledger.seeds(source) == [0, 3]
 
@@ -154,7 +156,9 @@ def rows(experiment: str, shift: float) -> list[dict]:
 
 def test_records_are_compared_with_the_published_table(tmp_path, monkeypatch):
     """Equal means are in; the tolerance is two standard errors of the difference of two means."""
-    records.record("ct_shepp", rows("ct_shepp", 0.0), wall_s=1.0, folder=tmp_path)  # quick: left out
+    records.record(
+        "ct_shepp", rows("ct_shepp", 0.0), wall_s=1.0, folder=tmp_path
+    )  # quick: left out
     monkeypatch.setenv("FFLIB_SCALE", "full")
     for name, shift in (("image_natural", 0.0), ("image_text", 1.9)):
         records.record(name, rows(name, shift), wall_s=1.0, folder=tmp_path)
@@ -172,7 +176,15 @@ def test_records_are_compared_with_the_published_table(tmp_path, monkeypatch):
 
 def test_a_setting_that_varies_within_a_record_is_told_apart(tmp_path):
     made = [
-        {"item": "a", "mapping": "gaussian", "seed": 0, "metric": "psnr", "value": v, "sigma": s, "note": v}
+        {
+            "item": "a",
+            "mapping": "gaussian",
+            "seed": 0,
+            "metric": "psnr",
+            "value": v,
+            "sigma": s,
+            "note": v,
+        }
         for s, v in ((1, 20.0), (2, 30.0))
     ]
     records.record("sweep", made, wall_s=1.0, settings={"sigma": [1, 2]}, folder=tmp_path)
@@ -252,13 +264,22 @@ def book(tmp_path):
 def test_the_page_tells_what_the_chapters_claimed(book):
     book.write("first", "a < b & c", "1.5 times")
     book.write("second", "another", "2 dB")
-    claims = [dict(claim="a < b & c", detail="1.25 times", held=True), dict(claim="plain", detail="", held=False)]
+    claims = [
+        dict(claim="a < b & c", detail="1.25 times", held=True),
+        dict(claim="plain", detail="", held=False),
+    ]
     run = run_notebook.record(Path("first.ipynb"), 90.0, False, claims)
     (book.folder / "book" / "full_scale").mkdir(parents=True)
     (book.folder / "book" / "full_scale" / "first.json").write_text(json.dumps(run))
     made = book.build()
     assert made["full"] == {"first": json.loads(json.dumps(run))}
-    for text in ("1 of 2", "1.25 times", "does not hold: nothing more told", ">1.5<", "Not run at full scale yet: "):
+    for text in (
+        "1 of 2",
+        "1.25 times",
+        "does not hold: nothing more told",
+        ">1.5<",
+        "Not run at full scale yet: ",
+    ):
         assert text in made["page"], text
     assert [c["chapter"] for c in made["chapters"]] == ["second", "first"]  # the reading order
     first = made["chapters"][1]
@@ -272,13 +293,17 @@ def test_the_page_tells_what_the_chapters_claimed(book):
         assert text in made["page"], text
     assert made["page"].index("2 dB") < made["page"].index("1.5 times")
     shown = "before\n✓ a &lt; b &amp; c (1.5 times)\nbetween\n✓ plain\n"
-    assert shown in made["first"].replace('<span></span>', "")
+    assert shown in made["first"].replace("<span></span>", "")
     assert "fflib.entry" not in made["first"]
 
     # The same build again says the same, another number does not.
     target = book.folder / "_build" / "html"
     page = {key: made[key] for key in ("chapters", "records", "published")}
-    for name, detail, date in (("one", "2 dB", "yesterday"), ("two", "2 dB", "today"), ("three", "2.1 dB", "today")):
+    for name, detail, date in (
+        ("one", "2 dB", "yesterday"),
+        ("two", "2 dB", "today"),
+        ("three", "2.1 dB", "today"),
+    ):
         build = target.parent / name / "_build"
         page["chapters"][0]["date"] = date
         page["chapters"][0]["claims"][0]["detail"] = detail
@@ -287,7 +312,9 @@ def test_the_page_tells_what_the_chapters_claimed(book):
         shutil.copytree(target.parent / ".jupyter_cache", build / ".jupyter_cache")
     one, two, three = (target.parent / name for name in ("one", "two", "three"))
     printed = check.numbers(one)
-    assert any("before\n✓ a < b & c (1.5 times)\nbetween" in text for text in printed["first"]) and check.ledger(one)
+    assert any(
+        "before\n✓ a < b & c (1.5 times)\nbetween" in text for text in printed["first"]
+    ) and check.ledger(one)
     assert check.silent(printed) == [] and check.silent({"first": []}) == ["first"]
     assert check.differences(one, two) == []
     [differ] = check.differences(one, three)

@@ -71,7 +71,9 @@ def test_links_within_the_book_resolve(name):
         address, anchor = urldefrag(link)
         if urlparse(link).scheme or link in ("", "#"):
             continue
-        target = (BOOK / name).parent.joinpath(unquote(address)).resolve() if address else BOOK / name
+        target = (
+            (BOOK / name).parent.joinpath(unquote(address)).resolve() if address else BOOK / name
+        )
         if not target.is_file():
             broken.append(link)
         elif anchor and target.suffix == ".html":
@@ -185,7 +187,9 @@ def public_names() -> set[str]:
                 found |= {
                     f"{path}.{name}.{method}"
                     for method, function in own
-                    if inspect.isfunction(function) and not method.startswith("_") and function.__doc__
+                    if inspect.isfunction(function)
+                    and not method.startswith("_")
+                    and function.__doc__
                 }
     return found
 
@@ -217,7 +221,9 @@ def test_the_text_is_there_before_any_script_runs(name):
         return
     assert re.search(r"<h1>", bare) and bare.count("<p") > 2
     for heading in re.findall(r"^## ([\w ,']+)$", source.source, re.M):
-        assert f"<h2>{html.escape(heading.strip(), quote=False)}" in html.unescape(bare).replace("’", "'"), heading
+        assert f"<h2>{html.escape(heading.strip(), quote=False)}" in html.unescape(bare).replace(
+            "’", "'"
+        ), heading
     for slider in bare.split(SLIDER)[1:]:  # one frame of each is to be seen
         assert re.search(r'class="ff-frame" data-text="[^"]*">', slider)
 
@@ -491,9 +497,13 @@ def test_guesses_are_told_beside_the_measurement(seen):
 )
 def test_search_works_from_the_file_system(chromium, words, page):
     with Visit(chromium, FILES, f"search.html?q={words}") as opened:
-        done = "/finished|did not match/.test(document.querySelector('.search-summary')?.textContent)"
+        done = (
+            "/finished|did not match/.test(document.querySelector('.search-summary')?.textContent)"
+        )
         opened.tab.wait_for_function(done)
-        links = opened.tab.locator("#search-results li a").evaluate_all("all => all.map((a) => a.href)")
+        links = opened.tab.locator("#search-results li a").evaluate_all(
+            "all => all.map((a) => a.href)"
+        )
         pages = {urldefrag(link)[0].removeprefix(FILES).partition("?")[0] for link in links}
         assert page in pages if page else not links
         assert not opened.elsewhere and not opened.missing and not opened.errors
@@ -503,7 +513,11 @@ def test_each_kind_of_guess_is_used():
     found = Counter(
         kind
         for name in GUESS_PAGES
-        for box in re.findall(r'<div class="ff ff-guess">.*?</fieldset>', (BOOK / name).read_text(encoding="utf-8"), re.S)
+        for box in re.findall(
+            r'<div class="ff ff-guess">.*?</fieldset>',
+            (BOOK / name).read_text(encoding="utf-8"),
+            re.S,
+        )
         for kind in [re.search(r'type="radio"|type="number"|<select', box)[0]]
     )
     assert len(found) == 3 and min(found.values()) >= 2, found
@@ -519,5 +533,7 @@ def test_reduced_motion_is_honoured(chromium):
         }).length"""
         assert opened.ask(slow) == 0
         # what takes 0.01 ms still runs until the next picture, which a busy machine is slow to draw
-        opened.tab.wait_for_function("document.getAnimations().every((a) => a.playState !== 'running')")
+        opened.tab.wait_for_function(
+            "document.getAnimations().every((a) => a.playState !== 'running')"
+        )
         assert opened.ask("getComputedStyle(document.documentElement).scrollBehavior") == "auto"

@@ -19,7 +19,9 @@ BOOK = export.Book(ROOT)
 COUNTS = {"equations": 22, "figures": 19, "tables": 7}
 
 ENTRIES = [
-    pytest.param(entry, id=f"{part[:-1]} {entry['number']}") for part in INDEX for entry in INDEX[part]
+    pytest.param(entry, id=f"{part[:-1]} {entry['number']}")
+    for part in INDEX
+    for entry in INDEX[part]
 ]
 each_entry = pytest.mark.parametrize("entry", ENTRIES)
 
@@ -56,7 +58,9 @@ def test_its_functions_are_there_and_documented(entry):
         thing = pkgutil.resolve_name(f"fflib.{name}")
         assert thing.__doc__, name
         module = inspect.getmodule(thing).__name__
-        assert f"{module}\n" in BOOK.pages["book/reference/api"].source, f"{module} is not in the reference"
+        assert f"{module}\n" in BOOK.pages["book/reference/api"].source, (
+            f"{module} is not in the reference"
+        )
 
 
 @each_entry

@@ -152,7 +152,9 @@ def bound(node):
     elif isinstance(node, ast.Name):
         if isinstance(node.ctx, ast.Store):
             yield node.id
-    elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+    elif not isinstance(
+        node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+    ):
         for child in ast.iter_child_nodes(node):
             yield from bound(child)
 
@@ -162,7 +164,9 @@ def read_by(function):
     own = {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
     names = [n for n in ast.walk(function) if isinstance(n, ast.Name)]
     own |= {n.id for n in names if isinstance(n.ctx, ast.Store)}
-    own |= {n.name for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function}
+    own |= {
+        n.name for n in ast.walk(function) if isinstance(n, ast.FunctionDef) and n is not function
+    }
     return {n.id for n in names} - own
 
 
@@ -174,10 +178,15 @@ def called_later(cells):
         if isinstance(statement, ast.FunctionDef):
             functions[statement.name] = statement
         for call in ast.walk(statement):
-            if not isinstance(call, ast.Call) or (what := ast.unparse(call.func)) not in ("show.slider", "show.attempt"):
+            if not isinstance(call, ast.Call) or (what := ast.unparse(call.func)) not in (
+                "show.slider",
+                "show.attempt",
+            ):
                 continue
             given = [call.args[0], *(k.value for k in call.keywords if k.arg == "alt")]
-            waiting = {n for g in given for n in (read_by(g) if not isinstance(g, ast.Name) else {g.id})}
+            waiting = {
+                n for g in given for n in (read_by(g) if not isinstance(g, ast.Name) else {g.id})
+            }
             looked_up = set()
             while waiting:
                 looked_up.add(name := waiting.pop())
@@ -192,7 +201,9 @@ def test_no_later_cell_changes_what_a_slider_or_a_check_looks_up(name):
     cells = [block for block in NOTEBOOKS[name].blocks if block.kind == "code-cell"]
     for what, rest, names in called_later(cells):
         changed = {n for statement in rest for n in bound(statement)} & names
-        assert not changed, f"{name}: a later cell gives another meaning to {sorted(changed)}, used by {what}"
+        assert not changed, (
+            f"{name}: a later cell gives another meaning to {sorted(changed)}, used by {what}"
+        )
 
 
 @each_chapter
@@ -203,9 +214,9 @@ def test_chapter_has_its_parts(name):
             "what this chapter assumes", "this chapter assumes"
         ), part
     assert "{cite:" in text, "a chapter names its sources"
-    assert "show.check(" in text or re.search(
-        r"^check\(", text, re.M
-    ), "claims are checked in cells"
+    assert "show.check(" in text or re.search(r"^check\(", text, re.M), (
+        "claims are checked in cells"
+    )
 
 
 @each_notebook
@@ -255,7 +266,9 @@ def test_a_term_is_linked_where_it_is_introduced_and_at_its_first_use(term):
     assert links, f"{introducing(term).file} does not link {{term}}`{term}`"
     words = re.search(rf"(?<![\w-]){re.escape(term)}s?(?![\w-])", text, re.I)
     where = "" if words is None else text[words.start() - 40 : words.end() + 20]
-    assert words is None or words.end() > links[0].start(), f"{term} is used before its link: …{where}…"
+    assert words is None or words.end() > links[0].start(), (
+        f"{term} is used before its link: …{where}…"
+    )
 
 
 def test_terms_are_linked_only_if_the_glossary_has_them():
@@ -277,9 +290,9 @@ def test_public_names_are_documented(module):
             and (inspect.isfunction(thing) or inspect.isclass(thing))
         ):
             assert thing.__doc__, f"{module.__name__}.{name} has no docstring"
-            assert (
-                "Chapter:" in thing.__doc__
-            ), f"{module.__name__}.{name} does not name its chapter"
+            assert "Chapter:" in thing.__doc__, (
+                f"{module.__name__}.{name} does not name its chapter"
+            )
         for attribute in vars(thing).values() if own and inspect.isclass(thing) else ():
             if isinstance(attribute, property) and attribute.__doc__:
                 # the API page would take what stands before a colon for a type

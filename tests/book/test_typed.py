@@ -31,7 +31,9 @@ UNIT = re.compile(
     rf"(?<![\w.])(?P<number>{DIGITS}|(?i:{WORDS})(?=[ \n-])){MATHS}[\s-]*"
     r"(?P<unit>dB\b|decibels?\b|(?:of )?IoU\b|\\?%|per ?cent\b|×(?! ?\d)|percentage points?\b)"
 )
-TIMES = re.compile(rf"(?<![\w.])(?P<number>{DIGITS}){MATHS}\s+times\s+(?:as|more|less|better|worse|faster|slower|the)\b")
+TIMES = re.compile(
+    rf"(?<![\w.])(?P<number>{DIGITS}){MATHS}\s+times\s+(?:as|more|less|better|worse|faster|slower|the)\b"
+)
 DECIMAL = re.compile(r"(?<![\w.^_{(/,])(?P<number>[−-]?\d+\.\d+)(?!\w|\.\d)")
 SETTING = re.compile(
     r"\b(?:rates?|scale|width|depth|radius|step|jitter|weight|factor|density|Python|version|jax)"

@@ -48,15 +48,21 @@ def test_forward_pass(build):
     np.testing.assert_allclose(model(params, x), want, atol=2e-4)
     np.testing.assert_allclose(in_float64(model.apply, params, x), want, atol=1e-7)
     assert model.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
-    assert [W.shape for W, _ in params] == list(model.fans) == [(2, 16), (16, 16), (16, 16), (16, 3)]
+    assert (
+        [W.shape for W, _ in params] == list(model.fans) == [(2, 16), (16, 16), (16, 16), (16, 3)]
+    )
 
 
 def test_output_function_and_width_of_the_gaussian():
     model = gaussian_network(1, 8, 2, a=0.25, output="sigmoid")
-    assert model.scale == 4 and hash(model) == hash(ScaledMLP([1, 8, 1], "gaussian", 4.0, "sigmoid"))
+    assert model.scale == 4 and hash(model) == hash(
+        ScaledMLP([1, 8, 1], "gaussian", 4.0, "sigmoid")
+    )
     [(W, b), (V, c)] = params = model.init(KEY)
     x = np.float32([[0.3]])
-    z = np.exp(-((0.3 * np.asarray(W)[0] + np.asarray(b)) ** 2) / (2 * 0.25**2)) @ np.asarray(V) + np.asarray(c)
+    z = np.exp(-((0.3 * np.asarray(W)[0] + np.asarray(b)) ** 2) / (2 * 0.25**2)) @ np.asarray(
+        V
+    ) + np.asarray(c)
     np.testing.assert_allclose(model(params, x)[0], 1 / (1 + np.exp(-z)), rtol=1e-5)
 
 
@@ -118,11 +124,31 @@ CASES = {
     "no width": (lambda: gaussian_network(2, 8, 3, a=-1.0), ValueError, ["a", "> 0", "-1"]),
     "no units": (lambda: siren(2, 0, 3), ValueError, ["width", "at least 1", "0"]),
     "no hidden layer": (lambda: siren(2, 8, 1), ValueError, ["depth", "at least 2", "1"]),
-    "one size": (lambda: ScaledMLP((2,), "sine", 1.0), ValueError, ["sizes", "input and an output", "(2,)"]),
-    "another network's parameters": (lambda: siren(2, 8, 3)(siren(2, 9, 3).init(KEY), np.ones((4, 2), np.float32)), ValueError, ["params", "(2, 8)", "(2, 9)"]),
-    "unknown activation": (lambda: ScaledMLP((2, 8, 1), "cosine", 1.0), ValueError, ["activation", "'sine'", "'cosine'"]),
-    "unknown output": (lambda: siren(2, 8, 3, output="relu"), ValueError, ["output", "None", "'relu'"]),
-    "points": (lambda: siren(2, 8, 3)(siren(2, 8, 3).init(KEY), np.ones((4, 3), np.float32)), ValueError, ["x", "2", "(4, 3)"]),
+    "one size": (
+        lambda: ScaledMLP((2,), "sine", 1.0),
+        ValueError,
+        ["sizes", "input and an output", "(2,)"],
+    ),
+    "another network's parameters": (
+        lambda: siren(2, 8, 3)(siren(2, 9, 3).init(KEY), np.ones((4, 2), np.float32)),
+        ValueError,
+        ["params", "(2, 8)", "(2, 9)"],
+    ),
+    "unknown activation": (
+        lambda: ScaledMLP((2, 8, 1), "cosine", 1.0),
+        ValueError,
+        ["activation", "'sine'", "'cosine'"],
+    ),
+    "unknown output": (
+        lambda: siren(2, 8, 3, output="relu"),
+        ValueError,
+        ["output", "None", "'relu'"],
+    ),
+    "points": (
+        lambda: siren(2, 8, 3)(siren(2, 8, 3).init(KEY), np.ones((4, 3), np.float32)),
+        ValueError,
+        ["x", "2", "(4, 3)"],
+    ),
 }
 
 

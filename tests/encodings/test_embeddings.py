@@ -41,10 +41,15 @@ def test_values_are_the_formula(kind):
     assert z.shape == (4, embedding.num_features)
     u = np.asarray(x) @ np.asarray(embedding.alpha).T
     for i in range(4):
-        bells = [np.exp(-((a - np.asarray(embedding.t)) ** 2) / (2 * float(wavy(x)[i]) ** 2)) for a in u[i]]
+        bells = [
+            np.exp(-((a - np.asarray(embedding.t)) ** 2) / (2 * float(wavy(x)[i]) ** 2))
+            for a in u[i]
+        ]
         expected = bells[0]
         for bell in bells[1:]:
-            expected = np.outer(expected, bell).ravel() if embedding.product else np.append(expected, bell)
+            expected = (
+                np.outer(expected, bell).ravel() if embedding.product else np.append(expected, bell)
+            )
         np.testing.assert_allclose(z[i], expected, rtol=2e-4, atol=1e-7)
 
 
@@ -60,7 +65,10 @@ def test_jacobian_and_volume_against_autodiff(kind):
     np.testing.assert_allclose(volume_element(J), jnp.sqrt(jnp.linalg.det(metric)), rtol=2e-3)
     constant = embedding.jacobian(x, 0.1)
     np.testing.assert_allclose(
-        constant, jax.jit(jax.vmap(jax.jacfwd(lambda p: embedding(p, 0.1))))(x), rtol=1e-3, atol=2e-4
+        constant,
+        jax.jit(jax.vmap(jax.jacfwd(lambda p: embedding(p, 0.1))))(x),
+        rtol=1e-3,
+        atol=2e-4,
     )
 
 
@@ -78,17 +86,29 @@ def test_volume_of_dense_bells(slope):
     h = float(embedding.t[1] - embedding.t[0])
     x = jnp.array([[0.4]])
     raw = volume_element(embedding.jacobian(x, jnp.array([sigma]), slope))
-    np.testing.assert_allclose(raw**2, np.sqrt(np.pi) / (2 * h * sigma) * (1 + 1.5 * slope**2), rtol=1e-4)
-    scaled = jax.jit(jax.jacfwd(lambda p: unit(embedding(p, sigma + slope * (p[..., 0] - 0.4)))))(x[0])
-    np.testing.assert_allclose(volume_element(scaled) ** 2, (1 + slope**2) / (2 * sigma**2), rtol=1e-4)
+    np.testing.assert_allclose(
+        raw**2, np.sqrt(np.pi) / (2 * h * sigma) * (1 + 1.5 * slope**2), rtol=1e-4
+    )
+    scaled = jax.jit(jax.jacfwd(lambda p: unit(embedding(p, sigma + slope * (p[..., 0] - 0.4)))))(
+        x[0]
+    )
+    np.testing.assert_allclose(
+        volume_element(scaled) ** 2, (1 + slope**2) / (2 * sigma**2), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
     "arguments, parts",
     [
         ((jnp.ones((4, 1)), 0.1, jnp.ones(3), 0.1), r"x1 must have shape \(n,\).* got \(4, 1\)"),
-        ((jnp.ones(4), 0.1, jnp.ones(3), 0.0), "sigma2 must be > 0 everywhere, but its least value is 0.0"),
-        ((jnp.ones(4), 0.1, jnp.ones(3), jnp.ones(4)), r"sigma2 be one number or \(n,\), but got \(3,\) and \(4,\)"),
+        (
+            (jnp.ones(4), 0.1, jnp.ones(3), 0.0),
+            "sigma2 must be > 0 everywhere, but its least value is 0.0",
+        ),
+        (
+            (jnp.ones(4), 0.1, jnp.ones(3), jnp.ones(4)),
+            r"sigma2 be one number or \(n,\), but got \(3,\) and \(4,\)",
+        ),
     ],
 )
 def test_gibbs_kernel_refuses(arguments, parts):
@@ -130,7 +150,9 @@ def test_products_of_axes_multiply_kernels():
     np.testing.assert_allclose(both @ both.T, K, rtol=1e-4)
     listed = radial(30, 2)(x, 0.1)
     np.testing.assert_allclose(
-        listed @ listed.T, sum(one(x[:, [a]], 0.1) @ one(x[:, [a]], 0.1).T for a in (0, 1)), rtol=1e-4
+        listed @ listed.T,
+        sum(one(x[:, [a]], 0.1) @ one(x[:, [a]], 0.1).T for a in (0, 1)),
+        rtol=1e-4,
     )
 
 
@@ -167,14 +189,18 @@ def test_gradient_norm_of_a_plane_and_of_channels():
     np.testing.assert_allclose(embeddings.gradient_norm(y, 1 / 16), 10.0, rtol=1e-4)
     line = jnp.sin(2 * jnp.pi * data.grid(256))
     expected = 2 * np.pi * np.abs(np.cos(2 * np.pi * np.arange(256) / 256))
-    np.testing.assert_allclose(embeddings.gradient_norm(line, 1 / 256)[1:-1], expected[1:-1], atol=2e-3)
+    np.testing.assert_allclose(
+        embeddings.gradient_norm(line, 1 / 256)[1:-1], expected[1:-1], atol=2e-3
+    )
 
 
 def test_polynomial_is_found_again():
     g = jnp.linspace(0, 30, 20)
     beta = jnp.array([0.05, -2e-3, 5e-5])
     found = embeddings.fit_polynomial(g, embeddings.polynomial(beta, g), 2)
-    np.testing.assert_allclose(embeddings.polynomial(found, g), embeddings.polynomial(beta, g), rtol=1e-4)
+    np.testing.assert_allclose(
+        embeddings.polynomial(found, g), embeddings.polynomial(beta, g), rtol=1e-4
+    )
     np.testing.assert_allclose(found, beta, rtol=1e-2)
     noisy = embeddings.polynomial(beta, g) + 0.01 * jax.random.normal(KEY, (20,))
     ours = embeddings.polynomial(embeddings.fit_polynomial(g, noisy, 3), g)

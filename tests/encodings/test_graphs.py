@@ -75,7 +75,9 @@ def test_gradient_of_the_objective_against_differences():
         gradient, f = jax.jit(jax.grad(f))(a), jax.jit(f)
         for i in range(5):
             e = jnp.zeros(5).at[i].set(1e-5)
-            np.testing.assert_allclose(gradient[i], (f(a + e) - f(a - e)) / 2e-5, rtol=1e-5, atol=1e-9)
+            np.testing.assert_allclose(
+                gradient[i], (f(a + e) - f(a - e)) / 2e-5, rtol=1e-5, atol=1e-9
+            )
 
 
 def test_objective_is_finite_where_bells_vanish():
@@ -126,7 +128,9 @@ def test_without_keep_the_graph_dies():
         log_sigma, _ = graphs.learn_widths(
             radial(60, 1), x, signal(x), knots=6, start=0.05, epsilon=0.25, keep=keep, steps=150
         )
-        alive[keep] = float(graphs.adjacency(unit(radial(60, 1)(x, widths(log_sigma, x))), 0.25, 0.5).sum())
+        alive[keep] = float(
+            graphs.adjacency(unit(radial(60, 1)(x, widths(log_sigma, x))), 0.25, 0.5).sum()
+        )
     assert alive[0.0] < 0.2 * alive[1.0]
 
 
@@ -142,7 +146,9 @@ def test_an_ensemble_is_its_members():
     x = jnp.stack([data.grid(20)] * 2)
     u = jnp.stack([signal(x[0]), x[0] ** 2])
     how = dict(knots=4, epsilon=0.3, steps=10, every=10)
-    both, history = graphs.learn_widths(radial(30, 1), x, u, start=[0.05, 0.08], ensemble=True, **how)
+    both, history = graphs.learn_widths(
+        radial(30, 1), x, u, start=[0.05, 0.08], ensemble=True, **how
+    )
     alone, own = graphs.learn_widths(radial(30, 1), x[1], u[1], start=0.08, **how)
     assert both.shape == (2, 4) and history["sigma"].shape == (2, 2, 20)
     np.testing.assert_allclose(both[1], alone, atol=1e-4)
@@ -171,11 +177,30 @@ X = data.grid(6)
         (lambda: graphs.laplacian(jnp.ones((2, 3))), "A must be a square matrix"),
         (lambda: graphs.roughness(A, jnp.ones(7)), "one row for each of the 30"),
         (lambda: graphs.objective(Z, Z[:, 0], 1.0, 0.5, -1.0), "keep must be"),
-        (lambda: graphs.learn_widths(radial(8, 1), X, X[:3], knots=2, start=0.1, epsilon=1.0), "with E in front"),
-        (lambda: graphs.learn_widths(radial(8, 1), X, jnp.ones((6, 1)), knots=2, start=0.1, epsilon=1.0), "constant"),
-        (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=0, start=0.1, epsilon=1.0), "knots must"),
-        (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=2, start=0.0, epsilon=1.0), "start must"),
-        (lambda: graphs.learn_widths(radial(8, 1), X, X, knots=2, start=0.1, epsilon=1.0, keep=-1.0), "keep must"),
+        (
+            lambda: graphs.learn_widths(radial(8, 1), X, X[:3], knots=2, start=0.1, epsilon=1.0),
+            "with E in front",
+        ),
+        (
+            lambda: graphs.learn_widths(
+                radial(8, 1), X, jnp.ones((6, 1)), knots=2, start=0.1, epsilon=1.0
+            ),
+            "constant",
+        ),
+        (
+            lambda: graphs.learn_widths(radial(8, 1), X, X, knots=0, start=0.1, epsilon=1.0),
+            "knots must",
+        ),
+        (
+            lambda: graphs.learn_widths(radial(8, 1), X, X, knots=2, start=0.0, epsilon=1.0),
+            "start must",
+        ),
+        (
+            lambda: graphs.learn_widths(
+                radial(8, 1), X, X, knots=2, start=0.1, epsilon=1.0, keep=-1.0
+            ),
+            "keep must",
+        ),
     ],
 )
 def test_bad_input(call, message):

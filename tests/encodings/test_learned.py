@@ -11,8 +11,8 @@ from refusal import assert_refused
 
 from fflib import features
 from fflib.encodings.learned import PRIMES, HashGrid, Learned, Network, integrated
-from fflib.theory.kernels import empirical_ntk
 from fflib.network import mlp
+from fflib.theory.kernels import empirical_ntk
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -113,7 +113,9 @@ def test_exact_at_corners(grid):
     params = table(grid)
     for level, N in enumerate(grid.resolutions):
         corners = RNG.integers(0, N + 1, (40, grid.d))
-        got = in_float64(grid.apply, params, corners / N)[:, level * grid.features : (level + 1) * grid.features]
+        got = in_float64(grid.apply, params, corners / N)[
+            :, level * grid.features : (level + 1) * grid.features
+        ]
         want = np.asarray(params)[[row_by_hand(grid, level, c) for c in corners]]
         np.testing.assert_allclose(got, want, atol=1e-9)
 
@@ -126,7 +128,9 @@ def test_linear_between_corners(grid):
         inside = (RNG.integers(0, N - 1, grid.d) + 0.5) / N
         step = np.zeros(grid.d)
         step[axis] = 0.2 / N
-        bend = lambda v: in_float64(grid.apply, params, np.stack([v - step, v, v + step]))[:, -grid.features :]
+        bend = lambda v: in_float64(grid.apply, params, np.stack([v - step, v, v + step]))[
+            :, -grid.features :
+        ]
         assert np.abs(np.diff(bend(inside), 2, axis=0)).max() < 1e-9
         wall = inside.copy()
         wall[axis] = np.ceil(inside[axis] * N) / N
@@ -143,7 +147,9 @@ def test_dense_grid_reproduces_multilinear_functions():
     f = lambda v: 1 + 2 * v[..., 0] - v[..., 1] + 3 * v[..., 0] * v[..., 1]
     corners = np.stack(np.meshgrid(*2 * [np.arange(8) / 7], indexing="ij"), -1).reshape(-1, 2)
     v = RNG.random((30, 2))
-    np.testing.assert_allclose(in_float64(grid.apply, f(corners)[:, None], v)[:, 0], f(v), atol=1e-12)
+    np.testing.assert_allclose(
+        in_float64(grid.apply, f(corners)[:, None], v)[:, 0], f(v), atol=1e-12
+    )
 
 
 def test_outside_is_the_nearest_face(grid):
@@ -173,9 +179,13 @@ def test_gradient_in_the_table_and_in_the_point(grid):
     u = RNG.normal(size=grid.num_features)
     value = lambda p, v: (grid.apply(p, v) * u).sum()
     with x64(True):
-        g_table, g_v = jax.grad(value, (0, 1))(jnp.asarray(params, "float64"), jnp.asarray(v, "float64"))
+        g_table, g_v = jax.grad(value, (0, 1))(
+            jnp.asarray(params, "float64"), jnp.asarray(v, "float64")
+        )
         g_table, g_v = np.asarray(g_table), np.asarray(g_v)
-    np.testing.assert_allclose(central_difference(lambda x: value(params.astype(float), x), v), g_v, rtol=1e-4)
+    np.testing.assert_allclose(
+        central_difference(lambda x: value(params.astype(float), x), v), g_v, rtol=1e-4
+    )
     touched = sorted(set(np.flatnonzero(np.abs(g_table).sum(1)))) + [0]
     for r in touched[:6]:
         e = np.zeros_like(params, float)
@@ -211,7 +221,9 @@ def test_collisions_are_about_those_of_random_rows(d, N):
     # neighbours do not share a row: the eight (four) corners of a cell are told apart
     cells = RNG.integers(0, N, (500, d))
     steps = np.array(list(np.ndindex((2,) * d)))
-    of_cell = np.asarray(grid.row((cells[:, None] + steps).reshape(-1, 1, d)))[:, 0].reshape(500, -1)
+    of_cell = np.asarray(grid.row((cells[:, None] + steps).reshape(-1, 1, d)))[:, 0].reshape(
+        500, -1
+    )
     assert np.mean([len(set(c)) == 2**d for c in of_cell]) > 0.97
 
 
@@ -230,7 +242,8 @@ def test_learned_mapping_is_the_mapping():
     assert encoding.num_features == 10 and encoding.num_params == 15
     np.testing.assert_allclose(encoding.apply(mapping, v), mapping(v), atol=2e-5)
     ours, plain = (
-        jax.grad(lambda g: (f(g) ** 3).sum())(mapping) for f in (lambda g: encoding.apply(g, v), lambda g: g(v))
+        jax.grad(lambda g: (f(g) ** 3).sum())(mapping)
+        for f in (lambda g: encoding.apply(g, v), lambda g: g(v))
     )
     np.testing.assert_allclose(ours.B, plain.B, atol=1e-3)
     np.testing.assert_allclose(ours.a, plain.a, atol=1e-3)
@@ -244,7 +257,9 @@ def test_network_is_the_composition():
     encoding = GRIDS["2-D"]
     net = Network(encoding, mlp(12, 8, 3, d_out=2))
     params, v = net.init(KEY), RNG.random((6, 2)).astype(np.float32)
-    np.testing.assert_array_equal(net(params, v), net.model(params["model"], encoding.apply(params["encoding"], v)))
+    np.testing.assert_array_equal(
+        net(params, v), net.model(params["model"], encoding.apply(params["encoding"], v))
+    )
     assert net.num_params == sum(leaf.size for leaf in jax.tree.leaves(params))
     assert hash(net) == hash(Network(encoding, mlp(12, 8, 3, d_out=2)))
     many = jax.eval_shape(jax.vmap(net.init), jax.random.split(KEY, 3))
@@ -256,7 +271,9 @@ def test_its_tangent_kernel_counts_the_table():
     grid = GRIDS["one level"]
     net = Network(grid, mlp(1, 4, 1))  # a linear readout w·feature + b
     params, v = net.init(KEY), RNG.random((5, 2)).astype(np.float32)
-    E = np.stack([np.asarray(grid.apply(e.reshape(-1, 1), v))[:, 0] for e in np.eye(36, dtype=np.float32)], 1)
+    E = np.stack(
+        [np.asarray(grid.apply(e.reshape(-1, 1), v))[:, 0] for e in np.eye(36, dtype=np.float32)], 1
+    )
     feature, w = np.asarray(grid.apply(params["encoding"], v)), np.asarray(params["model"][0][0])
     want = feature @ feature.T + 1 + float(w[0, 0]) ** 2 * E @ E.T
     np.testing.assert_allclose(empirical_ntk(net.apply, params, v), want, rtol=1e-4)
@@ -275,7 +292,9 @@ def quadrature(mapping, v, variance, n=40):
         for j in range(n):
             at = v + np.sqrt(variance) * np.array([nodes[i], nodes[j]])
             phase = 2 * np.pi * at @ B.T
-            total = total + weights[i] * weights[j] * np.concatenate([a * np.sin(phase), a * np.cos(phase)], -1)
+            total = total + weights[i] * weights[j] * np.concatenate(
+                [a * np.sin(phase), a * np.cos(phase)], -1
+            )
     return total
 
 
@@ -303,7 +322,9 @@ def test_footprints_add():
     """Averaging twice is averaging once with the sum of the variances."""
     v, s, t = RNG.random((3, 2)).astype(np.float32), 2e-3, 5e-3
     fade = integrated(WAVES, v, t) / WAVES(v)
-    np.testing.assert_allclose(integrated(WAVES, v, s) * fade, integrated(WAVES, v, s + t), atol=1e-5)
+    np.testing.assert_allclose(
+        integrated(WAVES, v, s) * fade, integrated(WAVES, v, s + t), atol=1e-5
+    )
 
 
 def test_each_point_may_have_its_own_footprint():
@@ -343,20 +364,68 @@ G = GRIDS["2-D"]
 CASES = {
     "grid: no dimension": (lambda: HashGrid(0), ValueError, ["d", "at least 1", "0"]),
     "grid: four dimensions": (lambda: HashGrid(4), ValueError, ["d", "1, 2 or 3", "4"]),
-    "grid: half a level": (lambda: HashGrid(2, levels=1.5), TypeError, ["levels", "whole number", "1.5"]),
-    "grid: fine below coarse": (lambda: HashGrid(2, coarsest=8, finest=4), ValueError, ["finest", "coarsest=8", "4"]),
-    "grid: finer than float32": (lambda: HashGrid(1, finest=1 << 25), ValueError, ["finest", "2**24", str(1 << 25)]),
-    "grid: points of another dimension": (lambda: G.apply(table(G), X[:, :1]), ValueError, ["v", "(..., 2)", "(5, 1)"]),
+    "grid: half a level": (
+        lambda: HashGrid(2, levels=1.5),
+        TypeError,
+        ["levels", "whole number", "1.5"],
+    ),
+    "grid: fine below coarse": (
+        lambda: HashGrid(2, coarsest=8, finest=4),
+        ValueError,
+        ["finest", "coarsest=8", "4"],
+    ),
+    "grid: finer than float32": (
+        lambda: HashGrid(1, finest=1 << 25),
+        ValueError,
+        ["finest", "2**24", str(1 << 25)],
+    ),
+    "grid: points of another dimension": (
+        lambda: G.apply(table(G), X[:, :1]),
+        ValueError,
+        ["v", "(..., 2)", "(5, 1)"],
+    ),
     "grid: NaN": (lambda: G.apply(table(G), X + np.float32("nan")), ValueError, ["v", "NaN"]),
-    "grid: another grid's table": (lambda: G.apply(table(GRIDS["3-D"]), X), ValueError, ["params", "3)", "2)"]),
+    "grid: another grid's table": (
+        lambda: G.apply(table(GRIDS["3-D"]), X),
+        ValueError,
+        ["params", "3)", "2)"],
+    ),
     "network: sizes": (lambda: Network(G, mlp(5, 4, 2)), ValueError, ["encoding", "12", "5"]),
-    "integrated: no waves": (lambda: integrated(features.none(2), X, 0.1), TypeError, ["mapping", "Fourier", "Identity"]),
-    "integrated: negative": (lambda: integrated(WAVES, X, -0.1), ValueError, ["variance", ">= 0", "-0.1"]),
-    "integrated: shape": (lambda: integrated(WAVES, X, np.ones(3)), ValueError, ["variance", "(5, 2)", "(3,)"]),
-    "integrated: points": (lambda: integrated(WAVES, X[:, :1], 0.1), ValueError, ["v", "(..., 2)", "(5, 1)"]),
-    "transformer: m": (lambda: features.positional_transformer(7, 2, 10.0), ValueError, ["m", "multiple of d", "m=7"]),
-    "transformer: length": (lambda: features.positional_transformer(8, 2, 0.0), ValueError, ["length", "> 0", "0"]),
-    "transformer: base": (lambda: features.positional_transformer(8, 2, 9.0, -1.0), ValueError, ["base", "> 0", "-1"]),
+    "integrated: no waves": (
+        lambda: integrated(features.none(2), X, 0.1),
+        TypeError,
+        ["mapping", "Fourier", "Identity"],
+    ),
+    "integrated: negative": (
+        lambda: integrated(WAVES, X, -0.1),
+        ValueError,
+        ["variance", ">= 0", "-0.1"],
+    ),
+    "integrated: shape": (
+        lambda: integrated(WAVES, X, np.ones(3)),
+        ValueError,
+        ["variance", "(5, 2)", "(3,)"],
+    ),
+    "integrated: points": (
+        lambda: integrated(WAVES, X[:, :1], 0.1),
+        ValueError,
+        ["v", "(..., 2)", "(5, 1)"],
+    ),
+    "transformer: m": (
+        lambda: features.positional_transformer(7, 2, 10.0),
+        ValueError,
+        ["m", "multiple of d", "m=7"],
+    ),
+    "transformer: length": (
+        lambda: features.positional_transformer(8, 2, 0.0),
+        ValueError,
+        ["length", "> 0", "0"],
+    ),
+    "transformer: base": (
+        lambda: features.positional_transformer(8, 2, 9.0, -1.0),
+        ValueError,
+        ["base", "> 0", "-1"],
+    ),
 }
 
 

@@ -8,11 +8,15 @@ import pytest
 
 from fflib import data, metrics
 from fflib.experiments import image
-from fflib.experiments.protocol import MAPPINGS, OURS, adam, item_keys
 from fflib.experiments.image import Setting
+from fflib.experiments.protocol import MAPPINGS, OURS, adam, item_keys
 
 TINY = Setting(
-    30, 16, 16, dict.fromkeys(MAPPINGS, 5e-3) | {OURS: 0.05}, {"positional": 2.0, "gaussian": 2.0, OURS: 2.0}
+    30,
+    16,
+    16,
+    dict.fromkeys(MAPPINGS, 5e-3) | {OURS: 0.05},
+    {"positional": 2.0, "gaussian": 2.0, OURS: 2.0},
 )
 PICTURES = data.photographs(2, 32, "builtin").array
 
@@ -44,11 +48,16 @@ def test_each_picture_has_a_network_of_its_own():
 def test_ours_is_gaussian_with_another_start_and_optimizer():
     """From the same keys and at the same scale, one step that is nearly none shows the start alone."""
     still = dataclasses.replace(TINY, steps=1)
-    start = {m: image.paint(PICTURES, item_keys(0, [0, 1]), m, still, optimizer=adam(1e-9))[0] for m in ("gaussian", OURS)}
+    start = {
+        m: image.paint(PICTURES, item_keys(0, [0, 1]), m, still, optimizer=adam(1e-9))[0]
+        for m in ("gaussian", OURS)
+    }
     logit = {m: np.log(p / (1 - p)) for m, p in start.items()}
     moved = logit[OURS] - logit["gaussian"]
     mean = PICTURES[:, ::2, ::2].mean((1, 2))
-    np.testing.assert_allclose(moved, np.broadcast_to(np.log(mean / (1 - mean))[:, None, None], moved.shape), atol=1e-4)
+    np.testing.assert_allclose(
+        moved, np.broadcast_to(np.log(mean / (1 - mean))[:, None, None], moved.shape), atol=1e-4
+    )
     painted, history = image.paint(PICTURES, item_keys(0, [0, 1]), OURS, TINY)
     _, plain = image.paint(PICTURES, item_keys(0, [0, 1]), "gaussian", TINY)
     assert (history["loss"][-1] < plain["loss"][-1]).all()
@@ -59,7 +68,9 @@ def test_looks_are_the_pictures_on_the_way():
     assert history["step"].tolist() == [0, 10, 20, 30]
     assert history["picture"].shape == (4, *PICTURES.shape)
     np.testing.assert_allclose(history["picture"][-1], painted, atol=1e-5)
-    half_mean = 0.5 * np.mean((history["picture"][:, :, ::2, ::2] - PICTURES[:, ::2, ::2]) ** 2, (2, 3, 4))
+    half_mean = 0.5 * np.mean(
+        (history["picture"][:, :, ::2, ::2] - PICTURES[:, ::2, ::2]) ** 2, (2, 3, 4)
+    )
     np.testing.assert_allclose(history["loss"], half_mean, rtol=1e-3)
     assert (history["loss"][-1] < 0.5 * history["loss"][0]).all()
 
@@ -72,7 +83,9 @@ def test_score_is_of_the_unseen_pixels():
     painted[::2, 1::2] += 7.0  # pixels that count for neither
     scores = image.score(painted, picture)
     np.testing.assert_allclose([scores["psnr"], scores["psnr_seen"]], [40.0, 20.0], atol=0.02)
-    np.testing.assert_allclose(scores["ssim"], metrics.ssim(painted[1::2, 1::2], picture[1::2, 1::2]))
+    np.testing.assert_allclose(
+        scores["ssim"], metrics.ssim(painted[1::2, 1::2], picture[1::2, 1::2])
+    )
 
 
 def test_the_papers_numbers():
@@ -80,7 +93,12 @@ def test_the_papers_numbers():
     for setting in (image.NATURAL, image.TEXT):
         assert (setting.steps, setting.width, setting.m) == (2000, 256, 256)
     papers = lambda numbers: {k: v for k, v in numbers.items() if k != OURS}
-    assert papers(image.NATURAL.rates) == {"none": 1e-2, "basic": 1e-2, "positional": 1e-3, "gaussian": 1e-3}
+    assert papers(image.NATURAL.rates) == {
+        "none": 1e-2,
+        "basic": 1e-2,
+        "positional": 1e-3,
+        "gaussian": 1e-3,
+    }
     assert papers(image.TEXT.rates) == dict.fromkeys(MAPPINGS, 1e-3)
     assert (papers(image.NATURAL.scales), papers(image.TEXT.scales)) == (
         {"positional": 6.0, "gaussian": 10.0},
@@ -97,7 +115,9 @@ def test_a_full_run_in_small(tmp_path, monkeypatch):
         lambda *part: image._solve(*part, TINY),
         dataclasses.asdict(TINY),
     )
-    made = protocol.run("image_text", small, together=2, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None)
+    made = protocol.run(
+        "image_text", small, together=2, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None
+    )
     table = {s.mapping: s for s in records.standings(made["rows"], "psnr")}
     assert tuple(table) == MAPPINGS and all(s.items == 3 for s in table.values())
     assert {r["metric"] for r in made["rows"]} == {"psnr", "ssim", "psnr_seen"}

@@ -51,7 +51,9 @@ def test_every_direction_counts_alike():
     np.testing.assert_allclose(orthogonalised(Q @ G @ R), Q @ orthogonalised(G) @ R, atol=2e-5)
     np.testing.assert_allclose(orthogonalised(1e-6 * G), orthogonalised(G), atol=2e-5)
     np.testing.assert_array_equal(orthogonalised(jnp.zeros((3, 2))), np.zeros((3, 2)))
-    for tiny in np.float32([1e-16, 1e-18, 1e-20, 1e-25, 1e-38]):  # the squares underflow: turned alike, or not at all
+    for tiny in np.float32(
+        [1e-16, 1e-18, 1e-20, 1e-25, 1e-38]
+    ):  # the squares underflow: turned alike, or not at all
         X = np.asarray(orthogonalised(tiny * G))
         assert not X.any() or np.abs(X - orthogonalised(G)).max() < 2e-5, tiny
 
@@ -67,7 +69,9 @@ def test_two_steps_by_hand():
         steps.append(update[0])
     second = G2 + MOMENTUM * (MOMENTUM * G1 + G2)
     np.testing.assert_allclose(steps[0][0], -0.1 * orthogonalised(G1), atol=1e-6)
-    np.testing.assert_allclose(steps[1][0], -0.1 * (1 + 0.5**0.5) / 2 * orthogonalised(second), atol=1e-6)
+    np.testing.assert_allclose(
+        steps[1][0], -0.1 * (1 + 0.5**0.5) / 2 * orthogonalised(second), atol=1e-6
+    )
     np.testing.assert_allclose(steps[0][1], -0.01 * np.sign(g), rtol=1e-4)  # Adam's first step
 
 

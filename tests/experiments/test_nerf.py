@@ -42,7 +42,10 @@ def test_the_papers_numbers():
     freq = lambda name: 2 * np.pi * np.asarray(nerf.encode(name, KEYS[0], nerf.PAPER).B)
     assert np.abs(freq("positional, aligned")).max() == pytest.approx(255, rel=1e-5)
     assert sorted(set(np.round(np.abs(freq("ladder, aligned")).max(1)))) == [2**k for k in range(8)]
-    assert freq("gaussian").std() == pytest.approx(26, rel=0.1) and freq("gaussian").shape == (256, 3)
+    assert freq("gaussian").std() == pytest.approx(26, rel=0.1) and freq("gaussian").shape == (
+        256,
+        3,
+    )
     np.testing.assert_allclose(freq("basic"), np.eye(3), rtol=1e-6)
     assert freq("positional").shape == (255, 3)
     np.testing.assert_allclose(nerf.encode("none", KEYS[0], nerf.PAPER)(POINTS), POINTS)
@@ -69,7 +72,9 @@ def test_an_unknown_mapping_is_named():
 # --- training
 
 
-@pytest.mark.parametrize("mapping", ["none", "basic", "positional", "positional, aligned", "gaussian", "ours"])
+@pytest.mark.parametrize(
+    "mapping", ["none", "basic", "positional", "positional, aligned", "gaussian", "ours"]
+)
 def test_every_mapping_trains(mapping, views):
     fields, history = nerf.train(views, KEYS, mapping, TINY, every=1, progress=False)
     assert len(fields) == 2 and history["loss"].shape == (61, 2)
@@ -80,7 +85,9 @@ def test_every_mapping_trains(mapping, views):
 
 
 def test_members_differ_and_repeat(views):
-    run = lambda: nerf.train(views, KEYS, "gaussian", dataclasses.replace(TINY, steps=5), every=1, progress=False)[0]
+    run = lambda: nerf.train(
+        views, KEYS, "gaussian", dataclasses.replace(TINY, steps=5), every=1, progress=False
+    )[0]
     a, b = run(), run()
     for p, q in zip(jax.tree.leaves(a[0].params), jax.tree.leaves(b[0].params), strict=True):
         np.testing.assert_array_equal(p, q)
@@ -92,9 +99,17 @@ def test_turning_everything_leaves_the_first_loss_as_it_was(views):
     R = nerf.paper_turn()
     gamma = nerf.encode("positional, aligned", KEYS[0], TINY)
     loss = lambda seen, gamma: nerf.train(
-        seen, KEYS, "positional", dataclasses.replace(TINY, steps=3), gamma=gamma, every=1, progress=False
+        seen,
+        KEYS,
+        "positional",
+        dataclasses.replace(TINY, steps=3),
+        gamma=gamma,
+        every=1,
+        progress=False,
     )[1]["loss"]
-    np.testing.assert_allclose(loss(views, gamma), loss(views.turned(R), nerf.turned(gamma, R)), rtol=1e-3)
+    np.testing.assert_allclose(
+        loss(views, gamma), loss(views.turned(R), nerf.turned(gamma, R)), rtol=1e-3
+    )
     assert np.abs(loss(views, gamma) / loss(views, nerf.turned(gamma, R)) - 1).max() > 1e-3
 
 
@@ -109,7 +124,9 @@ def test_the_warm_up_raises_the_learning_rate():
 
 
 def test_looking_and_scoring(views):
-    field = nerf.train(views, KEYS, "positional", dataclasses.replace(TINY, steps=5), every=1, progress=False)[0][0]
+    field = nerf.train(
+        views, KEYS, "positional", dataclasses.replace(TINY, steps=5), every=1, progress=False
+    )[0][0]
     seen = nerf.look(field, views, 10)
     assert seen.colour.shape == views.images.shape and seen.depth.shape == (6, 12, 12)
     t = render.samples(views.near, views.far, 10)
@@ -140,7 +157,9 @@ def test_the_fog_lets_half_of_the_light_through(views):
 def test_ours_starts_in_the_fog_with_muon_or_the_given_optimizer(views):
     """Muon moves every direction of a matrix alike; Adam, from the same start, does not."""
     short = dataclasses.replace(TINY, steps=1)
-    start = jax.vmap(nerf.mlp(2 * TINY.m, TINY.width, 4, 4, biases=0.01).init)(jax.vmap(jax.random.split)(KEYS)[:, 1])
+    start = jax.vmap(nerf.mlp(2 * TINY.m, TINY.width, 4, 4, biases=0.01).init)(
+        jax.vmap(jax.random.split)(KEYS)[:, 1]
+    )
     start = nerf.start_in_fog(start, views)
     spread = {}
     for name, optimizer in (("muon", None), ("adam", protocol.adam(3e-3))):
@@ -159,17 +178,27 @@ def lego_folder(tmp_path, monkeypatch):
     """A stand-in for the lego file: 120 tiny pictures."""
     seen = scenes.views(6, cameras.hemisphere(120), oversample=1)
     images = np.concatenate([seen.images, np.ones((120, 6, 6, 1))], -1)
-    np.savez(tmp_path / "lego.npz", images=np.uint8(255 * images), poses=seen.poses, focal=np.float32(8.3))
-    monkeypatch.setattr(sys.modules["fflib.worlds.lego"], "fetch", lambda name: tmp_path / "lego.npz")
+    np.savez(
+        tmp_path / "lego.npz",
+        images=np.uint8(255 * images),
+        poses=seen.poses,
+        focal=np.float32(8.3),
+    )
+    monkeypatch.setattr(
+        sys.modules["fflib.worlds.lego"], "fetch", lambda name: tmp_path / "lego.npz"
+    )
     return tmp_path
 
 
 def test_the_full_run_scores_every_test_picture(lego_folder):
     solve = nerf.EXPERIMENTS["nerf_lego"].solve.func
     experiment = nerf.EXPERIMENTS["nerf_lego"]._replace(
-        solve=lambda *a: solve(*a, setting=TINY, folder=str(lego_folder)), mappings=("positional, aligned",)
+        solve=lambda *a: solve(*a, setting=TINY, folder=str(lego_folder)),
+        mappings=("positional, aligned",),
     )
-    made = protocol.run("trial", experiment, folder=lego_folder, partial=lego_folder / "p", say=lambda _: None)
+    made = protocol.run(
+        "trial", experiment, folder=lego_folder, partial=lego_folder / "p", say=lambda _: None
+    )
     assert len(made["rows"]) == 13 and made["rows"][0]["item"] == "lego_107"
     assert all(5 < row["value"] < 40 for row in made["rows"]) and len(made["data_hash"]) == 64
     checkpoints = sorted(p.name for p in lego_folder.glob("nerf_*.npz"))

@@ -13,7 +13,9 @@ from fflib.experiments import protocol, records
 from fflib.experiments.protocol import Experiment, item_keys, run
 from fflib.network import mlp
 
-ITEMS = SimpleNamespace(names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers")
+ITEMS = SimpleNamespace(
+    names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers"
+)
 
 
 class Lab:
@@ -32,13 +34,19 @@ class Lab:
 
     def run(self, tmp_path, settings=None, mappings=("none", "basic"), **options):
         self.asked.clear()
-        made = Experiment(lambda: ITEMS, self.solve, settings or {"steps": 3, "scales": {"s": 1.0}}, mappings)
+        made = Experiment(
+            lambda: ITEMS, self.solve, settings or {"steps": 3, "scales": {"s": 1.0}}, mappings
+        )
         where = dict(folder=tmp_path / "done", partial=tmp_path / "partial", say=lambda _: None)
         return run("x", made, **(where | options))
 
 
 def values(made):
-    return {(r["item"], r["mapping"], r["seed"]): r["value"] for r in made["rows"] if r["metric"] == "psnr"}
+    return {
+        (r["item"], r["mapping"], r["seed"]): r["value"]
+        for r in made["rows"]
+        if r["metric"] == "psnr"
+    }
 
 
 def test_every_item_and_mapping_once(tmp_path):
@@ -145,7 +153,9 @@ def test_the_tool_knows_every_experiment():
     assert {"image_natural", "image_text"} <= known.keys()
     for name, experiment in known.items():
         assert isinstance(experiment, Experiment) and experiment.settings, name
-        assert json.loads(json.dumps(experiment.settings)) == experiment.settings, name  # as a record keeps it
+        assert json.loads(json.dumps(experiment.settings)) == experiment.settings, (
+            name
+        )  # as a record keeps it
 
 
 def test_the_tool_refuses_unknown_names(capsys, monkeypatch):

@@ -18,7 +18,13 @@ def test_what_is_recorded_comes_back(tmp_path, monkeypatch):
     monkeypatch.setenv("FFLIB_SCALE", "full")
     rows = [row(value=20.5), row(mapping="basic", seed=3, value=np.float32(21.5), note="ä")]
     made = records.record(
-        "an_experiment", rows, wall_s=12.34, data_hash="ab12", notes="Nur so.", settings={"steps": 5}, folder=tmp_path
+        "an_experiment",
+        rows,
+        wall_s=12.34,
+        data_hash="ab12",
+        notes="Nur so.",
+        settings={"steps": 5},
+        folder=tmp_path,
     )
     back = records.recorded("an_experiment", tmp_path)
     assert back == made and os.listdir(tmp_path) == ["an_experiment.json"]
@@ -88,15 +94,24 @@ def test_shipped_records_are_sound():
     for path in records.FOLDER.glob("*.json"):
         made = records.recorded(path.stem)
         assert made["experiment"] == path.stem and made["device"]
-        assert made["scale"] == ("quick" if path.stem.startswith("sigma_") else "full")  # Table 1 is full only
+        assert made["scale"] == (
+            "quick" if path.stem.startswith("sigma_") else "full"
+        )  # Table 1 is full only
         assert path.stat().st_size < 200_000
-        assert path.read_text(encoding="utf-8") == json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+        assert (
+            path.read_text(encoding="utf-8")
+            == json.dumps(made, indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 def test_standings_are_paired_over_items():
     """Items far apart, a constant lead: the error is that of the differences, not of the items."""
     base, jitter = np.array([10.0, 20.0, 30.0, 40.0]), np.array([0.1, -0.1, 0.3, -0.3])
-    rows = [row("abcd"[k], m, v) for m, x in (("low", base), ("high", base + 2 + jitter)) for k, v in enumerate(x)]
+    rows = [
+        row("abcd"[k], m, v)
+        for m, x in (("low", base), ("high", base + 2 + jitter))
+        for k, v in enumerate(x)
+    ]
     low, high = records.standings(rows, "psnr")
     assert (low.mapping, low.items, high.mapping, high.items) == ("low", 4, "high", 4)
     np.testing.assert_allclose([low.mean, low.spread], [25.0, math.sqrt(500 / 3)])
@@ -116,7 +131,11 @@ def test_one_item_tells_no_tie():
 
 
 def test_a_tie_is_called_a_tie():
-    rows = [row(i, m, v) for m, x in (("p", [1, 2, 3]), ("q", [1.5, 1.9, 3.2])) for i, v in zip("abc", x, strict=True)]
+    rows = [
+        row(i, m, v)
+        for m, x in (("p", [1, 2, 3]), ("q", [1.5, 1.9, 3.2]))
+        for i, v in zip("abc", x, strict=True)
+    ]
     p, _ = records.standings(rows, "psnr")
     assert 0 < p.behind < 2 * p.error and p.tied
 

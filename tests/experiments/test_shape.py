@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from fflib.experiments import protocol, records, shape
+from fflib.experiments.protocol import MAPPINGS, item_keys
 from fflib.operators import meshes
 from fflib.worlds import labels, solids
-from fflib.experiments.protocol import MAPPINGS, item_keys
 
-TINY = shape.Setting(40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0})
+TINY = shape.Setting(
+    40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0}
+)
 FOUND = solids.solids(("rope", "chain"))
 READY = labels.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
@@ -26,7 +28,9 @@ def test_the_truth_scores_one_and_ignorance_less():
         truth = lambda v, made=made: 2.0 * jnp.asarray(meshes.inside(made, v)) - 1
         assert shape.score(truth, one(e)) == {"iou": 1.0, "iou_uniform": 1.0}
         everything = shape.score(lambda v: jnp.ones(len(v)), one(e))
-        assert everything["iou"] == pytest.approx(float(READY.array["near_inside"][e].mean()), abs=1e-6)
+        assert everything["iou"] == pytest.approx(
+            float(READY.array["near_inside"][e].mean()), abs=1e-6
+        )
 
 
 def test_cross_entropy():
@@ -34,8 +38,12 @@ def test_cross_entropy():
     logit, y = np.linspace(-20, 20, 41), np.arange(41) % 2 == 0
     p = 1 / (1 + np.exp(-logit))
     want = -np.mean(np.where(y, np.log(p), np.log1p(-p)))
-    np.testing.assert_allclose(shape.cross_entropy(jnp.asarray(logit), jnp.asarray(y)), want, rtol=1e-5)
-    np.testing.assert_allclose(shape.cross_entropy(jnp.zeros(3), jnp.array([True, False, True])), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(
+        shape.cross_entropy(jnp.asarray(logit), jnp.asarray(y)), want, rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        shape.cross_entropy(jnp.zeros(3), jnp.array([True, False, True])), np.log(2), rtol=1e-6
+    )
     assert shape.cross_entropy(jnp.array([1e4, -1e4]), jnp.array([True, False])) == 0
     slope = jax.grad(lambda z: shape.cross_entropy(z, jnp.array([True])))(jnp.array([0.3]))
     np.testing.assert_allclose(slope, 1 / (1 + np.exp(-0.3)) - 1, rtol=1e-5)  # p − y
@@ -46,7 +54,9 @@ def test_mappings_have_norm_one():
     for mapping in MAPPINGS[1:]:
         gamma = shape.encode(mapping, jax.random.key(1), shape.PAPER)
         np.testing.assert_allclose(jnp.linalg.norm(gamma(v), axis=-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(shape.encode("none", jax.random.key(1), shape.PAPER)(v), 2 * v - 1, rtol=1e-6)
+    np.testing.assert_allclose(
+        shape.encode("none", jax.random.key(1), shape.PAPER)(v), 2 * v - 1, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("mapping", (*MAPPINGS, "ours"))
@@ -63,13 +73,17 @@ def test_it_learns(mapping):
 
 
 def test_the_same_keys_give_the_same_networks():
-    a, b = (shape.sculpt(READY.array, item_keys(3, [0, 1]), "gaussian", TINY)[0][0] for _ in range(2))
+    a, b = (
+        shape.sculpt(READY.array, item_keys(3, [0, 1]), "gaussian", TINY)[0][0] for _ in range(2)
+    )
     v = jnp.asarray(READY.array["uniform"][0][:100])
     np.testing.assert_array_equal(a(v), b(v))
 
 
 def test_a_field_takes_points_of_any_shape():
-    (field, _), _ = shape.sculpt(READY.array, item_keys(0, [0, 1]), "none", dataclasses.replace(TINY, steps=1))
+    (field, _), _ = shape.sculpt(
+        READY.array, item_keys(0, [0, 1]), "none", dataclasses.replace(TINY, steps=1)
+    )
     v = jax.random.uniform(jax.random.key(2), (5, 7, 3))
     by_hand = field.model(field.params, 2 * v - 1)[..., 0]
     np.testing.assert_allclose(field(v), by_hand, atol=1e-6)
@@ -81,7 +95,9 @@ def test_the_surface_of_a_function():
     """A ball given as a function: the mesh has its volume, and scores near 1 against itself."""
     made = shape.surface(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48)
     assert made.volume == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.01) and made.euler == 2
-    half = shape.surface(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48, [[0, 0, 0], [1, 1, 0.5]])
+    half = shape.surface(
+        lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48, [[0, 0, 0], [1, 1, 0.5]]
+    )
     assert half.volume == pytest.approx(made.volume / 2, rel=0.03)  # one layer of the border more
     ready = labels.prepare(solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 4096)
     ball = jax.tree.map(lambda x: x[0], ready.array)
@@ -92,10 +108,14 @@ def test_the_surface_of_a_function():
 def test_near_the_surface_the_overlap_measures_the_offset():
     """A surface too far out by δ: IoU = Φ(0)/Φ(δ/σ) for a flat one, nearly so for a large ball."""
     made = shape.surface(lambda v: 0.4 - jnp.linalg.norm(v - 0.5, axis=-1), 80)
-    ready = labels.prepare(solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 60_000)
+    ready = labels.prepare(
+        solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 60_000
+    )
     ball = jax.tree.map(lambda x: x[0], ready.array)
     for delta in (0.005, 0.02):
-        found = shape.score(lambda v, d=delta: 0.4 + d - jnp.linalg.norm(v - 0.5, axis=-1), ball)["iou"]
+        found = shape.score(lambda v, d=delta: 0.4 + d - jnp.linalg.norm(v - 0.5, axis=-1), ball)[
+            "iou"
+        ]
         want = 0.5 / float(jax.scipy.stats.norm.cdf(delta / labels.SIGMA))
         assert found == pytest.approx(want, abs=0.02)
 
@@ -116,7 +136,9 @@ def test_a_full_run_in_small(tmp_path):
     small = protocol.Experiment(
         lambda: READY, lambda *part: shape._solve(*part, TINY), dataclasses.asdict(TINY)
     )
-    made = protocol.run("shape_scans", small, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None)
+    made = protocol.run(
+        "shape_scans", small, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None
+    )
     table = {s.mapping: s for s in records.standings(made["rows"], "iou")}
     assert tuple(table) == MAPPINGS and all(s.items == 2 for s in table.values())
     assert {r["metric"] for r in made["rows"]} == {"iou", "iou_uniform"}
@@ -125,9 +147,18 @@ def test_a_full_run_in_small(tmp_path):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: shape.sculpt(READY.array, item_keys(0, [0]), "none", TINY), "keys must be one a solid, 2, but got 1"),
-        (lambda: shape.sculpt(READY.array, item_keys(0, [0, 1]), "fourier", TINY), "mapping must be one of"),
-        (lambda: shape.Field(None, [], None)(jnp.ones((6, 2))), r"v must have shape \(..., 3\).* got shape \(6, 2\)"),
+        (
+            lambda: shape.sculpt(READY.array, item_keys(0, [0]), "none", TINY),
+            "keys must be one a solid, 2, but got 1",
+        ),
+        (
+            lambda: shape.sculpt(READY.array, item_keys(0, [0, 1]), "fourier", TINY),
+            "mapping must be one of",
+        ),
+        (
+            lambda: shape.Field(None, [], None)(jnp.ones((6, 2))),
+            r"v must have shape \(..., 3\).* got shape \(6, 2\)",
+        ),
         (lambda: shape.surface(lambda v: -jnp.ones(v.shape[:-1]), 8), "nothing inside"),
     ],
 )

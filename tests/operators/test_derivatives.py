@@ -11,7 +11,7 @@ from oracles import in_float64, x64
 from refusal import assert_refused
 
 from fflib import data, features
-from fflib.theory import kernels
+from fflib.network import mlp
 from fflib.operators.derivatives import (
     along,
     covariances,
@@ -23,7 +23,7 @@ from fflib.operators.derivatives import (
     symbol,
     value,
 )
-from fflib.network import mlp
+from fflib.theory import kernels
 
 KEY = jax.random.key(0)
 V = jax.random.uniform(jax.random.key(1), (7, 3))
@@ -71,8 +71,13 @@ NET = network("sin", d=3)
 
 
 def test_a_polynomial_by_hand():
-    x, close = np.asarray(V)[:, 0], lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    slopes, curve, same, *each = all_of(*(A(cubic) for A in (gradient, laplacian, value, along(0), along(1), along(2))))
+    x, close = (
+        np.asarray(V)[:, 0],
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+    )
+    slopes, curve, same, *each = all_of(
+        *(A(cubic) for A in (gradient, laplacian, value, along(0), along(1), along(2)))
+    )
     close(slopes, cubic_gradient(V))
     close(curve, 10 * x)
     close(same, cubic(V))
@@ -96,7 +101,9 @@ def test_a_network_against_reverse_mode_and_differences(activation):
         shifted = np.stack([w] + [w + sign * e for e in E for sign in (1, -1)])
         exact_slopes, exact_bends, at = all_of(gradient(u), laplacian(u), lambda w: u(shifted), v=w)
         here, *pairs = np.asarray(at)
-        slopes = np.stack([(a - b) / (2 * step) for a, b in zip(pairs[::2], pairs[1::2], strict=True)], -1)
+        slopes = np.stack(
+            [(a - b) / (2 * step) for a, b in zip(pairs[::2], pairs[1::2], strict=True)], -1
+        )
         bends = (sum(pairs) - 4 * here) / step**2
         np.testing.assert_allclose(exact_slopes, slopes, rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(exact_bends, bends, rtol=1e-4, atol=1e-5)
@@ -120,7 +127,9 @@ def test_identities():
     through, *each = all_of(divergence(gradient(f)), *(along(j)(f) for j in range(3)))
     close(through, Lf)
     close(Df, jnp.stack(each, -1))
-    one, other, product = all_of(along(0)(along(2)(f)), along(2)(along(0)(f)), laplacian(lambda v: f(v) * g(v)))
+    one, other, product = all_of(
+        along(0)(along(2)(f)), along(2)(along(0)(f)), laplacian(lambda v: f(v) * g(v))
+    )
     close(one, other)
     close(product, at_f * Lg + 2 * (Df * Dg).sum(-1) + g(V) * Lf)
 
@@ -135,7 +144,10 @@ def test_linear(A):
 @pytest.mark.parametrize("A", [value, along(1), gradient, laplacian])
 def test_shapes_grids_and_jit(A):
     """Points may lie in any array, outputs may have channels, and jit changes nothing."""
-    v, f = data.grid((3, 4)), lambda v: jnp.stack([v[..., 0] ** 2 * v[..., 1], v[..., 1] ** 3, v[..., 0]], -1)
+    v, f = (
+        data.grid((3, 4)),
+        lambda v: jnp.stack([v[..., 0] ** 2 * v[..., 1], v[..., 1] ** 3, v[..., 0]], -1),
+    )
     y = A(f)(v)
     assert y.shape == (3, 4, 3) + ((2,) if A is gradient else ())
     compiled, listed = all_of(A(f), lambda v: A(f)(v.reshape(-1, 2)).reshape(y.shape), v=v)
@@ -206,16 +218,28 @@ def test_derivatives_of_a_gaussian_kernel_by_hand():
     x, k = delta[:, 0], bell(delta)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
     slope = along(0)
-    pairs = [(value, value), (slope, value), (value, slope), (slope, slope), (laplacian, laplacian), (laplacian, value)]
+    pairs = [
+        (value, value),
+        (slope, value),
+        (value, slope),
+        (slope, slope),
+        (laplacian, laplacian),
+        (laplacian, value),
+    ]
     expected = [k, -x * k, x * k, (1 - x**2) * k, (x**4 - 6 * x**2 + 3) * k, (x**2 - 1) * k]
-    for found, by_hand in zip(all_of(*(observed(bell, *pair) for pair in pairs), v=delta), expected, strict=True):
+    for found, by_hand in zip(
+        all_of(*(observed(bell, *pair) for pair in pairs), v=delta), expected, strict=True
+    ):
         close(found, by_hand)
 
 
 def test_the_kernel_of_features_in_closed_form():
     """Slopes of Σ a² cos 2πb·Δ are the same mapping with amplitudes a |2πb_j|; Laplacians with a (2π|b|)²."""
     delta = jax.random.uniform(KEY, (20, 2), minval=-1.0)
-    for A, gain in ((along(1), 2 * jnp.pi * GAMMA.B[:, 1]), (laplacian, (2 * jnp.pi) ** 2 * (GAMMA.B**2).sum(1))):
+    for A, gain in (
+        (along(1), 2 * jnp.pi * GAMMA.B[:, 1]),
+        (laplacian, (2 * jnp.pi) ** 2 * (GAMMA.B**2).sum(1)),
+    ):
         amplified = features.fourier(GAMMA.a * jnp.abs(gain), GAMMA.B).kernel
         ours, scale = jax.jit(observed(GAMMA.kernel, A))(delta), float(amplified(jnp.zeros(2)))
         np.testing.assert_allclose(ours, amplified(delta), atol=1e-4 * scale)
@@ -246,7 +270,9 @@ def test_a_k_at_with_difference_matrices():
         points = jnp.concatenate([x - h, x, x + h])[:, None]
         K = bell((points[:, None] - points[None]) / 0.3)
         eye, zero = jnp.eye(len(x)), jnp.zeros((len(x), len(x)))
-        D = jnp.concatenate([jnp.block([[-eye / (2 * h), zero, eye / (2 * h)]]), jnp.block([[zero, eye, zero]])])
+        D = jnp.concatenate(
+            [jnp.block([[-eye / (2 * h), zero, eye / (2 * h)]]), jnp.block([[zero, eye, zero]])]
+        )
         ours = covariances(lambda d: bell(d / 0.3), [(along(0), x[:, None]), (value, x[:, None])])
         return ours, D @ K @ D.T
 
@@ -264,7 +290,9 @@ def test_covariances_are_those_of_random_functions():
     scale = jnp.sqrt(jnp.mean(sample**2, 1))
     K = jax.jit(lambda v: covariances(GAMMA.kernel, [(A, v) for A in kinds]))(v)
     normal = lambda K: np.asarray(K / scale[:, None] / scale)
-    np.testing.assert_allclose(normal(K), normal(sample @ sample.T / draws), atol=5 / np.sqrt(draws))
+    np.testing.assert_allclose(
+        normal(K), normal(sample @ sample.T / draws), atol=5 / np.sqrt(draws)
+    )
     np.testing.assert_allclose(normal(K), normal(K).T, atol=1e-5)
     assert np.linalg.eigvalsh(normal(K))[0] > -1e-5
 
@@ -274,7 +302,9 @@ def test_rows_and_columns():
     K = covariances(bell, [(along(0), x), (value, y)], [(value, x)])
     assert K.shape == (7, 2)
     np.testing.assert_allclose(K[2:], bell(y[:, None] - x[None]), rtol=1e-6)
-    np.testing.assert_allclose(K[:2], covariances(bell, [(value, x)], [(along(0), x)]).T, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        K[:2], covariances(bell, [(value, x)], [(along(0), x)]).T, rtol=1e-5, atol=1e-7
+    )
 
 
 # --- waves
@@ -294,14 +324,18 @@ def test_symbols():
 @pytest.mark.parametrize("A", [along(0), laplacian])
 def test_eigenvalues_are_amplified_by_the_symbol(A):
     """On a ring, the Fourier series of the observed kernel is |symbol|² times that of the kernel."""
-    gamma = features.fourier(jnp.exp(-(jnp.arange(1.0, 9) ** 2) / 20), jnp.arange(1.0, 9)[:, None]).normalized()
+    gamma = features.fourier(
+        jnp.exp(-(jnp.arange(1.0, 9) ** 2) / 20), jnp.arange(1.0, 9)[:, None]
+    ).normalized()
     model = mlp(16, 32, depth=3, activation="sin", weights=0.2, parameterization="ntk")
     k, ring = (lambda d: sine_ntk(model, gamma, d)), data.grid(128)
     series = lambda k: np.fft.rfft(np.asarray(jax.jit(k)(ring), float)).real[:12]
     gain = np.abs(symbol(A, jnp.arange(12.0)[:, None])) ** 2
     expected = gain * series(k)
     np.testing.assert_allclose(series(observed(k, A)), expected, atol=1e-4 * expected.max())
-    assert abs(series(observed(k, A))[0]) < 1e-5 * expected.max() < gain[1] * series(k)[0]  # the constant is lost
+    assert (
+        abs(series(observed(k, A))[0]) < 1e-5 * expected.max() < gain[1] * series(k)[0]
+    )  # the constant is lost
 
 
 # --- the sine network's kernel
@@ -314,7 +348,9 @@ def test_sine_ntk_is_the_mean_of_wide_networks(parameterization):
     model = mlp(16, width, depth=3, weights=weights, **NTK | {"parameterization": parameterization})
     v = V[:4, :2]
     apply = lambda p, v: model(p, GAMMA(v))
-    K = np.stack([kernels.empirical_ntk(apply, model.init(k), v) for k in jax.random.split(KEY, draws)])
+    K = np.stack(
+        [kernels.empirical_ntk(apply, model.init(k), v) for k in jax.random.split(KEY, draws)]
+    )
     expected = sine_ntk(model, GAMMA, v[:, None] - v[None])
     error = 5 * K.std(0) / np.sqrt(draws) + 0.01 * float(expected.max())
     assert (np.abs(K.mean(0) - expected) < error).all()
@@ -341,9 +377,15 @@ def test_sine_ntk_of_a_linear_model_is_that_of_its_features():
 
 def test_sine_ntk_in_float32():
     delta = 0.01 * V[:, :2]
-    ask = jax.jit(lambda a, B, delta: observed(lambda d: sine_ntk(SINES, features.Mapping(a, B), d), laplacian)(delta))
+    ask = jax.jit(
+        lambda a, B, delta: observed(
+            lambda d: sine_ntk(SINES, features.Mapping(a, B), d), laplacian
+        )(delta)
+    )
     exact = in_float64(ask, GAMMA.a, GAMMA.B, delta)
-    np.testing.assert_allclose(ask(GAMMA.a, GAMMA.B, delta), exact, rtol=1e-3, atol=1e-4 * np.abs(exact).max())
+    np.testing.assert_allclose(
+        ask(GAMMA.a, GAMMA.B, delta), exact, rtol=1e-3, atol=1e-4 * np.abs(exact).max()
+    )
 
 
 # --- bad input

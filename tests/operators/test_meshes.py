@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fflib.operators import contour, meshes
-from fflib.worlds import solids
 from fflib.operators.meshes import Mesh
+from fflib.worlds import solids
 
 CUBE_V = np.array(list(np.ndindex(2, 2, 2)), float)
 CUBE_F = np.array(
@@ -55,9 +55,13 @@ def test_a_cube_on_a_grid_that_meets_its_edges_and_diagonals():
     cube = meshes.mesh(CUBE_V, CUBE_F)
     at = np.linspace(-0.5, 1.5, 17)
     points = np.stack(np.meshgrid(at, at, at), -1).reshape(-1, 3)
-    off = np.abs(points - np.clip(points, 0, 1)).max(1) + np.minimum(points, 1 - points).min(1).clip(0)
+    off = np.abs(points - np.clip(points, 0, 1)).max(1) + np.minimum(points, 1 - points).min(
+        1
+    ).clip(0)
     clear = off > 0  # not on the surface, where either answer is right
-    np.testing.assert_array_equal(meshes.inside(cube, points)[clear], ((points > 0) & (points < 1)).all(1)[clear])
+    np.testing.assert_array_equal(
+        meshes.inside(cube, points)[clear], ((points > 0) & (points < 1)).all(1)[clear]
+    )
     assert 0.5 < clear.mean() < 1
 
 
@@ -120,7 +124,9 @@ def test_counting_heights_is_asking_the_mesh():
     for made in (solids.builtin("gyroid"), meshes.normalise(meshes.mesh(CUBE_V, CUBE_F))):
         points = np.random.default_rng(5).uniform(-0.1, 1.1, (30_000, 3))
         heights = meshes.columns(made, points[:, :2])
-        np.testing.assert_array_equal(meshes.below(heights, points[:, 2]), meshes.inside(made, points))
+        np.testing.assert_array_equal(
+            meshes.below(heights, points[:, 2]), meshes.inside(made, points)
+        )
         assert (np.isfinite(heights).sum(1) % 2 == 0).all()
 
 
@@ -263,7 +269,12 @@ def test_an_inside_out_mesh_is_turned():
         (CUBE_V, CUBE_F - 1, ValueError, "but go from -1"),
         (CUBE_V, CUBE_F * 1.0, TypeError, "whole numbers"),
         (CUBE_V[:, :2], CUBE_F, ValueError, r"\(V, 3\)"),
-        (CUBE_V, np.concatenate([CUBE_F[:1, ::-1], CUBE_F[1:]]), ValueError, "not oriented: across 3 of"),
+        (
+            CUBE_V,
+            np.concatenate([CUBE_F[:1, ::-1], CUBE_F[1:]]),
+            ValueError,
+            "not oriented: across 3 of",
+        ),
         (CUBE_V, np.concatenate([CUBE_F, CUBE_F]), ValueError, "to more than two"),
         (CUBE_V * [1, 1, 0], np.array([[0, 2, 4], [0, 4, 2]]), ValueError, "no volume"),
     ],
@@ -279,7 +290,10 @@ def test_bad_meshes(vertices, faces, error, says):
         (lambda m: meshes.inside(m, np.zeros((4, 2))), r"points must have shape \(N, 3\)"),
         (lambda m: meshes.inside(m, np.full((4, 3), np.nan)), "points has 12 entries"),
         (lambda m: meshes.columns(m, np.zeros(3)), r"xy must have shape \(N, 2\)"),
-        (lambda m: meshes.columns(Mesh(1e-3 * m.vertices, m.faces), np.zeros((4, 2))), "not be much smaller than 1"),
+        (
+            lambda m: meshes.columns(Mesh(1e-3 * m.vertices, m.faces), np.zeros((4, 2))),
+            "not be much smaller than 1",
+        ),
         (lambda m: contour.contour(np.zeros((3, 3))), "n₁, n₂, n₃"),
         (lambda m: contour.contour(-np.ones((3, 3, 3))), "nothing inside"),
         (lambda m: contour.contour(np.full((3, 3, 3), np.inf)), "values has 27"),
@@ -309,7 +323,9 @@ def cube_ply(form):
         "property float z\nproperty uchar red\nelement face 12\nproperty list uchar int vertex_indices\nend_header\n"
     ).encode()
     if form == "ascii":
-        rows = [f"{x} {y} {z} 0" for x, y, z in CUBE_V] + ["3 " + " ".join(map(str, f)) for f in CUBE_F]
+        rows = [f"{x} {y} {z} 0" for x, y, z in CUBE_V] + [
+            "3 " + " ".join(map(str, f)) for f in CUBE_F
+        ]
         return head + "\n".join(rows).encode()
     order = ">" if "big" in form else "<"
     v = np.zeros(8, [("p", order + "f4", 3), ("c", "u1")])
@@ -322,8 +338,12 @@ def cube_ply(form):
     ("name", "data"),
     [
         ("cube.obj", cube_obj()),
-        ("cube.off", b"OFF\n8 12 0\n" + b"\n".join(b"%g %g %g" % tuple(v) for v in CUBE_V)
-         + b"".join(b"\n3 %d %d %d" % tuple(f) for f in CUBE_F)),
+        (
+            "cube.off",
+            b"OFF\n8 12 0\n"
+            + b"\n".join(b"%g %g %g" % tuple(v) for v in CUBE_V)
+            + b"".join(b"\n3 %d %d %d" % tuple(f) for f in CUBE_F),
+        ),
         ("cube.ply", cube_ply("ascii")),
         ("cube.ply", cube_ply("binary_little_endian")),
         ("cube.ply.gz", gzip.compress(cube_ply("binary_big_endian"))),
@@ -372,7 +392,9 @@ def test_a_ply_comes_back(tmp_path):
 def test_an_stl_holds_the_mesh(tmp_path):
     made = solids.builtin("chain")
     raw = solids.save_stl(made, tmp_path / "chain.stl").read_bytes()
-    assert len(raw) == 84 + 50 * len(made.faces) and int.from_bytes(raw[80:84], "little") == len(made.faces)
+    assert len(raw) == 84 + 50 * len(made.faces) and int.from_bytes(raw[80:84], "little") == len(
+        made.faces
+    )
     facets = np.frombuffer(raw, [("n", "<f4", 3), ("c", "<f4", (3, 3)), ("x", "<u2")], offset=84)
     again = meshes.mesh(facets["c"].reshape(-1, 3), np.arange(3 * len(facets)).reshape(-1, 3))
     np.testing.assert_allclose([again.volume, again.area], [made.volume, made.area], rtol=1e-5)
@@ -383,7 +405,9 @@ def test_an_stl_holds_the_mesh(tmp_path):
 def test_built_in_solids(name, euler):
     made = solids.builtin(name)
     low, high = meshes.box(made, 0)
-    assert made.euler == euler and (low >= 0).all() and (high <= 1).all() and (high - low).max() > 0.8
+    assert (
+        made.euler == euler and (low >= 0).all() and (high <= 1).all() and (high - low).max() > 0.8
+    )
     again = solids.builtin(name)
     np.testing.assert_array_equal(made.vertices, again.vertices)
 
@@ -395,6 +419,8 @@ def test_the_gyroid_has_many_handles():
 def test_without_the_scans_there_are_the_built_in_solids(tmp_path, monkeypatch):
     monkeypatch.setenv("FFLIB_CACHE", str(tmp_path))
     monkeypatch.delenv("FFLIB_DATA", raising=False)
-    with pytest.warns(UserWarning, match="dragon.obj has no public address.*Taking the built-in solids"):
+    with pytest.warns(
+        UserWarning, match="dragon.obj has no public address.*Taking the built-in solids"
+    ):
         found = solids.scans(("dragon",))
     assert found.names == ("rope",)

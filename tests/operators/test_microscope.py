@@ -9,15 +9,17 @@ from oracles import in_float64, x64
 from fflib import checks, features
 from fflib.experiments import particles
 from fflib.operators import microscope
+from fflib.operators.resolution import shell_correlation
 from fflib.worlds import molecules
 from fflib.worlds.molecules import claw, rotation, turned
-from fflib.operators.resolution import shell_correlation
 
 N, PIXEL = 24, 7.0
 MOL = claw(35.0, width=7.0)
 POSES = microscope.random_rotations(jax.random.key(0), 6)
 KEY = jax.random.key(1)
-MANY = microscope.random_rotations(KEY, 200)  # one number of pictures, so that observing them is compiled once
+MANY = microscope.random_rotations(
+    KEY, 200
+)  # one number of pictures, so that observing them is compiled once
 
 
 def kept(n=N):
@@ -33,8 +35,12 @@ def test_centred_transform_by_its_definition(n):
     a = np.random.default_rng(0).normal(size=(n, n))
     x, k = np.arange(n) - n // 2, microscope.frequencies(n)
     wave = np.exp(-2j * np.pi * np.outer(k, x))
-    np.testing.assert_allclose(in_float64(lambda a: microscope.transform(a, 2), a), wave @ a @ wave.T, atol=1e-10)
-    np.testing.assert_allclose(in_float64(lambda a: microscope.inverse(microscope.transform(a, 2), 2), a), a, atol=1e-12)
+    np.testing.assert_allclose(
+        in_float64(lambda a: microscope.transform(a, 2), a), wave @ a @ wave.T, atol=1e-10
+    )
+    np.testing.assert_allclose(
+        in_float64(lambda a: microscope.inverse(microscope.transform(a, 2), 2), a), a, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [7, 8, 32])
@@ -75,7 +81,9 @@ def test_fold_keeps_one_of_each_pair():
 
 def test_random_rotations_are_rotations_and_uniform():
     R = np.asarray(microscope.random_rotations(KEY, 20_000), np.float64)
-    np.testing.assert_allclose(R @ R.transpose(0, 2, 1), np.broadcast_to(np.eye(3), R.shape), atol=1e-5)
+    np.testing.assert_allclose(
+        R @ R.transpose(0, 2, 1), np.broadcast_to(np.eye(3), R.shape), atol=1e-5
+    )
     np.testing.assert_allclose(np.linalg.det(R), 1, atol=1e-5)
     # Haar: every entry has mean 0 and variance 1/3; entry R₃₃ = cos θ is uniform; E (tr R)² = 1
     np.testing.assert_allclose(R.mean(0), 0, atol=0.02)
@@ -100,15 +108,22 @@ def test_central_slice_theorem_from_voxels():
     shadow = np.zeros((N, N))
     shadow[:] = V.sum(0).T  # axes (z, y): the view along x
     spectrum = np.asarray(microscope.transform(jnp.asarray(V), 3))
-    at = np.rint(np.asarray(microscope.slice_points(kept(), quarter[None]))[0] * N).astype(int) + N // 2
+    at = (
+        np.rint(np.asarray(microscope.slice_points(kept(), quarter[None]))[0] * N).astype(int)
+        + N // 2
+    )
     cut = spectrum[tuple(at.T)]
-    np.testing.assert_allclose(particles.transforms(jnp.asarray(shadow, jnp.float32)[None], N)[0], cut, atol=1e-5)
+    np.testing.assert_allclose(
+        particles.transforms(jnp.asarray(shadow, jnp.float32)[None], N)[0], cut, atol=1e-5
+    )
 
 
 def test_turning_the_molecule_or_the_slice():
     """Molecule turned by Q and seen from R is the molecule seen from RQ."""
     Q = rotation([1.0, 2.0, 3.0], 0.7)
-    turned_molecule = molecules.transform(turned(MOL, Q), microscope.slice_points(kept(), POSES) / PIXEL)
+    turned_molecule = molecules.transform(
+        turned(MOL, Q), microscope.slice_points(kept(), POSES) / PIXEL
+    )
     turned_slices = molecules.transform(MOL, microscope.slice_points(kept(), POSES @ Q) / PIXEL)
     np.testing.assert_allclose(turned_molecule, turned_slices, atol=1e-5)
 
@@ -125,7 +140,10 @@ def test_all_slices_share_the_centre_and_pairs_share_a_line():
 
 def test_wavelength():
     """Published values: 0.0197 Å at 300 kV, 0.0251 Å at 200 kV; and from the physics."""
-    assert abs(microscope.wavelength(300) - 0.0197) < 5e-5 and abs(microscope.wavelength(200) - 0.0251) < 5e-5
+    assert (
+        abs(microscope.wavelength(300) - 0.0197) < 5e-5
+        and abs(microscope.wavelength(200) - 0.0251) < 5e-5
+    )
     h, m, e, c = 6.62607015e-34, 9.1093837e-31, 1.602176634e-19, 299792458.0
     for kilovolts in (100, 300):
         U = e * kilovolts * 1e3
@@ -135,12 +153,18 @@ def test_wavelength():
 
 def test_contrast_limits():
     k = np.linspace(0.0, 0.2, 200).astype(np.float32)
-    assert abs(float(microscope.contrast(k, 15000.0, amplitude=0.1)[0]) + 0.1) < 1e-6  # at k = 0: −A
-    np.testing.assert_allclose(microscope.contrast(k, 0.0, cs=0.0, amplitude=0.3), -0.3, atol=1e-6)  # in focus
+    assert (
+        abs(float(microscope.contrast(k, 15000.0, amplitude=0.1)[0]) + 0.1) < 1e-6
+    )  # at k = 0: −A
+    np.testing.assert_allclose(
+        microscope.contrast(k, 0.0, cs=0.0, amplitude=0.3), -0.3, atol=1e-6
+    )  # in focus
     np.testing.assert_allclose(microscope.contrast(k, 0.0, cs=0.0, amplitude=1.0), -1.0, atol=1e-6)
     small = 1e-3 * np.ones(1, np.float32)  # weak phase: C ≈ −πλΔz k² under focus, so dark on light
     expected = -np.pi * microscope.wavelength() * 15000 * 1e-6
-    np.testing.assert_allclose(microscope.contrast(small, 15000.0, cs=0.0, amplitude=0.0), expected, rtol=1e-3)
+    np.testing.assert_allclose(
+        microscope.contrast(small, 15000.0, cs=0.0, amplitude=0.0), expected, rtol=1e-3
+    )
     assert np.abs(microscope.contrast(k, 15000.0)).max() <= 1 + 1e-6
     damped = microscope.contrast(k, 15000.0, b_factor=100.0) / microscope.contrast(k, 15000.0)
     np.testing.assert_allclose(damped, np.exp(-25 * k**2), rtol=1e-4)
@@ -150,7 +174,8 @@ def test_first_zero_of_the_contrast():
     """Without amplitude contrast and aberration: sin(πλΔz k²) = 0 at k = 1/√(λΔz); opposite sign beyond."""
     zero = 1 / np.sqrt(microscope.wavelength() * 2e4)
     before, at, after = (
-        float(microscope.contrast(jnp.array(q * zero), 2e4, cs=0.0, amplitude=0.0)) for q in (0.9, 1.0, 1.1)
+        float(microscope.contrast(jnp.array(q * zero), 2e4, cs=0.0, amplitude=0.0))
+        for q in (0.9, 1.0, 1.1)
     )
     assert abs(at) < 1e-4 and before < -0.4 and after > 0.4
 
@@ -161,7 +186,9 @@ def test_aberration_in_float64():
     wave = microscope.wavelength()
     chi = np.pi * wave * 1e4 * k**2 - np.pi / 2 * 2.7e7 * wave**3 * k**4
     expected = -(np.sqrt(1 - 0.01) * np.sin(chi) + 0.1 * np.cos(chi))
-    np.testing.assert_allclose(in_float64(lambda k: microscope.contrast(k, 1e4), k), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        in_float64(lambda k: microscope.contrast(k, 1e4), k), expected, atol=1e-9
+    )
 
 
 # --- images
@@ -176,7 +203,9 @@ def test_noise_has_the_variance_that_was_asked_for():
     exact = molecules.transform(MOL, microscope.slice_points(data.k, MANY) / PIXEL)
     whitened = np.asarray(data.y - data.gain * exact)
     assert abs((np.abs(whitened[:, 1:]) ** 2).mean() - 1) < 0.02  # P·N values: 5 standard errors
-    assert abs((whitened[:, 1:] ** 2).mean()) < 0.02  # real and imaginary parts alike and independent
+    assert (
+        abs((whitened[:, 1:] ** 2).mean()) < 0.02
+    )  # real and imaginary parts alike and independent
 
 
 def test_each_image_its_own_molecule_and_contrast():
@@ -184,8 +213,12 @@ def test_each_image_its_own_molecule_and_contrast():
     k_dependent = lambda k: microscope.contrast(k, jnp.array([1e4, 2e4])[:, None, None])
     data, _ = particles.observe(KEY, many, POSES[:2], k_dependent, N, PIXEL, snr=1e10)
     for i, angle in enumerate((0.0, 60.0)):
-        exact = molecules.transform(claw(angle, width=7.0), microscope.slice_points(data.k, POSES[i : i + 1])[0] / PIXEL)
-        error = np.abs(data.y[i] / data.gain[i] * 1.0 - exact)[np.abs(data.gain[i]) > 0.3 * np.abs(data.gain[i]).max()]
+        exact = molecules.transform(
+            claw(angle, width=7.0), microscope.slice_points(data.k, POSES[i : i + 1])[0] / PIXEL
+        )
+        error = np.abs(data.y[i] / data.gain[i] * 1.0 - exact)[
+            np.abs(data.gain[i]) > 0.3 * np.abs(data.gain[i]).max()
+        ]
         assert np.median(error) < 1e-3
 
 
@@ -208,11 +241,15 @@ def test_inversion_is_linear_and_least_squares_at_one_cell():
     eye = jnp.stack(2 * [jnp.eye(3)])
     made = microscope.invert(k, y, gain, eye, 8, ridge=0.25, pad=1)
     fade = np.sinc(microscope.frequencies(8)) ** 2
-    spectrum = np.asarray(microscope.transform(made * (fade[:, None, None] * fade[:, None] * fade), 3))
+    spectrum = np.asarray(
+        microscope.transform(made * (fade[:, None, None] * fade[:, None] * fade), 3)
+    )
     expected = (2 * (2 - 1j) - 0.5 * (1 + 3j)) / (4 + 0.25 + 0.25)
     np.testing.assert_allclose(spectrum[6, 5, 4], expected, rtol=1e-5)
     np.testing.assert_allclose(spectrum[2, 3, 4], np.conj(expected), rtol=1e-5)
-    np.testing.assert_allclose(spectrum[4, 4, 4], 2 * 1.5 / (2 * 2 + 0.25), rtol=1e-5)  # its own partner: twice
+    np.testing.assert_allclose(
+        spectrum[4, 4, 4], 2 * 1.5 / (2 * 2 + 0.25), rtol=1e-5
+    )  # its own partner: twice
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +298,10 @@ def test_in_float64_the_volume_is_float64():
     model = particles.mlp(3, 8, 2, 2)
     with x64(True):
         field = particles.Field(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
-        assert field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128 and field.volume(6).dtype == jnp.float64
+        assert (
+            field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128
+            and field.volume(6).dtype == jnp.float64
+        )
 
 
 # --- bad input

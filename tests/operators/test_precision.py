@@ -11,10 +11,10 @@ import pytest
 
 from fflib import features
 from fflib.encodings import embeddings, graphs, learned
+from fflib.network import mlp
 from fflib.operators import cameras, microscope
 from fflib.theory import dynamics, grid, kernels
 from fflib.worlds import molecules
-from fflib.network import mlp
 
 KEY = jax.random.key(0)
 GAMMA = features.gaussian(KEY, 8, 2, 300.0)
@@ -49,7 +49,9 @@ def products(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.params["precision"]
-        for called in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+        for called in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda p: hasattr(p, "eqns")
+        ):
             if hasattr(called, "eqns") or hasattr(called, "jaxpr"):
                 yield from products(getattr(called, "jaxpr", called))
 
@@ -70,7 +72,9 @@ def test_what_rounding_would_do_to_a_phase():
     """γ(v) with factors of 11 bits, as a GPU takes them, is off by a third; in full precision by 10⁻³ of that."""
     v = jax.random.uniform(KEY, (1000, 2))
     gamma = features.gaussian(KEY, 64, 2, 26.0)
-    short = lambda x: ((np.asarray(x, np.float32).view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+    short = lambda x: ((np.asarray(x, np.float32).view(np.uint32) + 0x1000) & 0xFFFFE000).view(
+        np.float32
+    )
     exact = 2 * np.pi * np.asarray(v, float) @ np.asarray(gamma.B, float).T
     rounded = short(2 * np.pi * v) @ short(gamma.B).T
     assert np.abs(np.sin(rounded) - np.sin(exact)).max() > 0.1

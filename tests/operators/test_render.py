@@ -36,7 +36,9 @@ def test_constant_density_has_its_closed_form(sigma):
         t = render.samples(NEAR, FAR, n, key, (3,))
         seen = render.composite(jnp.full(t.shape, sigma), jnp.ones((*t.shape, 3)), t, FAR)
         np.testing.assert_allclose(seen.opacity, -np.expm1(-sigma * (FAR - t[:, 0])), rtol=2e-4)
-    np.testing.assert_allclose(seen.depth, NEAR - np.expm1(-sigma * (FAR - NEAR)) / sigma, rtol=1e-3)
+    np.testing.assert_allclose(
+        seen.depth, NEAR - np.expm1(-sigma * (FAR - NEAR)) / sigma, rtol=1e-3
+    )
     np.testing.assert_allclose(seen.colour, seen.opacity[:, None] * np.ones(3), rtol=1e-5)
 
 
@@ -90,7 +92,11 @@ def test_no_more_light_than_there_is():
     density, colour, t = some_rays(200)
     density = density * 10.0 ** jax.random.uniform(KEY, density.shape, minval=-8, maxval=12)
     seen = render.composite(density, colour, t, FAR)
-    assert (seen.weights >= 0).all() and (seen.opacity <= 1 + 1e-6).all() and (seen.colour <= 1 + 1e-6).all()
+    assert (
+        (seen.weights >= 0).all()
+        and (seen.opacity <= 1 + 1e-6).all()
+        and (seen.colour <= 1 + 1e-6).all()
+    )
     assert ((seen.depth >= NEAR - 1e-5) & (seen.depth <= FAR + 1e-5)).all()
 
 
@@ -98,22 +104,31 @@ def test_no_more_light_than_there_is():
 def test_gradients_against_differences(output):
     with x64(True):
         density, colour, t = (jnp.asarray(np.asarray(a), "float64") for a in some_rays(2, 4))
-        total = lambda density, colour: (jnp.cos(getattr(render.composite(density, colour, t, FAR), output))).sum()
+        total = lambda density, colour: (
+            jnp.cos(getattr(render.composite(density, colour, t, FAR), output))
+        ).sum()
         gradients = jax.grad(total, argnums=(0, 1))(density, colour)
         for argument, gradient in enumerate(gradients):
             given = [density, colour]
             step = np.zeros(gradient.shape)
             for index in np.ndindex(gradient.shape):
                 step[index] = 1e-6
-                up, down = (total(*given[:argument], given[argument] + s * step, *given[argument + 1 :]) for s in (1, -1))
-                np.testing.assert_allclose(gradient[index], (up - down) / 2e-6, rtol=1e-6, atol=1e-8)
+                up, down = (
+                    total(*given[:argument], given[argument] + s * step, *given[argument + 1 :])
+                    for s in (1, -1)
+                )
+                np.testing.assert_allclose(
+                    gradient[index], (up - down) / 2e-6, rtol=1e-6, atol=1e-8
+                )
                 step[index] = 0.0
 
 
 def test_gradients_stay_finite_where_densities_are_extreme():
     density, colour, t = some_rays()
     for factor in (0.0, 1e30):
-        gradient = jax.grad(lambda d: render.composite(d, colour, t, FAR).colour.sum())(factor * density)
+        gradient = jax.grad(lambda d: render.composite(d, colour, t, FAR).colour.sum())(
+            factor * density
+        )
         assert np.isfinite(gradient).all()
 
 
@@ -132,7 +147,9 @@ def test_one_sample_in_each_part():
     t = np.asarray(render.samples(NEAR, FAR, 16, KEY, (1000,)))
     edges = np.linspace(NEAR, FAR, 17)
     assert (t >= edges[:-1] - 1e-5).all() and (t <= edges[1:] + 1e-5).all()
-    np.testing.assert_allclose(render.samples(NEAR, FAR, 16), (edges[1:] + edges[:-1]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(
+        render.samples(NEAR, FAR, 16), (edges[1:] + edges[:-1]) / 2, rtol=1e-6
+    )
 
 
 def test_stratified_sampling_is_unbiased_and_steadier():
@@ -142,7 +159,9 @@ def test_stratified_sampling_is_unbiased_and_steadier():
     estimate = (FAR - NEAR) * f(render.samples(NEAR, FAR, 8, KEY, (40000,))).mean(-1)
     error = estimate.std() / np.sqrt(len(estimate))
     assert abs(estimate.mean() - truth) < 4 * error and error < truth / 200
-    independent = (FAR - NEAR) * f(jax.random.uniform(KEY, (40000, 8), minval=NEAR, maxval=FAR)).mean(-1)
+    independent = (FAR - NEAR) * f(
+        jax.random.uniform(KEY, (40000, 8), minval=NEAR, maxval=FAR)
+    ).mean(-1)
     assert estimate.std() < 0.8 * independent.std()
 
 
@@ -195,7 +214,10 @@ def test_any_stretch_of_the_hemisphere_is_spread_evenly(skip):
 
 def test_turning_scene_and_cameras_together_changes_nothing():
     R = rotation()
-    blob = lambda x: (3 * jnp.exp(-((x - jnp.array([0.3, -0.2, 0.4])) ** 2).sum(-1)), jax.nn.sigmoid(x))
+    blob = lambda x: (
+        3 * jnp.exp(-((x - jnp.array([0.3, -0.2, 0.4])) ** 2).sum(-1)),
+        jax.nn.sigmoid(x),
+    )
     turned = lambda x: blob(x @ R)  # a point of the turned world, turned back
     pose, t = cameras.look_at([2.0, -3, 1.5]), render.samples(NEAR, FAR, 24)
     a = render.picture(blob, pose, 10.0, (6, 7), t, FAR)
@@ -239,7 +261,9 @@ def test_views_are_sliced_turned_and_read_from_bytes():
     seen = numbered()
     assert len(seen[:2]) == 2 and seen[:2].size == (4, 5)
     turned = seen.turned(rotation())
-    np.testing.assert_allclose(turned.poses[:, :3, 3], seen.poses[:, :3, 3] @ rotation().T, atol=1e-5)
+    np.testing.assert_allclose(
+        turned.poses[:, :3, 3], seen.poses[:, :3, 3] @ rotation().T, atol=1e-5
+    )
     bytes_ = np.zeros((3, 4, 5, 4), np.uint8)
     bytes_[..., 0], bytes_[..., 3] = 51, 255
     read = cameras.views(bytes_, seen.poses, np.array(6.0)).images
@@ -255,9 +279,15 @@ def bad(pose, **changes):
 
 POSES = np.asarray(cameras.hemisphere(2))
 WRONG_POSES = {
-    "scaled": (np.stack([POSES[0], POSES[1] * [2, 2, 2, 1]]), r"poses\[1\] is no rotation: R Rᵀ is off .* by 3"),
+    "scaled": (
+        np.stack([POSES[0], POSES[1] * [2, 2, 2, 1]]),
+        r"poses\[1\] is no rotation: R Rᵀ is off .* by 3",
+    ),
     "mirrored": (POSES * [-1, 1, 1, 1], r"poses\[0\] .* determinant is −1, it mirrors"),
-    "last row": (np.stack([bad(POSES[0], set={(3, 3): 2.0})]), r"poses\[0\] must end with the row 0 0 0 1"),
+    "last row": (
+        np.stack([bad(POSES[0], set={(3, 3): 2.0})]),
+        r"poses\[0\] must end with the row 0 0 0 1",
+    ),
     "nan": (np.stack([bad(POSES[0], set={(0, 3): np.nan})]), r"poses has 1 entries that are NaN"),
     "3 x 4": (POSES[:, :3], r"poses must have shape \(..., 4, 4\), but got \(2, 3, 4\)"),
 }
@@ -277,19 +307,46 @@ def test_poses_that_are_no_rotations(wrong):
 
 IMAGES = np.zeros((2, 4, 4, 3), np.float32)
 WRONG = {
-    "shape": (lambda: cameras.views(IMAGES[0], POSES, 1.0), r"images must have shape .*got \(4, 4, 3\)"),
-    "grey": (lambda: cameras.views(IMAGES[..., :1], POSES, 1.0), r"images must have shape .*got \(2, 4, 4, 1\)"),
-    "range": (lambda: cameras.views(IMAGES + 2, POSES, 1.0), r"images must lie in \[0, 1\], but reach from 2 to 2"),
-    "nan": (lambda: cameras.views(IMAGES * np.nan, POSES, 1.0), "images has 96 entries that are NaN"),
-    "too few poses": (lambda: cameras.views(IMAGES, POSES[:1], 1.0), r"poses must have shape \(2, 4, 4\)"),
+    "shape": (
+        lambda: cameras.views(IMAGES[0], POSES, 1.0),
+        r"images must have shape .*got \(4, 4, 3\)",
+    ),
+    "grey": (
+        lambda: cameras.views(IMAGES[..., :1], POSES, 1.0),
+        r"images must have shape .*got \(2, 4, 4, 1\)",
+    ),
+    "range": (
+        lambda: cameras.views(IMAGES + 2, POSES, 1.0),
+        r"images must lie in \[0, 1\], but reach from 2 to 2",
+    ),
+    "nan": (
+        lambda: cameras.views(IMAGES * np.nan, POSES, 1.0),
+        "images has 96 entries that are NaN",
+    ),
+    "too few poses": (
+        lambda: cameras.views(IMAGES, POSES[:1], 1.0),
+        r"poses must have shape \(2, 4, 4\)",
+    ),
     "focal": (lambda: cameras.views(IMAGES, POSES, 0.0), "focal must be finite and > 0"),
-    "near": (lambda: render.samples(3.0, 2.0, 4), "near and far must satisfy 0 <= near < far, but got 3.0 and 2.0"),
+    "near": (
+        lambda: render.samples(3.0, 2.0, 4),
+        "near and far must satisfy 0 <= near < far, but got 3.0 and 2.0",
+    ),
     "n": (lambda: render.samples(2.0, 3.0, 0), "n must be at least 1"),
-    "composite": (lambda: render.composite(jnp.ones(4), jnp.ones((5, 3)), jnp.ones(4), 6.0), r"colour \(..., n, 3\)"),
+    "composite": (
+        lambda: render.composite(jnp.ones(4), jnp.ones((5, 3)), jnp.ones(4), 6.0),
+        r"colour \(..., n, 3\)",
+    ),
     "up": (lambda: cameras.look_at([0, 0, 4]), r"up .* must not be parallel"),
-    "position": (lambda: cameras.look_at([1, 2]), r"position, target and up must have shape \(3,\), but got \(2,\)"),
+    "position": (
+        lambda: cameras.look_at([1, 2]),
+        r"position, target and up must have shape \(3,\), but got \(2,\)",
+    ),
     "height": (lambda: cameras.turntable(3, height=1.0), "height must lie between"),
-    "turn": (lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)), r"rotation must have shape \(..., 3, 3\), but got \(2, 2\)"),
+    "turn": (
+        lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)),
+        r"rotation must have shape \(..., 3, 3\), but got \(2, 2\)",
+    ),
     "no turn": (lambda: cameras.turn(cameras.hemisphere(1), 2 * np.eye(3)), "is no rotation"),
 }
 

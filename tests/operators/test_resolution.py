@@ -15,14 +15,20 @@ def test_shell_correlation_with_itself_and_with_noise():
     np.testing.assert_allclose(shell_correlation(a, -2 * a), -1, atol=1e-5)
     apart = np.asarray(shell_correlation(a, b))
     k = microscope.frequencies(32) * 32
-    count = np.bincount(np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel())[:16]
-    assert (np.abs(apart[3:]) * np.sqrt(count[3:] / 2)).max() < 4  # independent pairs ±k: deviation √(2/count)
+    count = np.bincount(
+        np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
+    )[:16]
+    assert (
+        np.abs(apart[3:]) * np.sqrt(count[3:] / 2)
+    ).max() < 4  # independent pairs ±k: deviation √(2/count)
 
 
 @pytest.mark.parametrize("unit", [1e-14, 1e14])
 def test_shell_correlation_is_blind_to_the_unit_of_density(unit):
     a, b = (jax.random.normal(jax.random.key(i), (16, 16, 16)) for i in (0, 1))
-    np.testing.assert_allclose(shell_correlation(unit * a, unit * b), shell_correlation(a, b), atol=1e-5)
+    np.testing.assert_allclose(
+        shell_correlation(unit * a, unit * b), shell_correlation(a, b), atol=1e-5
+    )
 
 
 def test_shell_correlation_is_blind_to_filters():
@@ -30,7 +36,9 @@ def test_shell_correlation_is_blind_to_filters():
     k = microscope.frequencies(16)
     k = np.rint(16 * np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2))
     filtered = microscope.inverse(np.exp(-0.3 * k) * microscope.transform(a + b, 3), 3)
-    np.testing.assert_allclose(shell_correlation(filtered, b), shell_correlation(a + b, b), atol=1e-4)
+    np.testing.assert_allclose(
+        shell_correlation(filtered, b), shell_correlation(a + b, b), atol=1e-4
+    )
 
 
 def test_shell_correlation_tells_the_signal_to_noise_ratio():
@@ -51,7 +59,9 @@ def test_shell_correlation_tells_the_signal_to_noise_ratio():
 def test_resolution_reads_the_crossing():
     curve = np.array([1, 1, 0.9, 0.7, 0.3, 0.1, 0.4, 0.0], np.float32)  # a box of 16
     assert abs(resolution(curve, 0.5, 2.0) - 32 / 3.5) < 1e-5
-    assert abs(resolution(curve, 0.143, 2.0) - 32 / (4 + 0.157 / 0.2)) < 1e-4  # the first crossing counts
+    assert (
+        abs(resolution(curve, 0.143, 2.0) - 32 / (4 + 0.157 / 0.2)) < 1e-4
+    )  # the first crossing counts
     assert resolution(np.ones(8), 0.5, 2.0) == 32 / 7
     assert resolution(np.zeros(8), 0.5, 2.0) == 32
 
@@ -59,8 +69,14 @@ def test_resolution_reads_the_crossing():
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: shell_correlation(np.zeros((4, 4, 5)), np.zeros((4, 4, 5))), ["cubes", "(4, 4, 5)"]),
-        (lambda: shell_correlation(np.zeros((4, 4, 4)), np.zeros((5, 5, 5))), ["one size", "(5, 5, 5)"]),
+        (
+            lambda: shell_correlation(np.zeros((4, 4, 5)), np.zeros((4, 4, 5))),
+            ["cubes", "(4, 4, 5)"],
+        ),
+        (
+            lambda: shell_correlation(np.zeros((4, 4, 4)), np.zeros((5, 5, 5))),
+            ["one size", "(5, 5, 5)"],
+        ),
         (lambda: resolution(np.ones(8), 1.5, 1.0), ["threshold", "(0, 1)", "1.5"]),
         (lambda: resolution(np.ones((2, 2)), 0.5, 1.0), ["curve", "(2, 2)"]),
         (lambda: resolution(np.ones(8), 0.5, 0.0), ["pixel", "> 0"]),

@@ -10,8 +10,8 @@ from oracles import central_difference, in_float64, x64
 from refusal import assert_refused
 
 from fflib.operators import scanner
-from fflib.worlds import phantoms
 from fflib.operators.scanner import angles, half_mean_square, kspace_mask, masked_fft, project
+from fflib.worlds import phantoms
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -45,7 +45,9 @@ def test_projection_approaches_the_closed_form(interpolation):
 def test_linear_is_closer_than_nearest():
     n, theta = 64, angles(7)
     exact = smooth_sinogram(theta, n)
-    near, linear = (np.abs(project(smooth(n), theta, how) - exact).max() for how in ("nearest", "linear"))
+    near, linear = (
+        np.abs(project(smooth(n), theta, how) - exact).max() for how in ("nearest", "linear")
+    )
     assert linear < near / 3
 
 
@@ -85,9 +87,18 @@ def test_projection_slice_theorem():
     for k in range(4):
         along = np.exp(-2j * np.pi * k * v) @ p / n
         wave = np.exp(-2j * np.pi * k * (v[None] * np.cos(theta) + v[:, None] * np.sin(theta)))
-        assert abs(along - (picture * wave).mean()) < 4e-3 * picture.mean()  # interpolation blurs a little
-    axis = np.fft.fft(np.fft.ifftshift(picture))[..., : n // 2].sum(0) / n**2  # θ = 0 against the FFT itself
-    zero = np.fft.fft(np.fft.ifftshift(np.asarray(project(picture, [0.0], "linear"), float)[0]))[: n // 2] / n
+        assert (
+            abs(along - (picture * wave).mean()) < 4e-3 * picture.mean()
+        )  # interpolation blurs a little
+    axis = (
+        np.fft.fft(np.fft.ifftshift(picture))[..., : n // 2].sum(0) / n**2
+    )  # θ = 0 against the FFT itself
+    zero = (
+        np.fft.fft(np.fft.ifftshift(np.asarray(project(picture, [0.0], "linear"), float)[0]))[
+            : n // 2
+        ]
+        / n
+    )
     np.testing.assert_allclose(np.abs(zero), np.abs(axis), atol=1e-6)
 
 
@@ -96,10 +107,14 @@ def test_against_an_independent_radon_transform():
     n, theta = 64, np.asarray(angles(9))
     picture = np.asarray(phantoms.shepp_logan(n, oversample=4), float)
     theirs = transform.radon(picture, theta=-np.degrees(theta), circle=True).T / n
-    np.testing.assert_allclose(project(picture, theta, "linear")[1:], theirs[1:], atol=1e-5)  # it turns the other way
+    np.testing.assert_allclose(
+        project(picture, theta, "linear")[1:], theirs[1:], atol=1e-5
+    )  # it turns the other way
     back = transform.iradon(theirs.T * n, theta=-np.degrees(theta), filter_name="ramp", circle=True)
     inner = np.hypot(*np.meshgrid(*2 * [np.arange(n) - n / 2])) < n / 2 - 2
-    np.testing.assert_allclose(scanner.filtered_back_projection(theirs, theta)[inner], back[inner], atol=1e-4)
+    np.testing.assert_allclose(
+        scanner.filtered_back_projection(theirs, theta)[inner], back[inner], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
@@ -109,7 +124,9 @@ def test_adjoint_of_the_projection(interpolation):
     x, y = RNG.normal(size=(n, n)).astype(np.float32), RNG.normal(size=(5, n)).astype(np.float32)
     back = scanner.adjoint(operator, (n, n))(y)
     np.testing.assert_allclose(np.vdot(operator(x), y), np.vdot(x, back), rtol=1e-4)
-    np.testing.assert_allclose(jax.vjp(operator, jnp.asarray(x))[1](jnp.asarray(y))[0], back, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.vjp(operator, jnp.asarray(x))[1](jnp.asarray(y))[0], back, atol=1e-6
+    )
     matrix = np.asarray(jax.jacobian(operator)(jnp.zeros((n, n)))).reshape(5 * n, n * n)
     np.testing.assert_allclose(matrix.T @ y.ravel(), np.ravel(back), atol=1e-5)
     np.testing.assert_allclose(matrix @ x.ravel(), np.ravel(operator(x)), atol=1e-5)  # linear
@@ -118,10 +135,14 @@ def test_adjoint_of_the_projection(interpolation):
 def test_projection_compiles_and_batches():
     pictures, theta = jnp.asarray(RNG.random((3, 16, 16)), jnp.float32), angles(4)
     one_by_one = jnp.stack([project(f, theta) for f in pictures])
-    np.testing.assert_allclose(jax.jit(jax.vmap(project, (0, None)))(pictures, theta), one_by_one, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.jit(jax.vmap(project, (0, None)))(pictures, theta), one_by_one, atol=1e-6
+    )
     wide = in_float64(lambda f: project(f, np.arange(4) * np.pi / 4), pictures[0])
     assert wide.dtype == np.float64
-    np.testing.assert_allclose(wide, one_by_one[0], atol=0.03)  # a pixel on a boundary may fall to either side
+    np.testing.assert_allclose(
+        wide, one_by_one[0], atol=0.03
+    )  # a pixel on a boundary may fall to either side
 
 
 def test_back_projection_finds_the_disc():
@@ -132,7 +153,9 @@ def test_back_projection_finds_the_disc():
     v = 2 * np.arange(n) / n - 1
     distance = np.hypot(v - 0.1, -v[:, None] + 0.2)
     np.testing.assert_allclose(found[distance < 0.4], 0.7, atol=0.02)
-    assert np.abs(found[(distance > 0.6) & (np.hypot(v, v[:, None]) < 0.95)]).max() < 0.08  # faint streaks
+    assert (
+        np.abs(found[(distance > 0.6) & (np.hypot(v, v[:, None]) < 0.95)]).max() < 0.08
+    )  # faint streaks
     assert np.abs(found - truth)[np.hypot(v, v[:, None]) < 0.95].mean() < 0.01
 
 
@@ -158,7 +181,9 @@ def test_masked_fft_is_the_sum_it_says():
     for k in np.argwhere(MASK)[:6]:
         phase = sum(np.multiply.outer(np.ones(1), x * f / len(x)).reshape([-1 if i == j else 1 for j in range(3)])
                     for i, (x, f) in enumerate(zip(n, k)))  # fmt: skip
-        np.testing.assert_allclose(y[tuple(k)], (VOLUME * np.exp(-2j * np.pi * phase)).sum(), atol=1e-3)
+        np.testing.assert_allclose(
+            y[tuple(k)], (VOLUME * np.exp(-2j * np.pi * phase)).sum(), atol=1e-3
+        )
     assert (y[~MASK] == 0).all()
 
 
@@ -173,8 +198,12 @@ def test_adjoint_of_the_masked_fft():
     y = (RNG.normal(size=VOLUME.shape) + 1j * RNG.normal(size=VOLUME.shape)).astype(np.complex64)
     back = scanner.adjoint(lambda f: masked_fft(f, MASK), VOLUME.shape)(y)
     assert not np.iscomplexobj(back)
-    np.testing.assert_allclose(np.vdot(masked_fft(VOLUME, MASK), y).real, np.vdot(VOLUME, back), rtol=1e-4)
-    np.testing.assert_allclose(scanner.zero_filled(np.where(MASK, y, 0)), back / VOLUME.size, atol=1e-5)
+    np.testing.assert_allclose(
+        np.vdot(masked_fft(VOLUME, MASK), y).real, np.vdot(VOLUME, back), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        scanner.zero_filled(np.where(MASK, y, 0)), back / VOLUME.size, atol=1e-5
+    )
 
 
 def test_mirrored_is_the_transform_of_the_reversed_volume():
@@ -187,10 +216,22 @@ def test_hermitian_filling_is_the_smallest_volume_that_agrees():
     y = masked_fft(VOLUME, MASK)
     small = scanner.hermitian_filled(y, MASK)
     np.testing.assert_allclose(masked_fft(small, MASK), y, atol=1e-3)
-    rows = np.stack([np.asarray(masked_fft(e.reshape(VOLUME.shape), MASK))[MASK] for e in np.eye(VOLUME.size, dtype=np.float32)], -1)
-    least = np.linalg.lstsq(np.concatenate([rows.real, rows.imag]), np.concatenate([y[MASK].real, y[MASK].imag]), rcond=1e-4)[0]
+    rows = np.stack(
+        [
+            np.asarray(masked_fft(e.reshape(VOLUME.shape), MASK))[MASK]
+            for e in np.eye(VOLUME.size, dtype=np.float32)
+        ],
+        -1,
+    )
+    least = np.linalg.lstsq(
+        np.concatenate([rows.real, rows.imag]),
+        np.concatenate([y[MASK].real, y[MASK].imag]),
+        rcond=1e-4,
+    )[0]
     np.testing.assert_allclose(small, least.reshape(VOLUME.shape), atol=1e-3)
-    assert np.abs(masked_fft(scanner.zero_filled(y), MASK) - y).max() > 1  # zero filling does not agree
+    assert (
+        np.abs(masked_fft(scanner.zero_filled(y), MASK) - y).max() > 1
+    )  # zero filling does not agree
 
 
 def test_mask_has_its_density():
@@ -201,7 +242,9 @@ def test_mask_has_its_density():
     p1 = np.array([below(q + 0.5) - below(q - 0.5) for q in k])
     p = p1[:, None, None] * p1[:, None] * p1
     wanted = (1 - (1 - p) ** draws).mean()
-    found = np.mean([kspace_mask(jax.random.key(i), (n, n, n), draws, std).mean() for i in range(4)])
+    found = np.mean(
+        [kspace_mask(jax.random.key(i), (n, n, n), draws, std).mean() for i in range(4)]
+    )
     assert abs(found / wanted - 1) < 0.03
     mask = np.asarray(kspace_mask(KEY, (n, n, n), draws, std))
     assert mask[0, 0, 0] and mask.dtype == bool
@@ -249,25 +292,93 @@ def test_complex_loss_has_the_right_gradient():
 
 SINOGRAM = np.zeros((3, 8), np.float32)
 CASES = {
-    "picture: oblong": (lambda: project(np.zeros((4, 6)), angles(3)), ValueError, ["image", "square", "(4, 6)"]),
-    "picture: a volume": (lambda: project(np.zeros((4, 4, 4)), angles(3)), ValueError, ["image", "2 axes", "(4, 4, 4)"]),
-    "picture: NaN": (lambda: project(np.full((4, 4), np.nan), angles(3)), ValueError, ["image", "16", "NaN"]),
-    "picture: complex": (lambda: project(np.zeros((4, 4), complex), angles(3)), TypeError, ["image", "real", "complex"]),
-    "angles: none": (lambda: project(np.zeros((4, 4)), np.zeros(0)), ValueError, ["angles", "empty"]),
-    "angles: one number": (lambda: project(np.zeros((4, 4)), 0.3), ValueError, ["angles", "1 axes", "()"]),
+    "picture: oblong": (
+        lambda: project(np.zeros((4, 6)), angles(3)),
+        ValueError,
+        ["image", "square", "(4, 6)"],
+    ),
+    "picture: a volume": (
+        lambda: project(np.zeros((4, 4, 4)), angles(3)),
+        ValueError,
+        ["image", "2 axes", "(4, 4, 4)"],
+    ),
+    "picture: NaN": (
+        lambda: project(np.full((4, 4), np.nan), angles(3)),
+        ValueError,
+        ["image", "16", "NaN"],
+    ),
+    "picture: complex": (
+        lambda: project(np.zeros((4, 4), complex), angles(3)),
+        TypeError,
+        ["image", "real", "complex"],
+    ),
+    "angles: none": (
+        lambda: project(np.zeros((4, 4)), np.zeros(0)),
+        ValueError,
+        ["angles", "empty"],
+    ),
+    "angles: one number": (
+        lambda: project(np.zeros((4, 4)), 0.3),
+        ValueError,
+        ["angles", "1 axes", "()"],
+    ),
     "angles: no views": (lambda: angles(0), ValueError, ["count", "at least 1", "0"]),
     "angles: half a view": (lambda: angles(2.5), TypeError, ["count", "whole number"]),
-    "projection: unknown interpolation": (lambda: project(np.zeros((4, 4)), [0.0], "cubic"), ValueError, ["interpolation", "'nearest'", "'cubic'"]),
-    "sinogram: wrong number of views": (lambda: scanner.filtered_back_projection(SINOGRAM, angles(4)), ValueError, ["sinogram", "4", "(3, 8)"]),
-    "sinogram: NaN": (lambda: scanner.filtered_back_projection(SINOGRAM * np.nan, angles(3)), ValueError, ["sinogram", "NaN"]),
-    "mask: zeros": (lambda: masked_fft(VOLUME, np.zeros(VOLUME.shape, bool)), ValueError, ["mask", "False everywhere", "nothing"]),
-    "mask: wrong shape": (lambda: masked_fft(VOLUME, MASK[1:]), ValueError, ["mask", "(6, 7, 8)", "(5, 7, 8)"]),
-    "mask: numbers": (lambda: masked_fft(VOLUME, MASK.astype(float)), TypeError, ["mask", "boolean", "float"]),
-    "mask: Hermitian, zeros": (lambda: scanner.hermitian_filled(VOLUME + 0j, MASK & False), ValueError, ["mask", "False everywhere"]),
-    "volume: NaN": (lambda: masked_fft(np.where(MASK, np.nan, VOLUME), MASK), ValueError, ["volume", "NaN"]),
-    "observed: NaN": (lambda: scanner.zero_filled(np.full((2, 2), np.nan + 0j)), ValueError, ["observed", "NaN"]),
-    "observed: empty": (lambda: scanner.zero_filled(np.zeros((0, 2), complex)), ValueError, ["observed", "empty"]),
-    "new mask: no draws": (lambda: kspace_mask(KEY, (4, 4), draws=0), ValueError, ["draws", "at least 1"]),
+    "projection: unknown interpolation": (
+        lambda: project(np.zeros((4, 4)), [0.0], "cubic"),
+        ValueError,
+        ["interpolation", "'nearest'", "'cubic'"],
+    ),
+    "sinogram: wrong number of views": (
+        lambda: scanner.filtered_back_projection(SINOGRAM, angles(4)),
+        ValueError,
+        ["sinogram", "4", "(3, 8)"],
+    ),
+    "sinogram: NaN": (
+        lambda: scanner.filtered_back_projection(SINOGRAM * np.nan, angles(3)),
+        ValueError,
+        ["sinogram", "NaN"],
+    ),
+    "mask: zeros": (
+        lambda: masked_fft(VOLUME, np.zeros(VOLUME.shape, bool)),
+        ValueError,
+        ["mask", "False everywhere", "nothing"],
+    ),
+    "mask: wrong shape": (
+        lambda: masked_fft(VOLUME, MASK[1:]),
+        ValueError,
+        ["mask", "(6, 7, 8)", "(5, 7, 8)"],
+    ),
+    "mask: numbers": (
+        lambda: masked_fft(VOLUME, MASK.astype(float)),
+        TypeError,
+        ["mask", "boolean", "float"],
+    ),
+    "mask: Hermitian, zeros": (
+        lambda: scanner.hermitian_filled(VOLUME + 0j, MASK & False),
+        ValueError,
+        ["mask", "False everywhere"],
+    ),
+    "volume: NaN": (
+        lambda: masked_fft(np.where(MASK, np.nan, VOLUME), MASK),
+        ValueError,
+        ["volume", "NaN"],
+    ),
+    "observed: NaN": (
+        lambda: scanner.zero_filled(np.full((2, 2), np.nan + 0j)),
+        ValueError,
+        ["observed", "NaN"],
+    ),
+    "observed: empty": (
+        lambda: scanner.zero_filled(np.zeros((0, 2), complex)),
+        ValueError,
+        ["observed", "empty"],
+    ),
+    "new mask: no draws": (
+        lambda: kspace_mask(KEY, (4, 4), draws=0),
+        ValueError,
+        ["draws", "at least 1"],
+    ),
     "new mask: no width": (lambda: kspace_mask(KEY, (4, 4), std=0.0), ValueError, ["std", "> 0"]),
     "new mask: no size": (lambda: kspace_mask(KEY, (4, 0)), ValueError, ["shape", "at least 1"]),
 }

@@ -26,7 +26,10 @@ def shown(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "because, said",
     [
-        ("one valley, from -6.7 to 2e-05 dB", "One valley, from −6.7 to 2·10<sup>−5</sup>\u00a0dB."),
+        (
+            "one valley, from -6.7 to 2e-05 dB",
+            "One valley, from −6.7 to 2·10<sup>−5</sup>\u00a0dB.",
+        ),
         ("p = 1 has the least", "p = 1 has the least."),
         ("51.6 dB at 0.", "51.6\u00a0dB at 0."),
         ("n_eff grows", "n_eff grows."),
@@ -107,7 +110,9 @@ def told_live(bundles, monkeypatch):
     """What the last revealed widget says, as a function."""
     shown = []
     follow = live.Question.follow
-    monkeypatch.setattr(live.Question, "follow", lambda *given: shown.append(follow(*given)) or shown[-1])
+    monkeypatch.setattr(
+        live.Question, "follow", lambda *given: shown.append(follow(*given)) or shown[-1]
+    )
     return lambda: html.unescape(re.search(r'<p role="status">(.*?)</p>', shown[-1].value)[1])
 
 
@@ -202,7 +207,11 @@ def test_on_colab_there_is_only_the_widget(bundles, monkeypatch):
 def test_a_page_has_no_live_guess(shown, monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
     monkeypatch.setattr(_html, "widget_capable", lambda: True)
-    asked = show.guess("Which?", ["a", "b"]), show.guess_number("How many?"), show.guess_order("How?", ["a", "b"])
+    asked = (
+        show.guess("Which?", ["a", "b"]),
+        show.guess_number("How many?"),
+        show.guess_order("How?", ["a", "b"]),
+    )
     assert [each.value for each in asked] == [None, None, None]
     assert shown().count("<fieldset>") == 3
 
@@ -237,11 +246,14 @@ def test_nothing_is_told_before_a_guess(tab):
 
 def test_a_long_question_stays_inside_its_box(tab):
     """Browsers draw a legend on the border of its box, where one of three lines hides what is there."""
-    show.guess("Is a question of several lines, as they are on a phone, part of the box? " * 2, ["a", "b"])
+    show.guess(
+        "Is a question of several lines, as they are on a phone, part of the box? " * 2, ["a", "b"]
+    )
     page = tab()
     page.set_viewport_size({"width": 360, "height": 800})
     box, legend, first = (
-        page.locator(f".ff-guess {what}").first.bounding_box() for what in ("fieldset", "legend", "label")
+        page.locator(f".ff-guess {what}").first.bounding_box()
+        for what in ("fieldset", "legend", "label")
     )
     assert legend["height"] > 60, "the question is to take several lines here"
     assert box["y"] < legend["y"] and box["x"] < legend["x"]

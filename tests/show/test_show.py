@@ -238,14 +238,17 @@ def test_images_refuse_wrong_arguments():
         show.images({"a": np.zeros((4, 4))}, alt=ALT, zoom=0)
 
 
-@pytest.mark.parametrize("width, most", [(688, 5), (358, 2), (294, 2)], ids=["page", "phone", "slider"])
+@pytest.mark.parametrize(
+    "width, most", [(688, 5), (358, 2), (294, 2)], ids=["page", "phone", "slider"]
+)
 @pytest.mark.parametrize("count", [1, 3, 4, 5, 6, 8])
 def test_images_stand_side_by_side(shown, chromium, count, width, most):
     show.images({f"picture {i}": np.zeros((112, 112)) for i in range(count)}, alt=ALT)
     tab = chromium.new_page()
     tab.set_content(f'<div style="width:{width}px">{shown()}</div>')
     boxes = tab.eval_on_selector_all(
-        ".ff-picture img", "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width])"
+        ".ff-picture img",
+        "all => all.map(e => e.getBoundingClientRect()).map(b => [b.x, b.y, b.width])",
     )
     tab.close()
     rows = [sum(y == b[1] for b in boxes) for y in sorted({b[1] for b in boxes})]
@@ -667,10 +670,15 @@ def test_a_download_holds_the_file(shown, capsys):
     data = bytes(range(256)) * 500
     show.download(data, "mesh.ply", "binary PLY, 3 < 4 vertices")
     (link,) = re.findall(r"<a [^>]*>.*?</a>", shown())
-    name, address = re.search(r'download="([^"]*)" href="data:application/octet-stream;base64,([^"]*)"', link).groups()
+    name, address = re.search(
+        r'download="([^"]*)" href="data:application/octet-stream;base64,([^"]*)"', link
+    ).groups()
     assert name == "mesh.ply" and base64.b64decode(address, validate=True) == data
     assert link.endswith(">Download mesh.ply (binary PLY, 3 &lt; 4 vertices, 0.1 MB)</a>")
-    assert capsys.readouterr().out == "A file to take home: mesh.ply (binary PLY, 3 < 4 vertices, 0.1 MB)\n"
+    assert (
+        capsys.readouterr().out
+        == "A file to take home: mesh.ply (binary PLY, 3 < 4 vertices, 0.1 MB)\n"
+    )
 
 
 @pytest.mark.parametrize(

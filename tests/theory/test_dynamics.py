@@ -10,8 +10,8 @@ import pytest
 from oracles import expm, in_float64
 
 import fflib as ff
-from fflib.theory import kernels
 from fflib.network import MLP, mlp
+from fflib.theory import kernels
 
 KEY = jax.random.key(0)
 N, M = 7, 4  # training and test points
@@ -21,7 +21,11 @@ def problem(columns=(), rank=None, seed=0):
     """A Gram matrix of any rank with its test rows, targets and initial functions, float64."""
     rng = np.random.default_rng(seed)
     G = rng.normal(size=(N + M, rank or N + 3)) / 2
-    y, f0, f0_test = rng.normal(size=(N, *columns)), rng.normal(size=(N, *columns)), rng.normal(size=(M, *columns))
+    y, f0, f0_test = (
+        rng.normal(size=(N, *columns)),
+        rng.normal(size=(N, *columns)),
+        rng.normal(size=(M, *columns)),
+    )
     return G[:N] @ G[:N].T, y, f0, G[N:] @ G[:N].T, f0_test
 
 
@@ -30,7 +34,9 @@ def flow(K, y, t, **rest):
 
 
 def descent(K, y, steps, rate, **rest):
-    return in_float64(lambda K, y, rest: kernels.gradient_descent(K, y, steps, rate, **rest), K, y, rest)
+    return in_float64(
+        lambda K, y, rest: kernels.gradient_descent(K, y, steps, rate, **rest), K, y, rest
+    )
 
 
 def iterate(K, y, f, K_test, f_test, rate, steps):
@@ -60,7 +66,9 @@ def runge_kutta(K, y, f, K_test, f_test, t, steps=2000):
 def test_flow_starts_at_the_initial_function(columns):
     K, y, f0, K_test, f0_test = problem(columns)
     np.testing.assert_allclose(flow(K, y, 0.0, f0=f0), f0, atol=1e-12)
-    np.testing.assert_allclose(flow(K, y, 0.0, f0=f0, K_test=K_test, f0_test=f0_test), f0_test, atol=1e-12)
+    np.testing.assert_allclose(
+        flow(K, y, 0.0, f0=f0, K_test=K_test, f0_test=f0_test), f0_test, atol=1e-12
+    )
     np.testing.assert_allclose(flow(K, y, 0.0), 0, atol=1e-12)
 
 
@@ -72,8 +80,12 @@ def test_flow_ends_in_kernel_regression(columns):
     regression = K_test @ in_float64(kernels.kernel_regression, K, y)
     np.testing.assert_allclose(flow(K, y, np.inf, K_test=K_test), regression, rtol=1e-7)
     left = f0_test + K_test @ np.linalg.solve(K, y - f0)
-    np.testing.assert_allclose(flow(K, y, np.inf, f0=f0, K_test=K_test, f0_test=f0_test), left, rtol=1e-7)
-    np.testing.assert_allclose(flow(K, y, 1e9, f0=f0, K_test=K_test, f0_test=f0_test), left, rtol=1e-6)
+    np.testing.assert_allclose(
+        flow(K, y, np.inf, f0=f0, K_test=K_test, f0_test=f0_test), left, rtol=1e-7
+    )
+    np.testing.assert_allclose(
+        flow(K, y, 1e9, f0=f0, K_test=K_test, f0_test=f0_test), left, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("t", [0.03, 0.7, 20.0])
@@ -83,7 +95,9 @@ def test_flow_is_the_matrix_exponential(t):
     decay = expm(-K * t)
     np.testing.assert_allclose(flow(K, y, t, f0=f0), y + decay @ (f0 - y), rtol=1e-8, atol=1e-10)
     wanted = f0_test + K_test @ np.linalg.inv(K) @ (np.eye(N) - decay) @ (y - f0)
-    np.testing.assert_allclose(flow(K, y, t, f0=f0, K_test=K_test, f0_test=f0_test), wanted, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        flow(K, y, t, f0=f0, K_test=K_test, f0_test=f0_test), wanted, rtol=1e-8, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("rank", [None, 3], ids=["regular", "singular"])
@@ -92,7 +106,9 @@ def test_flow_solves_its_differential_equation(rank):
     K, y, f0, K_test, f0_test = problem(rank=rank)
     f, f_test = runge_kutta(K, y, f0, K_test, f0_test, 1.3)
     np.testing.assert_allclose(flow(K, y, 1.3, f0=f0), f, rtol=1e-8, atol=1e-9)
-    np.testing.assert_allclose(flow(K, y, 1.3, f0=f0, K_test=K_test, f0_test=f0_test), f_test, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        flow(K, y, 1.3, f0=f0, K_test=K_test, f0_test=f0_test), f_test, rtol=1e-8, atol=1e-9
+    )
 
 
 def test_zero_kernel_never_learns():
@@ -100,10 +116,16 @@ def test_zero_kernel_never_learns():
     zero = np.zeros((N, N))
     for t in (0.0, 5.0, np.inf):
         np.testing.assert_array_equal(flow(zero, y, t, f0=f0), f0)
-        np.testing.assert_array_equal(flow(zero, y, t, f0=f0, K_test=np.zeros((M, N)), f0_test=f0_test), f0_test)
+        np.testing.assert_array_equal(
+            flow(zero, y, t, f0=f0, K_test=np.zeros((M, N)), f0_test=f0_test), f0_test
+        )
     # a kernel that is 0 among training points but not with test points: residual constant, f* linear in t
-    np.testing.assert_allclose(flow(zero, y, 5.0, f0=f0, K_test=np.ones((1, N))), [5 * (y - f0).sum()], rtol=1e-12)
-    np.testing.assert_allclose(descent(zero, y, 50, 0.1, f0=f0, K_test=np.ones((1, N))), [5 * (y - f0).sum()], rtol=1e-12)
+    np.testing.assert_allclose(
+        flow(zero, y, 5.0, f0=f0, K_test=np.ones((1, N))), [5 * (y - f0).sum()], rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        descent(zero, y, 50, 0.1, f0=f0, K_test=np.ones((1, N))), [5 * (y - f0).sum()], rtol=1e-12
+    )
 
 
 def test_flow_for_t1_and_then_t2_is_flow_for_both():
@@ -111,16 +133,24 @@ def test_flow_for_t1_and_then_t2_is_flow_for_both():
     f1, g1 = flow(K, y, 0.4, f0=f0), flow(K, y, 0.4, f0=f0, K_test=K_test, f0_test=f0_test)
     np.testing.assert_allclose(flow(K, y, 0.9, f0=f1), flow(K, y, 1.3, f0=f0), rtol=1e-9)
     np.testing.assert_allclose(
-        flow(K, y, 0.9, f0=f1, K_test=K_test, f0_test=g1), flow(K, y, 1.3, f0=f0, K_test=K_test, f0_test=f0_test), rtol=1e-9
+        flow(K, y, 0.9, f0=f1, K_test=K_test, f0_test=g1),
+        flow(K, y, 1.3, f0=f0, K_test=K_test, f0_test=f0_test),
+        rtol=1e-9,
     )
 
 
 def test_only_kernel_times_time_counts():
     K, y, f0, K_test, f0_test = problem()
     rest = dict(f0=f0, f0_test=f0_test)
-    np.testing.assert_allclose(flow(5 * K, y, 0.2, K_test=5 * K_test, **rest), flow(K, y, 1.0, K_test=K_test, **rest), rtol=1e-9)
     np.testing.assert_allclose(
-        descent(5 * K, y, 9, 0.01, K_test=5 * K_test, **rest), descent(K, y, 9, 0.05, K_test=K_test, **rest), rtol=1e-9
+        flow(5 * K, y, 0.2, K_test=5 * K_test, **rest),
+        flow(K, y, 1.0, K_test=K_test, **rest),
+        rtol=1e-9,
+    )
+    np.testing.assert_allclose(
+        descent(5 * K, y, 9, 0.01, K_test=5 * K_test, **rest),
+        descent(K, y, 9, 0.05, K_test=K_test, **rest),
+        rtol=1e-9,
     )
 
 
@@ -130,13 +160,17 @@ def test_modes_decay_each_at_its_own_rate():
     lam, Q = in_float64(kernels.eigenmodes, K)
     t = np.array([0.1, 1.0])
     error = (flow(K, y, t, f0=f0) - y) @ Q
-    np.testing.assert_allclose(error, np.exp(-np.outer(t, lam)) * (Q.T @ (f0 - y)), rtol=1e-7, atol=1e-11)
+    np.testing.assert_allclose(
+        error, np.exp(-np.outer(t, lam)) * (Q.T @ (f0 - y)), rtol=1e-7, atol=1e-11
+    )
 
 
 def test_training_points_as_test_points():
     K, y, f0, *_ = problem((2,))
     t = np.array([0.0, 0.3, np.inf])
-    np.testing.assert_allclose(flow(K, y, t, f0=f0, K_test=K, f0_test=f0), flow(K, y, t, f0=f0), rtol=1e-9)
+    np.testing.assert_allclose(
+        flow(K, y, t, f0=f0, K_test=K, f0_test=f0), flow(K, y, t, f0=f0), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("columns", [(), (1,), (3,)], ids=str)
@@ -145,7 +179,11 @@ def test_times_and_columns_are_axes(which, columns):
     """(T,) times give a leading axis of times, (n, c) targets a last axis; each slice is its own problem."""
     K, y, f0, K_test, f0_test = problem(columns)
     times = np.array([0, 3, 11])
-    run = (lambda t, **rest: flow(K, y, t / 10, **rest)) if which == "flow" else (lambda t, **rest: descent(K, y, t, 0.1, **rest))
+    run = (
+        (lambda t, **rest: flow(K, y, t / 10, **rest))
+        if which == "flow"
+        else (lambda t, **rest: descent(K, y, t, 0.1, **rest))
+    )
     for rest, n in ((dict(f0=f0), N), (dict(f0=f0, K_test=K_test, f0_test=f0_test), M)):
         many = run(times, **rest)
         assert many.shape == (3, n, *columns)
@@ -159,7 +197,9 @@ def test_times_and_columns_are_axes(which, columns):
 def test_order_of_the_points_does_not_matter():
     K, y, f0, K_test, f0_test = problem()
     p = np.random.default_rng(1).permutation(N)
-    np.testing.assert_allclose(flow(K[p][:, p], y[p], 0.5, f0=f0[p]), flow(K, y, 0.5, f0=f0)[p], rtol=1e-9)
+    np.testing.assert_allclose(
+        flow(K[p][:, p], y[p], 0.5, f0=f0[p]), flow(K, y, 0.5, f0=f0)[p], rtol=1e-9
+    )
 
 
 def test_flow_under_jit_and_its_derivative():
@@ -183,14 +223,22 @@ def test_descent_is_the_iterated_step(largest, rank):
     for steps in (0, 1, 2, 17):
         f, f_test = iterate(K, y, f0, K_test, f0_test, rate, steps)
         np.testing.assert_allclose(descent(K, y, steps, rate, f0=f0), f, rtol=1e-9, atol=1e-10)
-        np.testing.assert_allclose(descent(K, y, steps, rate, f0=f0, K_test=K_test, f0_test=f0_test), f_test, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            descent(K, y, steps, rate, f0=f0, K_test=K_test, f0_test=f0_test),
+            f_test,
+            rtol=1e-9,
+            atol=1e-9,
+        )
 
 
 def test_descent_tends_to_flow_as_steps_shrink():
     """At fixed ηk = t the difference is proportional to η."""
     K, y, f0, K_test, f0_test = problem()
     rest, t = dict(f0=f0, K_test=K_test, f0_test=f0_test), 1.0
-    error = [np.abs(descent(K, y, k, t / k, **rest) - flow(K, y, t, **rest)).max() for k in (1000, 10_000)]
+    error = [
+        np.abs(descent(K, y, k, t / k, **rest) - flow(K, y, t, **rest)).max()
+        for k in (1000, 10_000)
+    ]
     np.testing.assert_allclose(error[0] / error[1], 10, rtol=0.02)
     assert error[1] < 1e-3
 
@@ -198,7 +246,9 @@ def test_descent_tends_to_flow_as_steps_shrink():
 def test_descent_converges_to_regression_and_diverges_beyond_two():
     K, y, _, K_test, _ = problem()
     top = np.linalg.eigvalsh(K)[-1]
-    np.testing.assert_allclose(descent(K, y, 10**9, 1.9 / top, K_test=K_test), flow(K, y, np.inf, K_test=K_test), rtol=1e-6)
+    np.testing.assert_allclose(
+        descent(K, y, 10**9, 1.9 / top, K_test=K_test), flow(K, y, np.inf, K_test=K_test), rtol=1e-6
+    )
     assert np.abs(descent(K, y, 2000, 2.1 / top)).max() > 1e6
 
 
@@ -208,7 +258,15 @@ def test_float32_keeps_many_small_steps():
     Q = np.linalg.qr(K)[0]
     lam = np.logspace(-7, -1, N)
     K = (Q * lam) @ Q.T
-    ours = np.asarray(kernels.gradient_descent(np.diag(lam).astype(np.float32), y.astype(np.float32), 50_000, 1.0, f0.astype(np.float32)))
+    ours = np.asarray(
+        kernels.gradient_descent(
+            np.diag(lam).astype(np.float32),
+            y.astype(np.float32),
+            50_000,
+            1.0,
+            f0.astype(np.float32),
+        )
+    )
     np.testing.assert_allclose(ours, y + (1 - lam) ** 50_000 * (f0 - y), atol=2e-5)
     exact = in_float64(lambda K: kernels.gradient_flow(K, y, 50_000.0), K)
     np.testing.assert_allclose(exact, Q @ ((1 - np.exp(-lam * 50_000)) * (Q.T @ y)), atol=1e-6)
@@ -249,7 +307,9 @@ def test_linear_model_trains_as_predicted(parameterization):
     ]
     np.testing.assert_allclose(history["f"], np.concatenate(predicted, axis=1), atol=1e-5)
     assert np.abs(history["f"][-1] - f0).max() > 0.5  # it did learn
-    np.testing.assert_allclose(history["loss"], 0.5 * ((predicted[0] - y[None]) ** 2).sum(1), rtol=1e-4)
+    np.testing.assert_allclose(
+        history["loss"], 0.5 * ((predicted[0] - y[None]) ** 2).sum(1), rtol=1e-4
+    )
 
 
 @functools.cache
@@ -271,7 +331,9 @@ def wide(width, parameterization):
     f = np.moveaxis(history["f"], 1, 0)  # (6, T, 16)
     predicted = np.stack(
         [
-            kernels.gradient_descent(K[train][:, train], y, history["step"], rate, g[0][train], K[:, train], g[0])
+            kernels.gradient_descent(
+                K[train][:, train], y, history["step"], rate, g[0][train], K[:, train], g[0]
+            )
             for g in f
         ]
     )
@@ -291,7 +353,9 @@ def test_wide_networks_train_as_predicted(parameterization):
 def test_the_initial_function_matters():
     """The prediction that forgets f₀ is several times worse: why it is kept."""
     K, y, f0, K_test, f0_test = problem()
-    kept, forgotten = (flow(K, y, 1.0, K_test=K_test, **rest) for rest in (dict(f0=f0, f0_test=f0_test), {}))
+    kept, forgotten = (
+        flow(K, y, 1.0, K_test=K_test, **rest) for rest in (dict(f0=f0, f0_test=f0_test), {})
+    )
     f_test = runge_kutta(K, y, f0, K_test, f0_test, 1.0)[1]
     assert np.abs(kept - f_test).max() < 1e-9 < 0.1 < np.abs(forgotten - f_test).max()
 

@@ -10,8 +10,8 @@ from oracles import arccos_kernels, central_difference, x64
 from refusal import assert_refused
 
 from fflib import data, features
-from fflib.theory import flow, grid, kernels, krylov
 from fflib.network import mlp
+from fflib.theory import flow, grid, kernels, krylov
 
 RNG = np.random.default_rng(0)
 SHAPES = [(13,), (6, 7), (3, 4, 5)]
@@ -80,9 +80,13 @@ def test_products_are_those_of_the_dense_matrix(shape, wide):
             for matrix, wanted in ((K, expected), (K.T, expected.T)):
                 w = RNG.normal(size=(*matrix.columns.shape, 3))
                 product = wanted @ w.reshape(-1, 3)
-                assert error((matrix @ jnp.asarray(w)).reshape(-1, 3), product) < (1e-9 if wide else 1e-5)
+                assert error((matrix @ jnp.asarray(w)).reshape(-1, 3), product) < (
+                    1e-9 if wide else 1e-5
+                )
         w = RNG.normal(size=coarser.shape)
-        assert error((K.T @ jnp.asarray(w)).ravel(), expected.T @ w.ravel()) < (1e-9 if wide else 1e-5)
+        assert error((K.T @ jnp.asarray(w)).ravel(), expected.T @ w.ravel()) < (
+            1e-9 if wide else 1e-5
+        )
 
 
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=["2-D", "3-D"])
@@ -137,15 +141,21 @@ def test_gradients_with_respect_to_amplitudes_and_frequencies():
         return (probe * (K_test @ krylov.solve(K, jnp.asarray(y), 30.0).weights)).sum()
 
     def multiply(a, B):
-        return (probe * (grid.ntk(model, features.Mapping(a, B), shifted, x) @ jnp.asarray(y))).sum()
+        return (
+            probe * (grid.ntk(model, features.Mapping(a, B), shifted, x) @ jnp.asarray(y))
+        ).sum()
 
     with x64(True):
         a, B = jnp.asarray(RNG.uniform(0.5, 1.5, 5)), jnp.asarray(RNG.normal(size=(5, 2)))
         for function in (multiply, predict):
             by_a, by_B = jax.jit(jax.grad(function, (0, 1)))(a, B)
             function = jax.jit(function)
-            np.testing.assert_allclose(by_a, central_difference(lambda a: function(a, B), a), rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(by_B, central_difference(lambda B: function(a, B), B), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                by_a, central_difference(lambda a: function(a, B), a), rtol=1e-4, atol=1e-5
+            )
+            np.testing.assert_allclose(
+                by_B, central_difference(lambda B: function(a, B), B), rtol=1e-4, atol=1e-5
+            )
 
 
 def test_product_under_jit_and_vmap():
@@ -167,7 +177,9 @@ def test_rates_of_a_periodic_kernel_are_its_eigenvalues():
         mapping = features.fourier(np.ones(12), np.round(RNG.normal(size=(12, 2)) * 2))
         K = grid.ntk(net(12), mapping, x)
         found = np.sort(np.asarray(grid.rates(K)).ravel())
-        np.testing.assert_allclose(found, np.linalg.eigvalsh(np.asarray(K.dense())), rtol=1e-9, atol=1e-9 * found[-1])
+        np.testing.assert_allclose(
+            found, np.linalg.eigvalsh(np.asarray(K.dense())), rtol=1e-9, atol=1e-9 * found[-1]
+        )
         wave = jnp.cos(2 * jnp.pi * (x.points() @ jnp.array([2.0, -1.0])))
         np.testing.assert_allclose(K @ wave, grid.rates(K)[2, -1] * wave, atol=1e-9 * found[-1])
 
@@ -179,7 +191,9 @@ def test_rates_are_the_mean_rates_of_waves(shape):
         x, _ = pair(shape)
         K = grid.ntk(net(24), drawn(len(shape)), x)
         n, rates = x.size, np.asarray(grid.rates(K))
-        waves = np.fft.fftn(np.eye(n).reshape(n, *shape), axes=range(1, 1 + len(shape))).reshape(n, n) / np.sqrt(n)
+        waves = np.fft.fftn(np.eye(n).reshape(n, *shape), axes=range(1, 1 + len(shape))).reshape(
+            n, n
+        ) / np.sqrt(n)
         expected = np.einsum("if,ij,jf->f", waves.conj(), np.asarray(K.dense()), waves).real
         np.testing.assert_allclose(rates.ravel(), expected, rtol=1e-9)
 
@@ -276,9 +290,18 @@ def test_memory_grows_as_the_number_of_points():
 
     def needed(n):
         x = grid.Grid((n, n), (1 / n,) * 2, (0.0, 0.0))
-        K = grid.Toeplitz(jax.ShapeDtypeStruct((2 * n, n + 1), jnp.complex64), x, x, ((1, 1), (1, 1)))
-        y, number = jax.ShapeDtypeStruct((n, n, 3), jnp.float32), jax.ShapeDtypeStruct((), jnp.float32)
-        memory = krylov._conjugate_gradients.lower(K, y, number, number, 100, None).compile().memory_analysis()
+        K = grid.Toeplitz(
+            jax.ShapeDtypeStruct((2 * n, n + 1), jnp.complex64), x, x, ((1, 1), (1, 1))
+        )
+        y, number = (
+            jax.ShapeDtypeStruct((n, n, 3), jnp.float32),
+            jax.ShapeDtypeStruct((), jnp.float32),
+        )
+        memory = (
+            krylov._conjugate_gradients.lower(K, y, number, number, 100, None)
+            .compile()
+            .memory_analysis()
+        )
         return memory.temp_size_in_bytes + memory.argument_size_in_bytes
 
     assert needed(512) < min(4.2 * needed(256), 1e9)
@@ -325,7 +348,10 @@ def test_measurement_agrees_with_dense_formulas(wide):
         t = np.array([1.0, 50.0]) / np.linalg.eigvalsh(AKA)[-1]
         found = flow.gradient_flow(measured, z, t, f0, measured.K)
         with x64(True):
-            weights = [kernels.gradient_flow(AKA, np.asarray(z, float), s, np.asarray(f0, float)) for s in t]
+            weights = [
+                kernels.gradient_flow(AKA, np.asarray(z, float), s, np.asarray(f0, float))
+                for s in t
+            ]
         np.testing.assert_allclose(flow.gradient_flow(measured, z, t, f0), weights, atol=20 * bound)
         lam, Q = np.linalg.eigh(AKA)
         for s, f in zip(t, found, strict=True):
@@ -363,7 +389,9 @@ def test_complex_measurements_count_as_pairs_of_real_ones():
         t = 20 / lam[-1]
         expected = Q @ ((1 - np.exp(-lam * t)) * (Q.T @ np.asarray(split(y))))
         np.testing.assert_allclose(split(flow.gradient_flow(measured, y, t)), expected, atol=1e-9)
-        real = krylov.solve(measured, y.real, 1.0).weights  # numbers without imaginary part are complex numbers too
+        real = krylov.solve(
+            measured, y.real, 1.0
+        ).weights  # numbers without imaginary part are complex numbers too
         np.testing.assert_array_equal(real, krylov.solve(measured, y.real + 0j, 1.0).weights)
 
 
@@ -392,7 +420,9 @@ def test_fourier_samples_of_a_periodic_kernel_are_filtered_zero_filling(shape, s
         filled[where] = y
         full = np.where(known, filled, np.roll(np.flip(filled), 1, range(d)).conj())
         power = np.asarray(grid.rates(K)) * x.size * np.where(known & mirrored, 1.0, 0.5)
-        expected = np.fft.ifftn(np.where(known | mirrored, power / (power + ridge), 0.0) * full).real
+        expected = np.fft.ifftn(
+            np.where(known | mirrored, power / (power + ridge), 0.0) * full
+        ).real
         np.testing.assert_allclose(found, expected, atol=1e-10)
 
 

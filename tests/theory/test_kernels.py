@@ -14,8 +14,8 @@ import pytest
 from oracles import arccos_kernels, central_difference, in_float64
 
 from fflib import features
-from fflib.theory import kernels
 from fflib.network import MLP, mlp
+from fflib.theory import kernels
 
 KEY = jax.random.key(0)
 
@@ -31,7 +31,12 @@ MODELS = {
     "deep glorot": mlp(3, 64, 5, weights="glorot", biases=0.01),
     "deep he, ntk": mlp(3, 64, 6, weights="he", parameterization="ntk"),
     "unequal": MLP((3, 8, 32, 16, 2), weights=(1.1, 0.3, 0.2, 0.5), biases=(0.2, 0.0, 0.5, 1.0)),
-    "unequal, ntk": MLP((3, 8, 32, 16, 2), weights=(1.1, 0.3, 0.2, 0.5), biases=(0.0, 0.7, 0.5, 0.1), parameterization="ntk"),
+    "unequal, ntk": MLP(
+        (3, 8, 32, 16, 2),
+        weights=(1.1, 0.3, 0.2, 0.5),
+        biases=(0.0, 0.7, 0.5, 0.1),
+        parameterization="ntk",
+    ),
 }
 
 
@@ -46,7 +51,15 @@ def model(request):
 
 def test_gaussian_kernel_entry_by_entry():
     x1, x2, width = normal(4, 3), normal(5, 3, seed=1), 0.8
-    wanted = [[math.exp(-sum((float(p) - float(q)) ** 2 for p, q in zip(a, b, strict=True)) / (2 * width**2)) for b in x2] for a in x1]
+    wanted = [
+        [
+            math.exp(
+                -sum((float(p) - float(q)) ** 2 for p, q in zip(a, b, strict=True)) / (2 * width**2)
+            )
+            for b in x2
+        ]
+        for a in x1
+    ]
     np.testing.assert_allclose(kernels.gaussian_kernel(x1, x2, width), wanted, rtol=1e-5)
     np.testing.assert_array_equal(np.diag(kernels.gaussian_kernel(x1, x1, width)), 1.0)
 
@@ -56,7 +69,9 @@ def test_rows_are_the_same_in_small_and_large_pieces():
     x1, x2 = normal(37, 400), normal(300, 400, seed=1)
     whole = kernels.gaussian_kernel(x1, x2, 20.0)
     assert 2**20 // x2.size < 37 and 37 % (2**20 // x2.size)
-    np.testing.assert_allclose(whole, np.exp(-((x1[:, None].astype(float) - x2) ** 2).sum(-1) / 800), rtol=1e-4)
+    np.testing.assert_allclose(
+        whole, np.exp(-((x1[:, None].astype(float) - x2) ** 2).sum(-1) / 800), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("columns", [(), (3,)], ids=["one", "several"])
@@ -66,7 +81,11 @@ def test_kernel_regression_solves_the_system(columns):
     weights = in_float64(lambda K, y: kernels.kernel_regression(K, y, 1e-3), K, y)
     assert weights.dtype == np.float64
     np.testing.assert_allclose(weights, np.linalg.solve(K + 1e-3 * np.eye(12), y), rtol=1e-9)
-    np.testing.assert_allclose(kernels.kernel_regression(K.astype(np.float32), y, 1e-3), weights, atol=1e-3 * np.abs(weights).max())
+    np.testing.assert_allclose(
+        kernels.kernel_regression(K.astype(np.float32), y, 1e-3),
+        weights,
+        atol=1e-3 * np.abs(weights).max(),
+    )
 
 
 def test_without_jitter_it_interpolates():
@@ -78,7 +97,11 @@ def test_without_jitter_it_interpolates():
 def test_jitter_is_ridge_regression_in_feature_space():
     """γ(v*)ᵀ(ΓᵀΓ + λI)⁻¹Γᵀy = K*(K + λI)⁻¹y with K = ΓΓᵀ: weight decay is the jitter."""
     mapping, ridge = features.power_law(4, 0.5), 0.3
-    v, v_test, y = np.random.default_rng(0).random((20, 1)), np.linspace(0, 1, 7)[:, None], normal(20, seed=1)
+    v, v_test, y = (
+        np.random.default_rng(0).random((20, 1)),
+        np.linspace(0, 1, 7)[:, None],
+        normal(20, seed=1),
+    )
     G, G_test = in_float64(lambda g, *vs: tuple(g(v) for v in vs), mapping, v, v_test)
     by_features = G_test @ np.linalg.solve(G.T @ G + ridge * np.eye(8), G.T @ y)
     weights = in_float64(lambda K, y: kernels.kernel_regression(K, y, ridge), G @ G.T, y)
@@ -89,7 +112,9 @@ def test_kernel_regression_under_jit_and_grad():
     x, y = normal(6, 2), normal(6, seed=1)
     K = kernels.gaussian_kernel(x, x, 1.0)
     direct = kernels.kernel_regression(K, y, 0.1)
-    np.testing.assert_allclose(jax.jit(lambda K, y: kernels.kernel_regression(K, y, 0.1))(K, y), direct, rtol=1e-4)
+    np.testing.assert_allclose(
+        jax.jit(lambda K, y: kernels.kernel_regression(K, y, 0.1))(K, y), direct, rtol=1e-4
+    )
     slope = jax.grad(lambda jitter: kernels.kernel_regression(K, y, jitter).sum())(0.1)
     A = np.linalg.inv(np.asarray(K, float) + 0.1 * np.eye(6))
     np.testing.assert_allclose(slope, -(A @ A @ y).sum(), rtol=1e-3)
@@ -102,9 +127,15 @@ def test_kernel_regression_under_jit_and_grad():
 def test_closed_forms_against_the_textbook(model):
     """float64: to 1e-8 of the textbook recursion; float32: to 1e-5 of it, K's own scale."""
     x1, x2 = normal(6, 3), normal(6, 3, seed=1)
-    for ours, wanted in zip((kernels.nngp, kernels.ntk), arccos_kernels(model, x1, x2), strict=True):
-        np.testing.assert_allclose(in_float64(lambda a, b, f=ours: f(model, a, b), x1, x2), wanted, rtol=1e-7, atol=1e-9)
-        np.testing.assert_allclose(ours(model, x1, x2), wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+    for ours, wanted in zip(
+        (kernels.nngp, kernels.ntk), arccos_kernels(model, x1, x2), strict=True
+    ):
+        np.testing.assert_allclose(
+            in_float64(lambda a, b, f=ours: f(model, a, b), x1, x2), wanted, rtol=1e-7, atol=1e-9
+        )
+        np.testing.assert_allclose(
+            ours(model, x1, x2), wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max()
+        )
 
 
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
@@ -128,14 +159,23 @@ def test_depth_one_is_linear_regression():
 def test_one_hidden_layer_written_out():
     """At θ = 0, π/2 and π, where arccos needs no table: n units, He weights, no biases, unit inputs."""
     n = 10
-    K = kernels.ntk(mlp(2, n, 2, weights="he"), np.float32([[1, 0]]), np.float32([[1, 0], [0, 1], [-1, 0]]))[0]
-    E, slope = np.array([0.5, 1 / (2 * math.pi), 0.0]), np.array([0.5, 0.25, 0.0])  # for a ~ N(0, 1)
+    K = kernels.ntk(
+        mlp(2, n, 2, weights="he"), np.float32([[1, 0]]), np.float32([[1, 0], [0, 1], [-1, 0]])
+    )[0]
+    E, slope = (
+        np.array([0.5, 1 / (2 * math.pi), 0.0]),
+        np.array([0.5, 0.25, 0.0]),
+    )  # for a ~ N(0, 1)
     np.testing.assert_allclose(K, n * E + 1 + 2 * slope * (np.array([1, 0, -1]) + 1), rtol=1e-6)
 
 
 def draw(model, seeds, function):
     """function(params) over many initialisations, one at a time inside one compiled loop."""
-    return np.asarray(jax.jit(lambda keys: jax.lax.map(lambda k: function(model.init(k)), keys, batch_size=32))(seeds))
+    return np.asarray(
+        jax.jit(lambda keys: jax.lax.map(lambda k: function(model.init(k)), keys, batch_size=32))(
+            seeds
+        )
+    )
 
 
 def one_ntk(model, params, x):
@@ -148,7 +188,9 @@ def one_ntk(model, params, x):
 def test_monte_carlo_of_one_hidden_layer(parameterization):
     """With one hidden layer both closed forms are exact at any width: the mean over seeds must agree
     within its own standard error, every entry, with unequal deviations."""
-    model = MLP((3, 16, 2), weights=(0.9, 0.4), biases=(0.5, 0.3), parameterization=parameterization)
+    model = MLP(
+        (3, 16, 2), weights=(0.9, 0.4), biases=(0.5, 0.3), parameterization=parameterization
+    )
     x, seeds = normal(5, 3), jax.random.split(KEY, 4000)
 
     def both(params):
@@ -219,7 +261,9 @@ def test_one_argument_means_both(model):
     x = normal(6, 3)
     np.testing.assert_array_equal(kernels.ntk(model, x), kernels.ntk(model, x, x))
     order = [4, 0, 3, 3, 5, 1]
-    np.testing.assert_allclose(kernels.ntk(model, x, x[order]), kernels.ntk(model, x)[:, order], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        kernels.ntk(model, x, x[order]), kernels.ntk(model, x)[:, order], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_rotating_the_inputs_changes_nothing(model):
@@ -233,13 +277,21 @@ def test_without_biases_the_kernel_is_homogeneous():
     """NTK parameterization without bias: K(cx, c'x') = c c' K(x, x')."""
     model, x = MODELS["deep he, ntk"], normal(6, 3)
     c = np.float32([0.1, 1, 2, 5, 0.3, 30])[:, None]
-    np.testing.assert_allclose(kernels.ntk(model, c * x), c * c.T * kernels.ntk(model, x), rtol=1e-5)
+    np.testing.assert_allclose(
+        kernels.ntk(model, c * x), c * c.T * kernels.ntk(model, x), rtol=1e-5
+    )
 
 
 def test_standard_parameterization_grows_with_width():
     """He weights: K is affine in the width, so η ∝ 1/width keeps the dynamics; the NTK one has a limit."""
     x, widths = normal(5, 3), (64, 128, 256)
-    K = {p: [np.asarray(kernels.ntk(mlp(3, w, 4, weights="he", biases=0.1, parameterization=p), x)) for w in widths] for p in ("standard", "ntk")}
+    K = {
+        p: [
+            np.asarray(kernels.ntk(mlp(3, w, 4, weights="he", biases=0.1, parameterization=p), x))
+            for w in widths
+        ]
+        for p in ("standard", "ntk")
+    }
     small, middle, large = K["standard"]
     np.testing.assert_allclose(large - middle, 2 * (middle - small), rtol=1e-3)
     assert (np.diag(large) > 1.8 * np.diag(middle)).all()
@@ -251,12 +303,17 @@ def test_outputs_count_only_through_the_glorot_deviation():
     x = normal(4, 3)
     one, three = (kernels.ntk(mlp(3, 32, 3, o, weights="he"), x) for o in (1, 3))
     np.testing.assert_array_equal(one, three)
-    assert not np.allclose(kernels.ntk(mlp(3, 32, 3, 1), x), kernels.ntk(mlp(3, 32, 3, 300), x), rtol=1e-3)
+    assert not np.allclose(
+        kernels.ntk(mlp(3, 32, 3, 1), x), kernels.ntk(mlp(3, 32, 3, 300), x), rtol=1e-3
+    )
 
 
 def test_last_bias_adds_a_constant():
     x = normal(4, 3)
-    K = [kernels.ntk(MLP((3, 16, 1), weights="he", biases=(0.3, t), parameterization="ntk"), x) for t in (0.0, 2.0)]
+    K = [
+        kernels.ntk(MLP((3, 16, 1), weights="he", biases=(0.3, t), parameterization="ntk"), x)
+        for t in (0.0, 2.0)
+    ]
     np.testing.assert_allclose(K[1] - K[0], 4.0, rtol=1e-5)
 
 
@@ -273,7 +330,9 @@ def test_dead_network_has_the_kernel_of_its_last_bias():
     """All weights 0, biases 0: only ∂f/∂b of the output is left."""
     K = kernels.ntk(mlp(3, 16, 3, weights=0.0), normal(4, 3))
     np.testing.assert_allclose(K, 1.0)
-    assert np.isfinite(jax.grad(lambda x: kernels.ntk(mlp(3, 16, 3, weights=0.0), x).sum())(normal(4, 3))).all()
+    assert np.isfinite(
+        jax.grad(lambda x: kernels.ntk(mlp(3, 16, 3, weights=0.0), x).sum())(normal(4, 3))
+    ).all()
 
 
 # --------------------------------------------------------------------------------------------------
@@ -282,12 +341,18 @@ def test_dead_network_has_the_kernel_of_its_last_bias():
 
 @pytest.mark.parametrize(
     "mapping",
-    [features.gaussian(KEY, 12, 2, 2.0), features.positional(8, 2, 3.0), features.gaussian(KEY, 12, 2, 1.0).normalized()],
+    [
+        features.gaussian(KEY, 12, 2, 2.0),
+        features.positional(8, 2, 3.0),
+        features.gaussian(KEY, 12, 2, 1.0).normalized(),
+    ],
     ids=["gaussian", "positional", "normalised"],
 )
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
 def test_stationary_kernel_is_the_kernel_of_the_features(mapping, parameterization):
-    model = mlp(mapping.num_features, 64, 4, weights="lecun", biases=0.2, parameterization=parameterization)
+    model = mlp(
+        mapping.num_features, 64, 4, weights="lecun", biases=0.2, parameterization=parameterization
+    )
     v = np.random.default_rng(0).random((8, 2)).astype(np.float32)
     delta = v[:, None] - v
     K = kernels.ntk_stationary(model, mapping, delta)
@@ -295,7 +360,11 @@ def test_stationary_kernel_is_the_kernel_of_the_features(mapping, parameterizati
     np.testing.assert_allclose(K, kernels.ntk(model, mapping(v)), rtol=2e-5)
     exact = in_float64(lambda g, d: kernels.ntk_stationary(model, g, d), mapping, delta)
     np.testing.assert_allclose(K, exact, rtol=2e-5)
-    textbook = arccos_kernels(model, in_float64(lambda g, v: g(v), mapping, v), in_float64(lambda g, v: g(v), mapping, v + 0.31))[1]
+    textbook = arccos_kernels(
+        model,
+        in_float64(lambda g, v: g(v), mapping, v),
+        in_float64(lambda g, v: g(v), mapping, v + 0.31),
+    )[1]
     shifted = in_float64(lambda g, d: kernels.ntk_stationary(model, g, d), mapping, delta - 0.31)
     np.testing.assert_allclose(shifted, textbook, rtol=1e-6)
 
@@ -343,7 +412,9 @@ def apart(distance, seed):
     return np.float32(x), np.float32(x + distance * u / np.linalg.norm(u))
 
 
-ALL = {(distance, seed): apart(distance, seed) for distance in DISTANCES for seed in range(SEEDS)} | PAIRS
+ALL = {
+    (distance, seed): apart(distance, seed) for distance in DISTANCES for seed in range(SEEDS)
+} | PAIRS
 ROW = {name: i for i, name in enumerate(ALL)}
 
 
@@ -362,10 +433,20 @@ def measured(spec):
     z = np.concatenate([x, y], 1)
     slope, value = map(np.asarray, slope_and_value(z))
     exact_slope, exact_value = in_float64(slope_and_value, z)
-    moved = z[:, None, None] + step * np.stack([np.eye(2 * d), -np.eye(2 * d)], 1)  # (pairs, coordinates, 2, 2d)
-    there = in_float64(jax.jit(jax.vmap(pair)), moved.reshape(-1, 2 * d)).reshape(len(z), 2 * d, 2, 2)
+    moved = z[:, None, None] + step * np.stack(
+        [np.eye(2 * d), -np.eye(2 * d)], 1
+    )  # (pairs, coordinates, 2, 2d)
+    there = in_float64(jax.jit(jax.vmap(pair)), moved.reshape(-1, 2 * d)).reshape(
+        len(z), 2 * d, 2, 2
+    )
     difference = np.moveaxis(there[:, :, 0] - there[:, :, 1], 1, 2) / (2 * step)
-    return {"value": value, "slope": slope, "exact value": exact_value, "exact slope": exact_slope, "difference": difference}
+    return {
+        "value": value,
+        "slope": slope,
+        "exact value": exact_value,
+        "exact slope": exact_slope,
+        "difference": difference,
+    }
 
 
 def relative(ours, wanted):
@@ -430,7 +511,9 @@ def test_gradient_of_the_diagonal(spec):
 def test_gradient_at_the_zero_vector_without_bias():
     """There the kernel is not differentiable: the derivative is that of a vanishing bias."""
     with_bias = mlp(4, 64, 3, weights="he", biases=(1e-6, 0, 0))
-    slope = lambda model: jax.jit(jax.grad(lambda a, b: kernels.nngp(model, a[None], b[None])[0, 0]))
+    slope = lambda model: jax.jit(
+        jax.grad(lambda a, b: kernels.nngp(model, a[None], b[None])[0, 0])
+    )
     ours = slope(CLOSE["no bias"])(np.zeros(4, np.float32), Z)
     assert relative(ours, in_float64(slope(with_bias), np.zeros(4), Z)) < 1e-3
     found = measured("no bias")["slope"][ROW["zero"]][0, :4]
@@ -461,9 +544,15 @@ def test_gradients_in_the_mapping(offset, parameterization):
     np.testing.assert_allclose(value, in_float64(f, *given), rtol=1e-5)
     step = 1e-6 if offset in (0.0, 0.5) or offset > 1e-3 else offset / 100
     for i in range(3):
-        wanted = central_difference(lambda z, i=i: f(*[jnp.asarray(z if j == i else w) for j, w in enumerate(wide)]), wide[i], step)
+        wanted = central_difference(
+            lambda z, i=i: f(*[jnp.asarray(z if j == i else w) for j, w in enumerate(wide)]),
+            wide[i],
+            step,
+        )
         assert np.isfinite(ours[i]).all()
-        if i > 0 and offset == 0.0:  # nothing moves with B, and the symmetric slope of the cusp is 0
+        if (
+            i > 0 and offset == 0.0
+        ):  # nothing moves with B, and the symmetric slope of the cusp is 0
             np.testing.assert_allclose(wanted, 0.0, atol=1e-6)
             np.testing.assert_allclose(ours[i], 0.0, atol=1e-6)
         elif i > 0 and offset == 0.5:  # rounding leaves a side of the antipodal cusp: finite is all
@@ -478,7 +567,11 @@ def test_gradient_through_the_features():
     model = mlp(16, 32, 3, weights="he", biases=0.1)
     B, weights = np.asarray(features.gaussian(KEY, 8, 2, 1.0).B), normal(5, 5)
     v = np.random.default_rng(0).random((5, 2)).astype(np.float32)
-    f = jax.jit(lambda B, v: (kernels.ntk(model, features.Mapping(jnp.ones(8, B.dtype), B)(v)) * weights).sum())
+    f = jax.jit(
+        lambda B, v: (
+            kernels.ntk(model, features.Mapping(jnp.ones(8, B.dtype), B)(v)) * weights
+        ).sum()
+    )
     slope = jax.jit(jax.grad(f, (0, 1)))
     in_B, in_v = slope(B, v)
     wanted = central_difference(lambda z: f(jnp.asarray(z), jnp.asarray(v, "float64")), B)
@@ -503,7 +596,9 @@ def test_empirical_ntk_point_by_point():
         return np.concatenate([np.asarray(leaf, float).ravel() for leaf in jax.tree.leaves(g)])
 
     wanted = [[gradient(a) @ gradient(b) for b in x2] for a in x1]
-    np.testing.assert_allclose(kernels.empirical_ntk(model.apply, params, x1, x2), wanted, rtol=1e-4)
+    np.testing.assert_allclose(
+        kernels.empirical_ntk(model.apply, params, x1, x2), wanted, rtol=1e-4
+    )
     # x2 = x1 if absent, and shape (n,) as good as (n, 1)
     K = kernels.empirical_ntk(lambda p, x: model.apply(p, x)[:, 0], params, x1)
     np.testing.assert_allclose(K, [[gradient(a) @ gradient(b) for b in x1] for a in x1], rtol=1e-4)
@@ -517,9 +612,19 @@ def test_empirical_ntk_of_several_outputs():
     for a in range(3):
         for b in range(3):
             one = lambda i, x: jax.grad(lambda p: model.apply(p, x)[i])(params)
-            wanted = sum((g * h).sum() for g, h in zip(jax.tree.leaves(one(a, x1[1])), jax.tree.leaves(one(b, x2[2])), strict=True))
+            wanted = sum(
+                (g * h).sum()
+                for g, h in zip(
+                    jax.tree.leaves(one(a, x1[1])), jax.tree.leaves(one(b, x2[2])), strict=True
+                )
+            )
             np.testing.assert_allclose(K[1, 2, a, b], wanted, rtol=1e-4, atol=1e-7)
-    np.testing.assert_allclose(kernels.empirical_ntk(model.apply, params, x2, x1), np.transpose(K, (1, 0, 3, 2)), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        kernels.empirical_ntk(model.apply, params, x2, x1),
+        np.transpose(K, (1, 0, 3, 2)),
+        rtol=1e-4,
+        atol=1e-7,
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
@@ -527,10 +632,16 @@ def test_pieces_do_not_change_the_empirical_ntk(batch):
     model = mlp(2, 6, 3, 2)
     params, x1, x2 = model.init(KEY), normal(7, 2), normal(5, 2, seed=1)
     np.testing.assert_allclose(
-        kernels.empirical_ntk(model.apply, params, x1, x2, batch=batch), kernels.empirical_ntk(model.apply, params, x1, x2), rtol=1e-5, atol=1e-6
+        kernels.empirical_ntk(model.apply, params, x1, x2, batch=batch),
+        kernels.empirical_ntk(model.apply, params, x1, x2),
+        rtol=1e-5,
+        atol=1e-6,
     )
     np.testing.assert_allclose(
-        kernels.empirical_ntk(model.apply, params, x1, batch=batch), kernels.empirical_ntk(model.apply, params, x1), rtol=1e-5, atol=1e-6
+        kernels.empirical_ntk(model.apply, params, x1, batch=batch),
+        kernels.empirical_ntk(model.apply, params, x1),
+        rtol=1e-5,
+        atol=1e-6,
     )
 
 
@@ -538,8 +649,8 @@ def test_empirical_ntk_takes_any_function_and_any_pytree():
     """f(x) = c·exp(−x²w): ∂f/∂c and ∂f/∂w by hand."""
     params = {"c": jnp.float32(2.0), "w": jnp.float32(0.5)}
     x = np.float32([[0.3], [1.0], [-2.0]])
-    K = kernels.empirical_ntk(lambda p, x: p["c"] * jnp.exp(-x[:, 0] ** 2 * p["w"]), params, x)
-    e = np.exp(-x[:, 0] ** 2 * 0.5)
+    K = kernels.empirical_ntk(lambda p, x: p["c"] * jnp.exp(-(x[:, 0] ** 2) * p["w"]), params, x)
+    e = np.exp(-(x[:, 0] ** 2) * 0.5)
     J = np.stack([e, -2 * x[:, 0] ** 2 * e])
     np.testing.assert_allclose(K, J.T @ J, rtol=1e-5)
 

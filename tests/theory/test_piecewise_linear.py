@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from fflib.theory import piecewise_linear
 from fflib.network import mlp
+from fflib.theory import piecewise_linear
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,9 @@ def test_ntk_parameterization_is_the_same_function():
     plain = mlp(1, 8, 3, weights="he", biases=0.7)
     params = scaled.init(jax.random.key(0))
     for a, b in zip(
-        piecewise_linear.knots(scaled, params), piecewise_linear.knots(plain, scaled.effective(params)), strict=True
+        piecewise_linear.knots(scaled, params),
+        piecewise_linear.knots(plain, scaled.effective(params)),
+        strict=True,
     ):
         np.testing.assert_array_equal(a, b)
 
@@ -104,7 +106,10 @@ def test_transform_of_the_slowest_waves():
     ],
 )
 def test_bad_knots_are_refused(x, y, match):
-    for function in (lambda: piecewise_linear.transform(x, y, 1.0), lambda: piecewise_linear.from_knots(x, y)):
+    for function in (
+        lambda: piecewise_linear.transform(x, y, 1.0),
+        lambda: piecewise_linear.from_knots(x, y),
+    ):
         with pytest.raises(ValueError, match=match):
             function()
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fflib import data, features
+from fflib.network import mlp
 from fflib.theory import grid, kernels, krylov, left_out, midpoints
 from fflib.theory.budget import LEAST, PACE, SLOW, Budget, budget_ridge
 from fflib.theory.grid import Grid
-from fflib.network import mlp
 from fflib.theory.left_out import noise_carried, squared
 from fflib.theory.scale import Suggestion, suggest_scale
 
@@ -76,8 +76,12 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
     ridge = 0.1 * float(K.lags()[n - 1])
     own, across = midpoints._folded(place, beta)
     # waves are kept by a periodic kernel, and half a step turns them by π f / n
-    turned = np.exp(-1j * np.pi * np.fft.fftfreq(n)) * np.fft.fft(np.asarray(K_mid.dense(), float)[:, 0])
-    predicted = midpoints.midpoint_ratio(np.asarray(grid.rates(K)), turned.real, ridge, own, across, noise)
+    turned = np.exp(-1j * np.pi * np.fft.fftfreq(n)) * np.fft.fft(
+        np.asarray(K_mid.dense(), float)[:, 0]
+    )
+    predicted = midpoints.midpoint_ratio(
+        np.asarray(grid.rates(K)), turned.real, ridge, own, across, noise
+    )
     # many fields with the waves that `_folded` counts, on a grid twice as fine, and every point left out in turn
     fine = np.arange(2 * n) / (2 * n)
     f = (np.fft.fftfreq(n)[:, None] + np.arange(-1, 2)).ravel() * n
@@ -97,7 +101,11 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
 @pytest.mark.parametrize("scale", [1.0, 4.0, 12.0])
 def test_what_is_left_of_the_initial_function(scale):
     """In the middle of the cells, against the mean over all Gaussian processes with its covariance."""
-    n, model, gamma = 64, mlp(64, 64, 4, biases=0.1), features.gaussian(jax.random.key(2), 32, 1, scale)
+    n, model, gamma = (
+        64,
+        mlp(64, 64, 4, biases=0.1),
+        features.gaussian(jax.random.key(2), 32, 1, scale),
+    )
     place = grid.regular(data.grid(n))
     start, K = grid.start_and_ntk(model, gamma, place)
     start_mid, K_mid = grid.start_and_ntk(model, gamma, moved(place), place)
@@ -125,7 +133,10 @@ def test_the_spectrum_of_a_field_is_found(d, n, beta):
     y = field(jax.random.key(4), 4 * n, d, beta)[(slice(None, None, 4),) * d]
     place = grid.regular(data.grid(n, d))
     own, across = midpoints.fit_spectrum(place, y[..., None])
-    found = min(np.arange(0.25, 3.01, 0.25), key=lambda b: np.abs(np.log(own / own.max()) - shape_of(place, b)).sum())
+    found = min(
+        np.arange(0.25, 3.01, 0.25),
+        key=lambda b: np.abs(np.log(own / own.max()) - shape_of(place, b)).sum(),
+    )
     assert abs(found - min(beta, (d + 1) / 2)) <= 0.26  # no smoother than edges are
     assert np.all(np.abs(across) <= own * (1 + 1e-9))
     power = np.mean(np.abs(np.fft.fftn(y)) ** 2) / y.size  # of the whole, which low waves carry
@@ -145,7 +156,8 @@ def test_known_noise_is_told_from_a_rough_field():
     noisy = y + 0.3 * np.asarray(jax.random.normal(jax.random.key(6), y.shape))
     place = grid.regular(data.grid(128, 2))
     clean, told, untold = (
-        midpoints.fit_spectrum(place, z[..., None], s)[0] for z, s in ((y, 0.0), (noisy, 0.3), (noisy, 0.0))
+        midpoints.fit_spectrum(place, z[..., None], s)[0]
+        for z, s in ((y, 0.0), (noisy, 0.3), (noisy, 0.0))
     )
     top = np.s_[60:68, 60:68]  # the highest waves, where noise is all there is
     assert told[top].mean() < 0.2 * untold[top].mean()
@@ -178,23 +190,32 @@ def test_noise_that_is_carried_is_what_regression_has_at_the_observations():
     assert at > 1.5 * between  # a kernel smooths
     found = noise_carried(np.asarray(grid.rates(K)), ridge, between / noise**2, noise)
     assert np.isclose(found, at - between, rtol=0.03)
-    assert noise_carried(np.ones(3), 1.0, 0.1, 0.0) == 0 and noise_carried(np.ones(3), 1.0, 0.9, 1.0) == 0
+    assert (
+        noise_carried(np.ones(3), 1.0, 0.1, 0.0) == 0
+        and noise_carried(np.ones(3), 1.0, 0.9, 1.0) == 0
+    )
 
 
 def test_noise_that_a_kernel_smooths_among_scattered_points(monkeypatch):
     """The variance of predictions of points left out, one by one, from unit noise at the others."""
     given = []
-    monkeypatch.setattr("fflib.theory.left_out.noise_carried", lambda *arguments: given.append(arguments) or 0.0)
+    monkeypatch.setattr(
+        "fflib.theory.left_out.noise_carried", lambda *arguments: given.append(arguments) or 0.0
+    )
     n, gamma = 14, features.gaussian(jax.random.key(1), 16, 2, 1.0)
     x = jax.random.uniform(jax.random.key(0), (n, 2))
     left_out.scattered(x, x[:, :1], MODEL, BUDGET, 0.3, jax.random.key(0))(gamma)
     ((rates, ridge, smoothed, noise),) = given
     K = np.asarray(kernels.ntk(MODEL, gamma(x)), float)
-    assert noise == 0.3 and np.allclose(rates, np.maximum(np.linalg.eigvalsh(K), 0), rtol=1e-3, atol=1e-3 * K[0, 0])
+    assert noise == 0.3 and np.allclose(
+        rates, np.maximum(np.linalg.eigvalsh(K), 0), rtol=1e-3, atol=1e-3 * K[0, 0]
+    )
     expected = []
     for i in range(n):
         keep = np.arange(n) != i
-        expected.append((np.linalg.solve(K[np.ix_(keep, keep)] + ridge * np.eye(n - 1), K[keep, i]) ** 2).sum())
+        expected.append(
+            (np.linalg.solve(K[np.ix_(keep, keep)] + ridge * np.eye(n - 1), K[keep, i]) ** 2).sum()
+        )
     assert np.isclose(smoothed, np.mean(expected), rtol=1e-4)
 
 
@@ -233,13 +254,17 @@ def test_ridge_of_adam_is_that_of_steps_with_one_common_size(batch):
 
 def test_longer_and_faster_training_leave_a_smaller_ridge():
     lam, power = np.geomspace(1e4, 1e-1, 64), np.geomspace(10, 1e-4, 64)
-    ridge = lambda steps, rate, batch=None: budget_ridge(lam, power, 90.0, MODEL, Budget(steps, rate, batch))
+    ridge = lambda steps, rate, batch=None: budget_ridge(
+        lam, power, 90.0, MODEL, Budget(steps, rate, batch)
+    )
     assert ridge(20, 1e-3) > ridge(100, 1e-3) > ridge(400, 1e-3)
     assert ridge(100, 1e-4) > ridge(100, 1e-3)
     assert ridge(100, 1e-3, 8) > ridge(100, 1e-3)
     assert LEAST <= ridge(10**6, 1e-3) < 1.01 * LEAST
     slow = budget_ridge(lam, power, 90.0, MODEL, Budget(10**6, 1e-3), cycles=2.0)
-    assert np.isclose(slow, LEAST * (1 + SLOW / 2), rtol=0.01)  # coarse features leave more unlearned
+    assert np.isclose(
+        slow, LEAST * (1 + SLOW / 2), rtol=0.01
+    )  # coarse features leave more unlearned
     assert np.isclose(ridge(2001, 1e-5), ridge(2000, 1e-5), rtol=0.02)  # two steps at a time
 
 
@@ -264,12 +289,18 @@ def test_it_is_near_the_best_scale_for_unseen_points(monkeypatch, beta, d, n):
             K, K_test = grid.ntk(model, gamma, v[even]), grid.ntk(model, gamma, v[odd], v[even])
             k0 = float(kernels.ntk_stationary(model, gamma, jnp.zeros(d)))
             w = krylov.solve(K, y[even] - y[even].mean(), ridge * k0, tol=1e-4).weights
-            left = (K_test @ w + y[even].mean() - y[odd])[(np.s_[:-1],) * d]  # the last lies outside the grid
+            left = (K_test @ w + y[even].mean() - y[odd])[
+                (np.s_[:-1],) * d
+            ]  # the last lies outside the grid
             return float((left**2).mean())
 
         truth = np.log([error(s, r) for s, r in zip(found.scales, found.ridge, strict=True)])
         best = int(np.argmin(truth))
-        lost.append(10 / np.log(10) * (np.interp(np.log(found.scale), np.log(found.scales), truth) - truth[best]))
+        lost.append(
+            10
+            / np.log(10)
+            * (np.interp(np.log(found.scale), np.log(found.scales), truth) - truth[best])
+        )
         off.append(10 / np.log(10) * (np.log(found.mse.mean(1)) - truth)[best])
     assert np.max(lost) < 0.2, lost  # decibels
     # predictions keep what they promise; fields smoother than edges are, on purpose, predicted too badly
@@ -278,7 +309,9 @@ def test_it_is_near_the_best_scale_for_unseen_points(monkeypatch, beta, d, n):
 
 def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
     v, model = data.grid(32, 2), mlp(128, 64, 3, biases=0.1)
-    rough, smooth = (jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.0))
+    rough, smooth = (
+        jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.0)
+    )
     noisy = rough + 0.5 * jax.random.normal(jax.random.key(2), rough.shape)
     of = lambda y, **how: suggest_scale(v, y, model, Budget(1000, 1e-3), **how)
     clean, told, untold, calm = of(rough), of(noisy, noise=0.5), of(noisy), of(smooth)
@@ -292,7 +325,10 @@ def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
 
 
 def test_it_does_not_depend_on_units_nor_on_the_mean():
-    v, y = data.grid(20, 2), jnp.asarray(field(jax.random.key(0), 40, 2, 1.5)[::2, ::2], jnp.float32)
+    v, y = (
+        data.grid(20, 2),
+        jnp.asarray(field(jax.random.key(0), 40, 2, 1.5)[::2, ::2], jnp.float32),
+    )
     once = suggest_scale(v, y, MODEL, BUDGET)
     stretched = suggest_scale(5 * v + 3, y, MODEL, BUDGET)
     assert np.isclose(stretched.scale * 5, once.scale, rtol=1e-2)
@@ -301,7 +337,9 @@ def test_it_does_not_depend_on_units_nor_on_the_mean():
 
 
 def test_outputs_are_told_apart():
-    y = jnp.stack([jnp.asarray(field(jax.random.key(k), 32, 2, 1.0 + k), jnp.float32) for k in (0, 1)], -1)
+    y = jnp.stack(
+        [jnp.asarray(field(jax.random.key(k), 32, 2, 1.0 + k), jnp.float32) for k in (0, 1)], -1
+    )
     model = dataclasses.replace(MODEL, sizes=(*MODEL.sizes[:-1], 2))
     found = suggest_scale(data.grid(32, 2), y, model, BUDGET)
     swapped = suggest_scale(data.grid(32, 2), y[..., ::-1], model, BUDGET)
@@ -322,7 +360,9 @@ def test_any_small_grid_will_do(shape):
 def test_scattered_points_of_a_smooth_and_a_rough_function():
     x = jax.random.uniform(jax.random.key(0), (250, 2))
     f = lambda w: jnp.sin(w * x[:, 0]) * jnp.cos(w * x[:, 1])
-    slow, fast = (suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 2, 8]).scale for w in (2.0, 25.0))
+    slow, fast = (
+        suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 2, 8]).scale for w in (2.0, 25.0)
+    )
     assert slow < fast
 
 
@@ -337,7 +377,9 @@ def test_many_scattered_points_are_judged_by_a_dense_group(monkeypatch):
 def test_equal_observations_take_the_smallest_scale(monkeypatch):
     found = suggest_scale(data.grid(12, 2), jnp.full((12, 12), 0.25), MODEL, BUDGET)
     assert found.scale == found.scales[0] and found.at_end
-    monkeypatch.setattr("fflib.theory.left_out.START", 0.0)  # nothing to learn, and nothing to forget
+    monkeypatch.setattr(
+        "fflib.theory.left_out.START", 0.0
+    )  # nothing to learn, and nothing to forget
     found = suggest_scale(data.grid(12, 2), jnp.full((12, 12), 0.25), MODEL, BUDGET)
     assert found.scale == found.scales[0] and np.all(found.mse < 1e-10)
 
@@ -347,7 +389,14 @@ def test_a_family_is_a_name_or_a_function_of_the_scale():
     key, scales = jax.random.key(5), [1, 2, 3, 4, 5]
     by_name = suggest_scale(v, y, MODEL, BUDGET, family="laplace", scales=scales, key=key)
     by_hand = [
-        suggest_scale(v, y, MODEL, BUDGET, family=lambda s, k=k: features.sampled(k, 16, "laplace", s), scales=scales)
+        suggest_scale(
+            v,
+            y,
+            MODEL,
+            BUDGET,
+            family=lambda s, k=k: features.sampled(k, 16, "laplace", s),
+            scales=scales,
+        )
         for k in jax.random.split(key, 3)
     ]
     first = int(np.argmin(by_hand[0].mse))
@@ -355,7 +404,9 @@ def test_a_family_is_a_name_or_a_function_of_the_scale():
     mean = np.mean([one.mse for one in by_hand], 0)
     assert np.allclose(by_name.mse[near], mean[near])
     assert np.allclose(np.delete(by_name.mse, near, 0), np.delete(by_hand[0].mse, near, 0))
-    ladder = suggest_scale(v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=scales)
+    ladder = suggest_scale(
+        v, y, MODEL, BUDGET, family=lambda s: features.positional(16, 1, s), scales=scales
+    )
     assert 1 <= ladder.scale <= 5
 
 
@@ -366,24 +417,68 @@ V, Y = data.grid(12, 2), jnp.zeros((12, 12))
     ("call", "error", "says"),
     [
         (lambda: suggest_scale(V**2, Y, MODEL, BUDGET), ValueError, "regular grid"),
-        (lambda: suggest_scale(V, Y[:-1], MODEL, BUDGET), ValueError, "y must have the grid's shape"),
-        (lambda: suggest_scale(V.reshape(-1, 2), Y.ravel()[1:], MODEL, BUDGET), ValueError, "one row for each"),
-        (lambda: suggest_scale(data.grid(4), jnp.zeros(4), MODEL, BUDGET), ValueError, "at least 8"),
-        (lambda: suggest_scale(V, Y.at[0, 0].set(jnp.nan), MODEL, BUDGET), ValueError, "y has 1 entries"),
+        (
+            lambda: suggest_scale(V, Y[:-1], MODEL, BUDGET),
+            ValueError,
+            "y must have the grid's shape",
+        ),
+        (
+            lambda: suggest_scale(V.reshape(-1, 2), Y.ravel()[1:], MODEL, BUDGET),
+            ValueError,
+            "one row for each",
+        ),
+        (
+            lambda: suggest_scale(data.grid(4), jnp.zeros(4), MODEL, BUDGET),
+            ValueError,
+            "at least 8",
+        ),
+        (
+            lambda: suggest_scale(V, Y.at[0, 0].set(jnp.nan), MODEL, BUDGET),
+            ValueError,
+            "y has 1 entries",
+        ),
         (lambda: suggest_scale(V, jnp.stack([Y, Y], -1), MODEL, BUDGET), ValueError, "2 outputs"),
         (lambda: suggest_scale(V, Y, mlp(33, 16, 3), BUDGET), ValueError, "2m features"),
-        (lambda: suggest_scale(V, Y - 1, mlp(32, 16, 3, output="sigmoid"), BUDGET), ValueError, r"lie in \[0, 1\]"),
-        (lambda: suggest_scale(V, Y - 1, mlp(32, 16, 3, output="sigmoid"), BUDGET, noise=0.1), ValueError, "noise of 0.1"),
-        (lambda: suggest_scale(V, Y, mlp(32, 16, 3, activation="tanh"), BUDGET), ValueError, "activation 'relu'"),
+        (
+            lambda: suggest_scale(V, Y - 1, mlp(32, 16, 3, output="sigmoid"), BUDGET),
+            ValueError,
+            r"lie in \[0, 1\]",
+        ),
+        (
+            lambda: suggest_scale(V, Y - 1, mlp(32, 16, 3, output="sigmoid"), BUDGET, noise=0.1),
+            ValueError,
+            "noise of 0.1",
+        ),
+        (
+            lambda: suggest_scale(V, Y, mlp(32, 16, 3, activation="tanh"), BUDGET),
+            ValueError,
+            "activation 'relu'",
+        ),
         (lambda: suggest_scale(V, Y, "mlp", BUDGET), TypeError, "model must be"),
         (lambda: suggest_scale(V, Y, MODEL, 300), TypeError, "budget must be"),
         (lambda: suggest_scale(V, Y, MODEL, BUDGET, noise=-1.0), ValueError, "noise"),
-        (lambda: suggest_scale(V, Y, MODEL, BUDGET, family="cauchy"), ValueError, "family must be one of"),
+        (
+            lambda: suggest_scale(V, Y, MODEL, BUDGET, family="cauchy"),
+            ValueError,
+            "family must be one of",
+        ),
         (lambda: suggest_scale(V, Y, MODEL, BUDGET, family=3), TypeError, "family must be a name"),
-        (lambda: suggest_scale(V, Y, MODEL, BUDGET, family=lambda s: features.basic(2)), ValueError, "16 frequencies"),
-        (lambda: suggest_scale(V, Y, MODEL, BUDGET, scales=[1.0, 2.0]), ValueError, "at least three"),
+        (
+            lambda: suggest_scale(V, Y, MODEL, BUDGET, family=lambda s: features.basic(2)),
+            ValueError,
+            "16 frequencies",
+        ),
+        (
+            lambda: suggest_scale(V, Y, MODEL, BUDGET, scales=[1.0, 2.0]),
+            ValueError,
+            "at least three",
+        ),
         (lambda: suggest_scale(V, Y, MODEL, BUDGET, scales=[-1.0, 2.0, 3.0]), ValueError, "> 0"),
-        (lambda: suggest_scale(jnp.ones((20, 2)), jnp.ones(20), MODEL, BUDGET), ValueError, "extend along"),
+        (
+            lambda: suggest_scale(jnp.ones((20, 2)), jnp.ones(20), MODEL, BUDGET),
+            ValueError,
+            "extend along",
+        ),
         (lambda: Budget(0, 1e-3), ValueError, "steps"),
         (lambda: Budget(10, -1.0), ValueError, "rate"),
         (lambda: Budget(10, 1e-3, 0), ValueError, "batch"),

@@ -30,7 +30,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_error(server.status if server.status != 200 else 416)
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
+            self.send_header(
+                "Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}"
+            )
         self.send_header("Content-Length", str(len(server.body) - start))
         self.end_headers()
         self.wfile.write(server.body[start:][: server.break_after])
@@ -88,7 +90,9 @@ def test_a_download_that_breaks_off_goes_on(server, cache):
 
 def test_a_download_goes_on_in_a_later_session(server, cache):
     server.break_after = 100_000
-    with pytest.raises(FetchError, match="broke off after 400000 of 700000 bytes; the next try goes on"):
+    with pytest.raises(
+        FetchError, match="broke off after 400000 of 700000 bytes; the next try goes on"
+    ):
         fetch("file.bin", source(server))
     assert left(cache) == ["file.bin.part"]
     server.break_after = None
@@ -178,7 +182,9 @@ def test_a_data_folder_that_is_none(server, tmp_path, monkeypatch):
 
 def test_a_wrong_checksum(server, cache):
     server.body = BODY[::-1]
-    with pytest.raises(FetchError, match=f"could not get file.bin from http.*SHA-256 is .*, not {SHA}.*FFLIB_DATA"):
+    with pytest.raises(
+        FetchError, match=f"could not get file.bin from http.*SHA-256 is .*, not {SHA}.*FFLIB_DATA"
+    ):
         fetch("file.bin", source(server))
     assert server.asked == [None] and left(cache) == []
 

@@ -38,7 +38,9 @@ def test_points_near_the_surface():
     heights = meshes.columns(FOUND.meshes[1], np.asarray(points[:2000, :2]))
     off = np.abs(heights - np.asarray(points[:2000, 2:])).min(1)
     crossing = np.isfinite(heights).any(1)
-    assert 0.2 < crossing.mean() < 1 and np.quantile(off[crossing], 0.5) < 0.68 * labels.NEAR  # at most: of the nearest
+    assert (
+        0.2 < crossing.mean() < 1 and np.quantile(off[crossing], 0.5) < 0.68 * labels.NEAR
+    )  # at most: of the nearest
     np.testing.assert_array_equal(points[:2000][~crossing], plain[:2000][~crossing])
     assert 0.4 < inside[:2000][crossing].mean() < 0.6
     for share in (-0.1, 1.5):
@@ -50,12 +52,19 @@ def test_test_points_lie_where_they_should():
     """Near ones: distance of N(0, σ²) from the surface, of which the offset along the normal is one part."""
     near = np.asarray(READY.array["near"][1])
     surface = meshes.on_surface(FOUND.meshes[1], jax.random.key(5), 60_000)
-    nearest = np.min([((near[:300, None] - part) ** 2).sum(-1).min(1) for part in np.split(surface, 20)], axis=0)
-    assert np.sqrt(nearest).max() < 4.5 * labels.SIGMA and np.sqrt(nearest).mean() > 0.3 * labels.SIGMA
+    nearest = np.min(
+        [((near[:300, None] - part) ** 2).sum(-1).min(1) for part in np.split(surface, 20)], axis=0
+    )
+    assert (
+        np.sqrt(nearest).max() < 4.5 * labels.SIGMA and np.sqrt(nearest).mean() > 0.3 * labels.SIGMA
+    )
     assert 0.3 < READY.array["near_inside"].mean() < 0.7
 
 
 def test_bad_counts():
-    for lines, tests, says in ((0, 5, "lines must be at least 1"), (5, 0, "tests must be at least 1")):
+    for lines, tests, says in (
+        (0, 5, "lines must be at least 1"),
+        (5, 0, "tests must be at least 1"),
+    ):
         with pytest.raises(ValueError, match=says):
             labels.prepare(FOUND, jax.random.key(0), lines, tests)

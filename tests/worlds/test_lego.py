@@ -34,7 +34,9 @@ def test_the_compact_file_is_split_as_in_the_paper(tmp_path, monkeypatch):
     train, test = lego.lego(100)
     assert len(train) == 100 and len(test) == 13 and (train.near, train.far) == (2.0, 6.0)
     assert train.focal == pytest.approx(138.9)
-    np.testing.assert_allclose(255 * np.asarray(test.images)[:, 0, 0, 0], np.arange(107, 120), rtol=1e-5)
+    np.testing.assert_allclose(
+        255 * np.asarray(test.images)[:, 0, 0, 0], np.arange(107, 120), rtol=1e-5
+    )
     np.testing.assert_array_equal(test.poses, POSES[107:])
 
 
@@ -43,7 +45,8 @@ def test_the_public_archive_is_read_the_same_way(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for part, n in (("train", 100), ("test", 200)):
             frames = [
-                {"file_path": f"./{part}/r_{i}", "transform_matrix": POSES[i % 120].tolist()} for i in range(n)
+                {"file_path": f"./{part}/r_{i}", "transform_matrix": POSES[i % 120].tolist()}
+                for i in range(n)
             ]
             told = {"camera_angle_x": 0.6911112070083618, "frames": frames}
             archive.writestr(f"nerf_synthetic/lego/transforms_{part}.json", json.dumps(told))
@@ -57,7 +60,9 @@ def test_the_public_archive_is_read_the_same_way(tmp_path, monkeypatch):
     train, test = lego.lego(100)
     assert len(train) == 100 and len(test) == 13 and train.size == (100, 100)
     assert train.focal == pytest.approx(138.8889, rel=1e-5)
-    np.testing.assert_allclose(510 * np.asarray(test.images)[:, 3, 5, 0], np.arange(13) * 16, atol=1e-3)
+    np.testing.assert_allclose(
+        510 * np.asarray(test.images)[:, 3, 5, 0], np.arange(13) * 16, atol=1e-3
+    )
     np.testing.assert_allclose(train.images[7, 0, 0], [7 / 510, 100 / 510, 200 / 510], rtol=1e-4)
     np.testing.assert_allclose(test.poses, POSES[np.arange(0, 200, 16) % 120], rtol=1e-6)
 

@@ -14,7 +14,9 @@ from fflib.worlds.molecules import Molecule, claw, projection, rotation, transfo
 
 N, PIXEL = 24, 6.0
 SMALL = Molecule(  # well inside its box, well sampled: 1.2 pixels wide
-    np.array([[10.0, -7.0, 3.0], [-18.0, 4.0, -9.0], [5.0, 16.0, 12.0]]), np.array([0.5, 0.2, 0.3]), 7.2
+    np.array([[10.0, -7.0, 3.0], [-18.0, 4.0, -9.0], [5.0, 16.0, 12.0]]),
+    np.array([0.5, 0.2, 0.3]),
+    7.2,
 )
 TURN = np.asarray(rotation([1.0, -2.0, 0.5], 0.9))
 
@@ -43,7 +45,9 @@ def test_transform_of_a_shifted_blob_is_a_wave():
     """One blob of no width to speak of: |V̂| = mass, phase −2π k·c."""
     k = np.array([[0.01, 0.02, -0.03], [0.0, 0.0, 0.0]])
     one = Molecule(np.array([[3.0, -5.0, 8.0]]), np.array([2.0]), 1e-3)
-    np.testing.assert_allclose(transform(one, k), 2 * np.exp(-2j * np.pi * k @ one.centres[0]), rtol=1e-5)
+    np.testing.assert_allclose(
+        transform(one, k), 2 * np.exp(-2j * np.pi * k @ one.centres[0]), rtol=1e-5
+    )
 
 
 def test_transform_by_integration():
@@ -58,7 +62,9 @@ def test_transform_by_integration():
 
 def test_projection_is_the_sum_of_the_density_along_z():
     # the blobs end well before the box does
-    np.testing.assert_allclose(volume(SMALL, N, PIXEL).sum(2), projection(SMALL, N, PIXEL), atol=1e-6)
+    np.testing.assert_allclose(
+        volume(SMALL, N, PIXEL).sum(2), projection(SMALL, N, PIXEL), atol=1e-6
+    )
     assert abs(float(projection(SMALL, N, PIXEL).sum()) - 1) < 1e-4
 
 
@@ -71,13 +77,19 @@ def test_hermitian_and_mass():
 def test_turning_the_molecule_turns_its_transform():
     """V_R(x) = V(Rᵀx) has the transform V̂(Rᵀk)."""
     k = np.random.default_rng(2).normal(size=(50, 3)) / 60
-    np.testing.assert_allclose(transform(turned(SMALL, TURN), k), transform(SMALL, k @ TURN), atol=1e-6)
+    np.testing.assert_allclose(
+        transform(turned(SMALL, TURN), k), transform(SMALL, k @ TURN), atol=1e-6
+    )
 
 
 def test_axes_are_x_y_z():
     """One blob at +x shows up along the first axis, in volume and shadow."""
     at = Molecule(np.array([[24.0, 0.0, -12.0]]), np.ones(1), 3.0)
-    assert np.unravel_index(volume(at, N, PIXEL).argmax(), 3 * (N,)) == (N // 2 + 4, N // 2, N // 2 - 2)
+    assert np.unravel_index(volume(at, N, PIXEL).argmax(), 3 * (N,)) == (
+        N // 2 + 4,
+        N // 2,
+        N // 2 - 2,
+    )
     assert np.unravel_index(projection(at, N, PIXEL).argmax(), 2 * (N,)) == (N // 2 + 4, N // 2)
 
 
@@ -85,13 +97,17 @@ def test_float32_agrees_with_float64():
     mol = claw(20.0)
     k = jax.random.normal(jax.random.key(0), (200, 3)) / 40
     np.testing.assert_allclose(transform(mol, k), in_float64(transform, mol, k), atol=2e-5)
-    np.testing.assert_allclose(volume(mol, 16, 9.0), in_float64(lambda m: volume(m, 16, 9.0), mol), atol=1e-6)
+    np.testing.assert_allclose(
+        volume(mol, 16, 9.0), in_float64(lambda m: volume(m, 16, 9.0), mol), atol=1e-6
+    )
 
 
 def test_gradient_of_the_transform():
     """∂V̂/∂c = −2πi k w exp(…): forces on blobs, by autodiff and by hand."""
     k = jnp.array([[0.01, -0.02, 0.005]])
-    slope = jax.grad(lambda c: transform(SMALL._replace(centres=c), k)[0].imag)(jnp.asarray(SMALL.centres))
+    slope = jax.grad(lambda c: transform(SMALL._replace(centres=c), k)[0].imag)(
+        jnp.asarray(SMALL.centres)
+    )
     phase = np.exp(-2j * np.pi * SMALL.centres @ np.asarray(k[0]))
     fade = np.exp(-2 * np.pi**2 * SMALL.width**2 * float((k**2).sum()))
     by_hand = (-2j * np.pi * np.outer(SMALL.weights * phase, np.asarray(k[0])) * fade).imag
@@ -108,7 +124,9 @@ def test_rotation_properties():
         assert np.linalg.det(R) > 0
         np.testing.assert_allclose(R @ np.array(axis), axis, atol=1e-6)  # the axis stays
         assert abs(np.trace(R) - 1 - 2 * np.cos(angle)) < 1e-6
-    np.testing.assert_allclose(rotation([0, 0, 1], np.pi / 2) @ np.array([1.0, 0, 0]), [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        rotation([0, 0, 1], np.pi / 2) @ np.array([1.0, 0, 0]), [0, 1, 0], atol=1e-6
+    )
 
 
 # --- the claw
@@ -149,7 +167,9 @@ def test_from_volume_gives_the_map_back_blurred():
     k = cube(N)[inside(cube(N), 0.3)] / PIXEL
     there, own = transform(mol, k), transform(SMALL, k)
     blur = np.exp(-2 * np.pi**2 * 9 * (k**2).sum(-1))
-    np.testing.assert_allclose(np.abs(there), np.abs(own) * blur, atol=3e-4)  # phases differ: it was centred
+    np.testing.assert_allclose(
+        np.abs(there), np.abs(own) * blur, atol=3e-4
+    )  # phases differ: it was centred
     np.testing.assert_allclose(mol.weights @ mol.centres, 0, atol=1e-3)
 
 
@@ -174,7 +194,9 @@ def test_header_word_by_word(tmp_path):
     floats = struct.unpack("<24f", (tmp_path / "a.mrc").read_bytes()[:96])
     assert words[:4] == (2, 3, 4, 2) and words[4:10] == (0, 0, 0, 2, 3, 4)
     assert floats[10:16] == (3.0, 4.5, 6.0, 90.0, 90.0, 90.0)
-    assert words[16:19] == (1, 2, 3) and floats[19:22] == (0.0, 23.0, 11.5) and words[22:24] == (1, 0)
+    assert (
+        words[16:19] == (1, 2, 3) and floats[19:22] == (0.0, 23.0, 11.5) and words[22:24] == (1, 0)
+    )
     raw = (tmp_path / "a.mrc").read_bytes()
     assert raw[208:214] == b"MAP DD" and struct.unpack("<i", raw[108:112]) == (20140,)
     assert struct.unpack("<2f", raw[1024:1032]) == (0.0, 12.0)  # x is fastest
@@ -194,12 +216,16 @@ def hand_made(order, mode, values, axes=(1, 2, 3), extended=0, mark=b"MAP "):
     """A file written from the layout alone: sections, rows, columns as in ``values`` (z, y, x)."""
     head = bytearray(1024)
     struct.pack_into(f"{order}4i", head, 0, *values.shape[::-1], mode)
-    struct.pack_into(f"{order}3i3f", head, 28, *values.shape[::-1], *(2.0 * n for n in values.shape[::-1]))
+    struct.pack_into(
+        f"{order}3i3f", head, 28, *values.shape[::-1], *(2.0 * n for n in values.shape[::-1])
+    )
     struct.pack_into(f"{order}3i", head, 64, *axes)
     struct.pack_into(f"{order}i", head, 92, extended)
     head[208:212] = mark
     head[212:214] = b"\x11\x11" if order == ">" else b"DD"
-    return bytes(head) + b"\0" * extended + values.astype(values.dtype.newbyteorder(order)).tobytes()
+    return (
+        bytes(head) + b"\0" * extended + values.astype(values.dtype.newbyteorder(order)).tobytes()
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -245,21 +271,49 @@ def test_bad_files(tmp_path, raw, says):
 @pytest.mark.parametrize(
     ("call", "kind", "says"),
     [
-        (lambda: molecules.molecule(np.zeros((3, 2)), np.ones(3), 1.0), ValueError, ["centres", "3 columns"]),
-        (lambda: molecules.molecule(np.zeros((3, 3)), np.ones(2), 1.0), ValueError, ["weights", "(3,)", "(2,)"]),
-        (lambda: molecules.molecule(np.zeros((3, 3)), np.ones(3), 0.0), ValueError, ["width", "> 0"]),
-        (lambda: molecules.molecule(np.full((3, 3), np.nan), np.ones(3), 1.0), ValueError, ["centres", "NaN"]),
+        (
+            lambda: molecules.molecule(np.zeros((3, 2)), np.ones(3), 1.0),
+            ValueError,
+            ["centres", "3 columns"],
+        ),
+        (
+            lambda: molecules.molecule(np.zeros((3, 3)), np.ones(2), 1.0),
+            ValueError,
+            ["weights", "(3,)", "(2,)"],
+        ),
+        (
+            lambda: molecules.molecule(np.zeros((3, 3)), np.ones(3), 0.0),
+            ValueError,
+            ["width", "> 0"],
+        ),
+        (
+            lambda: molecules.molecule(np.full((3, 3), np.nan), np.ones(3), 1.0),
+            ValueError,
+            ["centres", "NaN"],
+        ),
         (lambda: claw(0.0, scale=-1.0), ValueError, ["scale", "-1"]),
         (lambda: rotation([0.0, 0.0, 0.0], 1.0), ValueError, ["axis", "length"]),
         (lambda: rotation([1.0, 0.0], 1.0), ValueError, ["axis", "(3,)"]),
         (lambda: transform(SMALL, np.zeros((5, 2))), ValueError, ["k", "(..., 3)", "(5, 2)"]),
         (lambda: volume(SMALL, 0, 1.0), ValueError, ["n", "at least 1"]),
         (lambda: projection(SMALL, 8, -1.0), ValueError, ["pixel", "-1"]),
-        (lambda: molecules.from_volume(np.zeros((2, 2, 2)), 1.0, 1.0), ValueError, ["voxels", "positive"]),
-        (lambda: molecules.from_volume(np.ones((2, 2, 2)), 1.0, 1.0, part=1.0), ValueError, ["part", "[0, 1)"]),
+        (
+            lambda: molecules.from_volume(np.zeros((2, 2, 2)), 1.0, 1.0),
+            ValueError,
+            ["voxels", "positive"],
+        ),
+        (
+            lambda: molecules.from_volume(np.ones((2, 2, 2)), 1.0, 1.0, part=1.0),
+            ValueError,
+            ["part", "[0, 1)"],
+        ),
         (lambda: mrc.write_mrc("x.mrc", np.zeros((2, 2)), 1.0), ValueError, ["voxels", "(2, 2)"]),
         (lambda: mrc.write_mrc("x.mrc", np.zeros((2, 2, 2)), 0.0), ValueError, ["pixel", "> 0"]),
-        (lambda: mrc.write_mrc("x.mrc", np.full((2, 2, 2), np.nan), 1.0), ValueError, ["voxels", "NaN"]),
+        (
+            lambda: mrc.write_mrc("x.mrc", np.full((2, 2, 2), np.nan), 1.0),
+            ValueError,
+            ["voxels", "NaN"],
+        ),
     ],
 )
 def test_bad_input(call, kind, says):

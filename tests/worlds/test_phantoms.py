@@ -10,10 +10,10 @@ import pytest
 from refusal import assert_refused
 
 from fflib.experiments import scans
+from fflib.experiments.image import Setting
+from fflib.experiments.protocol import MAPPINGS, item_keys
 from fflib.operators import scanner
 from fflib.worlds import brains, phantoms
-from fflib.experiments.protocol import MAPPINGS, item_keys
-from fflib.experiments.image import Setting
 
 KEY = jax.random.key(0)
 
@@ -36,16 +36,25 @@ def test_one_ellipse_point_by_point():
 
 def test_area_and_volume():
     """The mean is grey × area (π ab/4 of the square), in 3-D grey × volume (π abc/6 of the cube)."""
-    ellipse, ellipsoid = np.array([[0.6, 0.5, 0.3, 0.05, 0.1, 0.4]]), np.array([[0.6, 0.5, 0.3, 0.7, 0.05, 0.1, -0.1, 0.4]])
-    np.testing.assert_allclose(phantoms.shepp_logan(64, ellipse, oversample=4).mean(), 0.6 * np.pi * 0.15 / 4, rtol=2e-3)
-    np.testing.assert_allclose(phantoms.shepp_logan(32, ellipsoid, oversample=2).mean(), 0.6 * np.pi * 0.105 / 6, rtol=5e-3)
+    ellipse, ellipsoid = (
+        np.array([[0.6, 0.5, 0.3, 0.05, 0.1, 0.4]]),
+        np.array([[0.6, 0.5, 0.3, 0.7, 0.05, 0.1, -0.1, 0.4]]),
+    )
+    np.testing.assert_allclose(
+        phantoms.shepp_logan(64, ellipse, oversample=4).mean(), 0.6 * np.pi * 0.15 / 4, rtol=2e-3
+    )
+    np.testing.assert_allclose(
+        phantoms.shepp_logan(32, ellipsoid, oversample=2).mean(), 0.6 * np.pi * 0.105 / 6, rtol=5e-3
+    )
 
 
 def test_the_head():
     head = np.asarray(phantoms.shepp_logan(200))
     assert head.shape == (200, 200) and head.dtype == np.float32
     assert head[100, 100] == pytest.approx(0.2) and head[10, 100] == 1.0 and head[0, 0] == 0.0
-    assert head[100, 122] == pytest.approx(0.0) and head[65, 100] == pytest.approx(0.3)  # dark on the right, grey above
+    assert head[100, 122] == pytest.approx(0.0) and head[65, 100] == pytest.approx(
+        0.3
+    )  # dark on the right, grey above
     grey = np.unique(head.round(4))
     np.testing.assert_allclose(grey, [0, 0.1, 0.2, 0.3, 0.4, 1.0], atol=1e-4)
 
@@ -59,7 +68,9 @@ def test_the_head_in_three_dimensions():
 
 
 def test_oversampling_is_the_mean_of_a_finer_grid():
-    fine = np.asarray(phantoms.shepp_logan(96))  # every third point of it is a point of the coarse grid
+    fine = np.asarray(
+        phantoms.shepp_logan(96)
+    )  # every third point of it is a point of the coarse grid
     coarse = np.asarray(phantoms.shepp_logan(32, oversample=3))
     blocks = np.roll(fine, (1, 1), (0, 1)).reshape(32, 3, 32, 3).mean((1, 3))
     np.testing.assert_allclose(coarse[1:, 1:], blocks[1:, 1:], atol=1e-5)
@@ -72,13 +83,17 @@ def test_perturbation():
     np.testing.assert_array_equal(one, phantoms.perturbed(KEY))
     assert not np.array_equal(one, other)
     many = np.stack([phantoms.perturbed(jax.random.key(k)) - phantoms.ELLIPSES for k in range(40)])
-    assert abs(many.std() * 20 - 1) < 4 / np.sqrt(2 * many.size) and abs(many.mean()) < 4 / 20 / np.sqrt(many.size)
+    assert abs(many.std() * 20 - 1) < 4 / np.sqrt(2 * many.size) and abs(
+        many.mean()
+    ) < 4 / 20 / np.sqrt(many.size)
     np.testing.assert_allclose(phantoms.perturbed(KEY, scale=0.0), phantoms.ELLIPSES, rtol=1e-6)
 
 
 def test_sinogram_of_a_disc_is_its_chords():
     n, r = 64, 0.5
-    chord = 2 * np.sqrt(np.maximum((r / 2) ** 2 - (np.arange(n) / n - 0.5) ** 2, 0))  # the square's side is 1
+    chord = 2 * np.sqrt(
+        np.maximum((r / 2) ** 2 - (np.arange(n) / n - 0.5) ** 2, 0)
+    )  # the square's side is 1
     for row in phantoms.ellipse_sinogram(n, [0.0, 1.0, 2.0], np.array([[0.8, r, r, 0, 0, 0.3]])):
         np.testing.assert_allclose(row, 0.8 * chord, atol=1e-6)
 
@@ -104,7 +119,17 @@ def test_slices_of_a_full_volume():
     assert brains.volume(8, source).shape == (8, 8, 8)
 
 
-def nifti(shape=(3, 4, 5), kind=2, bits=8, slope=1.0, shift=0.0, order="<", axes=3, mark=b"n+1\0", voxels=None):
+def nifti(
+    shape=(3, 4, 5),
+    kind=2,
+    bits=8,
+    slope=1.0,
+    shift=0.0,
+    order="<",
+    axes=3,
+    mark=b"n+1\0",
+    voxels=None,
+):
     head = bytearray(352)
     head[0:4] = struct.pack(f"{order}i", 348)
     head[40:56] = struct.pack(f"{order}8h", axes, *shape, *[1] * (7 - len(shape)))
@@ -120,7 +145,9 @@ def test_reader(tmp_path, order, pack):
     (tmp_path / "v").write_bytes(pack(nifti(order=order)))
     volume = brains.read_nifti(tmp_path / "v")
     assert volume.shape == (3, 4, 5) and volume.dtype == np.uint8
-    assert volume[1, 0, 0] == 1 and volume[0, 1, 0] == 3 and volume[0, 0, 1] == 12  # first axis fastest
+    assert (
+        volume[1, 0, 0] == 1 and volume[0, 1, 0] == 3 and volume[0, 0, 1] == 12
+    )  # first axis fastest
 
 
 BROKEN = {
@@ -150,13 +177,26 @@ TINY = Setting(
     rates=dict.fromkeys((*MAPPINGS, "ours"), 1e-2), scales={"positional": 2.0, "gaussian": 1.0, "ours": 1.0},
 )  # fmt: skip
 VIEWS = scanner.angles(5)
-HEADS = jnp.stack([phantoms.shepp_logan(16, phantoms.perturbed(jax.random.key(k)), oversample=4) for k in range(2)])
+HEADS = jnp.stack(
+    [
+        phantoms.shepp_logan(16, phantoms.perturbed(jax.random.key(k)), oversample=4)
+        for k in range(2)
+    ]
+)
 SEEN = jnp.stack([scanner.project(f, VIEWS) for f in HEADS])
 
 
 def ct(mapping="gaussian", observed=SEEN, keys=(0, 1), operator=scanner.project, **more):
     return scans.reconstruct(
-        observed, VIEWS, item_keys(0, keys), mapping, TINY, operator=operator, size=16, progress=False, **more
+        observed,
+        VIEWS,
+        item_keys(0, keys),
+        mapping,
+        TINY,
+        operator=operator,
+        size=16,
+        progress=False,
+        **more,
     )
 
 
@@ -175,12 +215,16 @@ def test_items_do_not_know_of_each_other():
 
 
 def test_grid_without_a_network():
-    found, history = scans.optimise_grid(SEEN, VIEWS, 150, operator=scanner.project, size=16, progress=False)
+    found, history = scans.optimise_grid(
+        SEEN, VIEWS, 150, operator=scanner.project, size=16, progress=False
+    )
     assert found.shape == (2, 16, 16) and (history["loss"][-1] < history["loss"][0] / 50).all()
     mask = scanner.kspace_mask(KEY, (8, 8, 8), 300, 2.0)
     volume = brains.volume(8)
     y = scanner.masked_fft(volume, mask)[None]
-    found, _ = scans.optimise_grid(y, mask, 300, operator=scanner.masked_fft, size=8, progress=False)
+    found, _ = scans.optimise_grid(
+        y, mask, 300, operator=scanner.masked_fft, size=8, progress=False
+    )
     assert np.linalg.norm(scanner.masked_fft(found[0], mask) - y[0]) < 0.1 * np.linalg.norm(y)
 
 
@@ -189,7 +233,9 @@ def test_heads_and_brains():
     assert some.names == ["head1", "head2"] and some.array.shape == (2, 16, 16)
     np.testing.assert_array_equal(some.array, more.array[:2])
     assert phantoms.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
-    assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(2, 20).array.shape == (2, 20, 20)
+    assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(
+        2, 20
+    ).array.shape == (2, 20, 20)
     assert abs(float(scans.paper_mask(48).mean()) - float(scans.paper_mask(96).mean())) < 0.01
 
 
@@ -211,8 +257,16 @@ def test_what_a_full_run_would_do(name):
     truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
     keys = item_keys(0, range(len(truth)))
     fifth = name.endswith("_ours")
-    assert scans.EXPERIMENTS[name].mappings == (("ours",) if fifth else (*MAPPINGS, "grid", "direct"))
-    for mapping in ("ours",) if fifth else ("positional", "grid", "direct") if name.endswith("brain") else ("gaussian",):
+    assert scans.EXPERIMENTS[name].mappings == (
+        ("ours",) if fifth else (*MAPPINGS, "grid", "direct")
+    )
+    for mapping in (
+        ("ours",)
+        if fifth
+        else ("positional", "grid", "direct")
+        if name.endswith("brain")
+        else ("gaussian",)
+    ):
         scores = solve.func(truth, keys, mapping, **small)
         (metric,) = scores[0]
         assert len(scores) == len(truth) and np.isfinite(scores[0][metric])
@@ -224,20 +278,60 @@ def test_what_a_full_run_would_do(name):
 NAN_VOLUME = np.full((8, 8, 8), np.nan)
 CASES = {
     "head: no size": (lambda: phantoms.shepp_logan(0), ValueError, ["n", "at least 1"]),
-    "head: 7 columns": (lambda: phantoms.shepp_logan(8, np.ones((2, 7))), ValueError, ["parameters", "6", "8", "(2, 7)"]),
-    "head: NaN": (lambda: phantoms.shepp_logan(8, np.full((1, 6), np.nan)), ValueError, ["parameters", "NaN"]),
-    "perturbed: negative": (lambda: phantoms.perturbed(KEY, scale=-1.0), ValueError, ["scale", ">= 0"]),
+    "head: 7 columns": (
+        lambda: phantoms.shepp_logan(8, np.ones((2, 7))),
+        ValueError,
+        ["parameters", "6", "8", "(2, 7)"],
+    ),
+    "head: NaN": (
+        lambda: phantoms.shepp_logan(8, np.full((1, 6), np.nan)),
+        ValueError,
+        ["parameters", "NaN"],
+    ),
+    "perturbed: negative": (
+        lambda: phantoms.perturbed(KEY, scale=-1.0),
+        ValueError,
+        ["scale", ">= 0"],
+    ),
     "brain: too fine": (lambda: brains.volume(64), ValueError, ["n is 64", "48", "read_nifti"]),
     "brain: NaN": (lambda: brains.volume(8, NAN_VOLUME), ValueError, ["source", "512", "NaN"]),
-    "brain: a picture": (lambda: brains.volume(8, np.ones((8, 8))), ValueError, ["source", "3 axes", "(8, 8)"]),
-    "brain: not in [0, 1]": (lambda: brains.volume(4, np.full((4, 4, 4), 7.0)), ValueError, ["source", "[0, 1]", "7"]),
+    "brain: a picture": (
+        lambda: brains.volume(8, np.ones((8, 8))),
+        ValueError,
+        ["source", "3 axes", "(8, 8)"],
+    ),
+    "brain: not in [0, 1]": (
+        lambda: brains.volume(4, np.full((4, 4, 4), 7.0)),
+        ValueError,
+        ["source", "[0, 1]", "7"],
+    ),
     "slice: no such": (lambda: brains.plane(8, 9), ValueError, ["which", "0 … 3", "9"]),
-    "slice: outside": (lambda: brains.plane(8, 1.5, np.ones((4, 4, 4))), ValueError, ["which", "(0, 1)", "1.5"]),
-    "slice: empty": (lambda: brains.plane(8, 0.5, np.zeros((4, 4, 4))), ValueError, ["0.5", "empty"]),
+    "slice: outside": (
+        lambda: brains.plane(8, 1.5, np.ones((4, 4, 4))),
+        ValueError,
+        ["which", "(0, 1)", "1.5"],
+    ),
+    "slice: empty": (
+        lambda: brains.plane(8, 0.5, np.zeros((4, 4, 4))),
+        ValueError,
+        ["0.5", "empty"],
+    ),
     "training: NaN measured": (lambda: ct(observed=SEEN * np.nan), ValueError, ["observed", "NaN"]),
-    "training: one scan, two keys": (lambda: ct(observed=SEEN[:1]), ValueError, ["observed", "2", "(1, 5, 16)"]),
-    "training: unknown mapping": (lambda: ct("wavelets"), ValueError, ["mapping", "'gaussian'", "'wavelets'"]),
-    "training: unknown operator": (lambda: ct(operator=jnp.abs), ValueError, ["operator", "project", "masked_fft"]),
+    "training: one scan, two keys": (
+        lambda: ct(observed=SEEN[:1]),
+        ValueError,
+        ["observed", "2", "(1, 5, 16)"],
+    ),
+    "training: unknown mapping": (
+        lambda: ct("wavelets"),
+        ValueError,
+        ["mapping", "'gaussian'", "'wavelets'"],
+    ),
+    "training: unknown operator": (
+        lambda: ct(operator=jnp.abs),
+        ValueError,
+        ["operator", "project", "masked_fft"],
+    ),
     "heads: too many": (lambda: phantoms.heads(9, 8), ValueError, ["count", "at most 8", "9"]),
 }
 

@@ -21,7 +21,9 @@ BYTES = np.random.default_rng(0).integers(0, 256, (6, 8, 4), np.uint8)
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tif"])
 def test_a_file_and_an_array_give_the_same(tmp_path, suffix):
-    Image.fromarray(BYTES[..., :3]).save(tmp_path / f"x.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    Image.fromarray(BYTES[..., :3]).save(
+        tmp_path / f"x.{suffix}", **({"lossless": True} if suffix == "webp" else {})
+    )
     y = pictures.load_image(tmp_path / f"x.{suffix}")
     assert y.shape == (6, 8, 3) and y.dtype == np.float32
     np.testing.assert_allclose(y, BYTES[..., :3] / 255, atol=1e-6)
@@ -31,7 +33,13 @@ def test_a_file_and_an_array_give_the_same(tmp_path, suffix):
 
 @pytest.mark.parametrize(
     "grey",
-    [BYTES[..., 0], BYTES[..., :1], BYTES[..., 0] * np.uint16(257), BYTES[..., 0] / 255, (BYTES[..., 0] / 255)[..., None]],
+    [
+        BYTES[..., 0],
+        BYTES[..., :1],
+        BYTES[..., 0] * np.uint16(257),
+        BYTES[..., 0] / 255,
+        (BYTES[..., 0] / 255)[..., None],
+    ],
     ids=["bytes", "one channel", "16 bits", "floats", "floats, one channel"],
 )
 def test_grey_becomes_three_equal_channels(grey):
@@ -43,7 +51,9 @@ def test_grey_files_of_8_and_16_bits_and_of_one(tmp_path):
     Image.fromarray(BYTES[..., 0]).save(tmp_path / "8.png")
     Image.fromarray(BYTES[..., 0] * np.uint16(257)).save(tmp_path / "16.png")
     Image.fromarray(BYTES[..., 0] > 127).save(tmp_path / "1.png")
-    eight, sixteen, one = (np.asarray(pictures.load_image(tmp_path / f"{n}.png")) for n in (8, 16, 1))
+    eight, sixteen, one = (
+        np.asarray(pictures.load_image(tmp_path / f"{n}.png")) for n in (8, 16, 1)
+    )
     np.testing.assert_allclose(eight, sixteen, atol=1e-6)
     np.testing.assert_array_equal(one[..., 2], BYTES[..., 0] > 127)
 
@@ -69,7 +79,9 @@ def test_a_turned_photograph_stands_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     Image.fromarray(BYTES[..., :3]).save(tmp_path / "x.png", exif=exif)
-    np.testing.assert_allclose(pictures.load_image(tmp_path / "x.png"), np.rot90(BYTES[..., :3], -1) / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        pictures.load_image(tmp_path / "x.png"), np.rot90(BYTES[..., :3], -1) / 255, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("shape", "even"), [((7, 9), (6, 8)), ((2, 3), (2, 2)), ((5, 4), (4, 4))])
@@ -147,8 +159,14 @@ def test_a_page_is_white_with_ink_on_it(size):
 def test_pages_of_a_set_differ():
     pages = pictures.text_pages(KEY, 3, 64)
     assert pages.names == ("text00", "text01", "text02") and pages.array.shape == (3, 64, 64, 3)
-    np.testing.assert_array_equal(pages.array[1], pictures.text_image(jax.random.fold_in(KEY, 1), 64))
-    assert pages.sha256 == pictures.text_pages(KEY, 3, 64).sha256 != pictures.text_pages(KEY, 2, 64).sha256
+    np.testing.assert_array_equal(
+        pages.array[1], pictures.text_image(jax.random.fold_in(KEY, 1), 64)
+    )
+    assert (
+        pages.sha256
+        == pictures.text_pages(KEY, 3, 64).sha256
+        != pictures.text_pages(KEY, 2, 64).sha256
+    )
 
 
 @pytest.mark.parametrize("size", [30, 65])
@@ -185,7 +203,10 @@ def test_what_cannot_be_fetched_is_replaced_and_said(nothing_at_hand):
         warnings.simplefilter("always")
         got = pictures.photographs(2, 64)
     assert got.names == ("astronaut", "cat")
-    assert ["DIV2K_valid_HR.zip" in str(said[0].message), "kodim01.png" in str(said[1].message)] == [True, True]
+    assert [
+        "DIV2K_valid_HR.zip" in str(said[0].message),
+        "kodim01.png" in str(said[1].message),
+    ] == [True, True]
     assert "Taking the builtin photographs instead" in str(said[1].message)
 
 

@@ -38,23 +38,36 @@ def test_the_first_hit_is_where_marching_first_meets_a_solid(rays):
 
 
 def test_one_box_by_hand():
-    box = scenes.Solids(*(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[1.0, 2, 3]], [[1.0, 1, 1]])), jnp.array([False]))
-    seen = scenes.trace(box, jnp.array([[5.0, 0, 0], [0, 0, 5.0], [0, 5, 0]]), jnp.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1, 0]]))
+    box = scenes.Solids(
+        *(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[1.0, 2, 3]], [[1.0, 1, 1]])), jnp.array([False])
+    )
+    seen = scenes.trace(
+        box,
+        jnp.array([[5.0, 0, 0], [0, 0, 5.0], [0, 5, 0]]),
+        jnp.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1, 0]]),
+    )
     np.testing.assert_allclose(seen.depth, [4, 2, np.inf], rtol=1e-5)
     assert seen.hit.tolist() == [True, True, False] and (seen.colour[2] == 0).all()
 
 
 def test_one_cylinder_by_hand():
     """Radius 1, from z = −2 to 2: met on its side, its lid, and not at all beside it."""
-    can = scenes.Solids(*(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[1.0, 1, 2]], [[1.0, 1, 1]])), jnp.array([True]))
+    can = scenes.Solids(
+        *(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[1.0, 1, 2]], [[1.0, 1, 1]])), jnp.array([True])
+    )
     o = jnp.array([[5.0, 0.6, 0], [0.5, 0.5, 9], [5, 0.9, 0], [5, 1.1, 0], [0.9, 0.9, 9]])
     d = jnp.array([[-1.0, 0, 0], [0, 0, -1], [-1, 0, 0], [-1, 0, 0], [0, 0, -1]])
-    np.testing.assert_allclose(scenes.trace(can, o, d).depth, [4.2, 7, 5 - np.sqrt(0.19), np.inf, np.inf], rtol=1e-5)
+    np.testing.assert_allclose(
+        scenes.trace(can, o, d).depth, [4.2, 7, 5 - np.sqrt(0.19), np.inf, np.inf], rtol=1e-5
+    )
 
 
 def test_light_comes_from_the_lamp():
     """A lid in the open is brighter than a side that the lamp cannot see, which gets the 0.4 of all around."""
-    box = scenes.Solids(*(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[0.07, 0.07, 0.05]], [[1.0, 1, 1]])), jnp.array([False]))
+    box = scenes.Solids(
+        *(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[0.07, 0.07, 0.05]], [[1.0, 1, 1]])),
+        jnp.array([False]),
+    )
     o, d = jnp.array([[0.03, 0.03, 4.0], [-4, 0.03, 0.02]]), jnp.array([[0, 0, -1.0], [1, 0, 0]])
     lid, side = np.asarray(scenes.trace(box, o, d).colour)[:, 0]
     tones = (1.0, 0.62)
@@ -67,10 +80,14 @@ def test_a_roof_casts_a_shadow():
     centre, half = (jnp.asarray(a) for a in zip(plate, roof, strict=True))
     both = scenes.Solids(centre, half, jnp.ones((2, 3)), jnp.array([False, False]))
     alone = scenes.Solids(centre[:1], half[:1], jnp.ones((1, 3)), jnp.array([False]))
-    shade = -scenes.LAMP / scenes.LAMP[2]  # where the roof's middle throws its shadow, as seen from below it
+    shade = (
+        -scenes.LAMP / scenes.LAMP[2]
+    )  # where the roof's middle throws its shadow, as seen from below it
     o = jnp.asarray(np.array([[*shade[:2], 0.5], [1.5, 1.5, 0.5]]), jnp.float32)
     d = jnp.array([[0, 0, -1.0]] * 2)
-    dark, light = np.asarray(scenes.trace(both, o, d).colour / scenes.trace(alone, o, d).colour)[:, 0]
+    dark, light = np.asarray(scenes.trace(both, o, d).colour / scenes.trace(alone, o, d).colour)[
+        :, 0
+    ]
     assert dark == pytest.approx(0.4 / (0.4 + 0.6 * scenes.LAMP[2]), rel=1e-4) and light == 1
 
 
@@ -92,7 +109,9 @@ def test_pictures_of_the_scene():
     fine, coarse = scenes.views(24, poses), scenes.views(24, poses, oversample=1)
     assert fine.images.shape == (2, 24, 24, 3) and fine.focal == pytest.approx(24 * 1.25)
     assert np.abs(np.asarray(fine.images) - coarse.images).mean() < 0.05
-    seen = scenes.trace(SOLIDS, *cameras.rays(poses[0], cameras.pixel_centres(24, 24), coarse.focal, (24, 24)))
+    seen = scenes.trace(
+        SOLIDS, *cameras.rays(poses[0], cameras.pixel_centres(24, 24), coarse.focal, (24, 24))
+    )
     np.testing.assert_allclose(coarse.images[0], seen.colour, atol=2e-3)
     np.testing.assert_array_equal(scenes.depth(24, poses[0], coarse.focal), seen.depth)
 
@@ -113,8 +132,14 @@ def test_every_surface_looks_the_same_from_everywhere():
     [
         (lambda: scenes.views(0, cameras.hemisphere(1)), "size must be at least 1"),
         (lambda: scenes.views(8, 2 * cameras.hemisphere(1)), "is no rotation"),
-        (lambda: scenes.views(8, cameras.hemisphere(1), oversample=0), "oversample must be at least 1"),
-        (lambda: scenes.views(8, cameras.hemisphere(1), focal=-1.0), "focal must be finite and > 0"),
+        (
+            lambda: scenes.views(8, cameras.hemisphere(1), oversample=0),
+            "oversample must be at least 1",
+        ),
+        (
+            lambda: scenes.views(8, cameras.hemisphere(1), focal=-1.0),
+            "focal must be finite and > 0",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):
