@@ -1,6 +1,6 @@
 """The ledger: every number that the book claims, collected from the pages that claim it.
 
-`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.html.leave`), which
+`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`), which
 myst-nb takes out of the page and puts beside the executed notebook. This extension reads it there,
 chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded full-scale
 results of `fflib/results`, and writes both as tables into the page that asks for them::
@@ -31,7 +31,7 @@ from sphinx.addnodes import pending_xref
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
-ENTRY = "application/vnd.fflib.entry+json"  # as in fflib.show.html
+ENTRY = "application/vnd.fflib.entry+json"  # as in fflib.show.markup
 PARTS = ("published", "records", "full", "runs", "claims")
 CODE = re.compile(r"^```\{code-cell\}.*?^```", re.DOTALL | re.MULTILINE)
 SEED = re.compile(r"\b(?:key|PRNGKey|default_rng|RandomState)\((\d+)\)")
@@ -128,14 +128,14 @@ def library():
     """`fflib.experiments.records` of this checkout, whose path `execution` has set by now."""
     from fflib.experiments import records
 
-    return results
+    return records
 
 
 def records(folder: Path | None = None) -> list[dict]:
     """Every recorded experiment in short: where it comes from, and its scores."""
-    results = library()
-    folder = records.FOLDER if folder is None else folder
-    return [_summary(records.recorded(path.stem, folder)) for path in sorted(folder.glob("*.json"))]
+    kept = library()
+    folder = kept.FOLDER if folder is None else folder
+    return [_summary(kept.recorded(path.stem, folder)) for path in sorted(folder.glob("*.json"))]
 
 
 def _summary(made: dict) -> dict:

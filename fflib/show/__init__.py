@@ -13,13 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from fflib.show import html
+from fflib.show import markup
+from fflib.show.drawing import (
+    COLORS,
+    INK,
+    LINESTYLES,
+    MARKERS,
+    Sheet,
+    array_uri,
+    row_html,
+    use_style,
+)
 from fflib.show.guesses import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
-from fflib.show.html import escape, number, typeset, words
 from fflib.show.layout import picture_row
+from fflib.show.markup import escape, number, typeset, words
 from fflib.show.reader import attempt, check, download
 from fflib.show.slider_widget import MAX_FRAMES, Slider
-from fflib.show.svg import COLORS, INK, LINESTYLES, MARKERS, Sheet, array_uri, row_html, use_style
 
 __all__ = [
     "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "NumberGuess", "OrderGuess", "attempt",
@@ -123,15 +132,15 @@ def slider(
     def render(value: object, description: str, sheet: Sheet | None) -> str:
         return _content(draw(value), "draw's result", description, sheet or Sheet())
 
-    asked = live is False or html.static() or "FFLIB_OUT" in os.environ
+    asked = live is False or markup.static() or "FFLIB_OUT" in os.environ
     if live is None:
-        live = html.live()
+        live = markup.live()
     label = words("label", name if label is None else label)
     made = Slider(render, values, alt, words("name", name), label, unit, start, live)
-    if html.shell() is None and not live:
+    if markup.shell() is None and not live:
         made.values = values if asked else [start]
         made.prepare(Sheet())
-        html.write(made._html, repr(made))
+        markup.write(made._html, repr(made))
         return made
     return made.prepare(Sheet())
 
@@ -178,7 +187,7 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
         )
         for row in [columns, *rows]
     ]
-    html.emit(html.styled(page), "\n".join([caption, *lines]))
+    markup.emit(markup.styled(page), "\n".join([caption, *lines]))
 
 
 def scale() -> str:
@@ -270,5 +279,5 @@ def _display(content: str, alt: str, caption: str | None) -> None:
         if caption
         else ""
     )
-    body = html.unique(f'<figure class="ff">{content}{below}</figure>')[0]
-    html.emit(html.styled(body), alt)
+    body = markup.unique(f'<figure class="ff">{content}{below}</figure>')[0]
+    markup.emit(markup.styled(body), alt)

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fflib.show import html, live
-from fflib.show.html import escape, typeset, words
+from fflib.show import live, markup
+from fflib.show.markup import escape, typeset, words
 
 MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
-_GROUP = f"{html.PLACEHOLDER}g"
+_GROUP = f"{markup.PLACEHOLDER}g"
 
 
 class _Asked:
@@ -30,8 +30,8 @@ class _Asked:
         """Display the question with its `fields`, in HTML, or with the widgets `inputs()`."""
         legend = f"<legend>Your guess: {escape(self.question)}</legend>"
         body = f'<div class="ff ff-guess"><fieldset>{legend}{fields}</fieldset></div>'
-        body, self._prefix = html.unique(body)
-        self._live = live.Question(self.question, inputs(), unit) if html.live() else None
+        body, self._prefix = markup.unique(body)
+        self._live = live.Question(self.question, inputs(), unit) if markup.live() else None
         self._show(self._live and self._live.box, body, repr(self))
 
     def _tell(self, answer: object, code: object, shown: str, because: str, unit: str = "") -> None:
@@ -48,14 +48,14 @@ class _Asked:
 
         def write() -> str:
             told = f'<p role="status">{escape(self._told(answer))}</p>'
-            return html.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
+            return markup.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
 
         widget = self._live and self._live.follow(write)
         body = f'<div class="ff ff-reveal">{head}{room}</div>'
         self._show(widget, body, f"Measured: {shown}.{reason}")
 
     def _show(self, widget, body: str, text: str) -> None:
-        html.emit(html.styled(body, script=True), text, widget)
+        markup.emit(markup.styled(body, script=True), text, widget)
 
     def _told(self, answer) -> str:
         """The words about the reader's guess; none before there is one. As in `show.js`."""
@@ -139,7 +139,7 @@ class NumberGuess(_Asked):
         """
         if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
             raise ValueError(f"answer must be one finite number, got {answer!r}")
-        shown = f"{html.number(value)} {self.unit}".strip()
+        shown = f"{markup.number(value)} {self.unit}".strip()
         self._tell(value, value, shown, because, self.unit)
 
     def _told(self, answer: float) -> str:

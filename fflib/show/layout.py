@@ -7,7 +7,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from fflib.show.html import static
+from fflib.show.markup import static
 
 SLACK = 1.0  # pixels
 PAGE, GAP = 654, 16  # CSS pixels: the width of a slider's box on a page, and between pictures

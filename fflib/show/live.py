@@ -6,8 +6,8 @@ find the question; the kernel can. Private helpers of `fflib.show`. Chapter: all
 
 from collections.abc import Callable, Sequence
 
-from fflib.show import html
-from fflib.show.html import escape
+from fflib.show import markup
+from fflib.show.markup import escape
 
 EMPTY = ""  # a menu without a choice
 
@@ -19,7 +19,7 @@ class Question:
         import ipywidgets
 
         self.inputs = inputs
-        legend = html.styled(f'<p class="ff-legend">Your guess: {escape(text)}</p>')
+        legend = markup.styled(f'<p class="ff-legend">Your guess: {escape(text)}</p>')
         row = [*inputs, ipywidgets.Label(unit)]
         rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})] if unit else inputs
         self.box = ipywidgets.VBox([ipywidgets.HTML(legend), *rows]).add_class("ff-live")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fflib.show.html import emit, escape, leave, styled, words
+from fflib.show.markup import emit, escape, leave, styled, words
 
 MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 

@@ -8,8 +8,8 @@ import math
 import numbers
 from collections.abc import Callable, Sequence
 
-from fflib.show import html
-from fflib.show.html import escape
+from fflib.show import markup
+from fflib.show.markup import escape
 
 MAX_FRAMES = 16
 MAX_BYTES = 1_000_000
@@ -18,8 +18,8 @@ MAX_BYTES = 1_000_000
 def describe(alt: str | Callable[[object], str], value: object) -> str:
     """The description of the picture for one value."""
     if callable(alt):
-        return html.words("alt", alt(value), 20)
-    return html.words("alt", alt.replace("{value}", html.number(value)), 20)
+        return markup.words("alt", alt(value), 20)
+    return markup.words("alt", alt.replace("{value}", markup.number(value)), 20)
 
 
 class Slider:
@@ -33,7 +33,7 @@ class Slider:
 
     def text(self, value: object) -> str:
         """The value as it is read out: "0.5 Hz"."""
-        return f"{html.number(value)} {self.unit}".strip()
+        return f"{markup.number(value)} {self.unit}".strip()
 
     def frame(self, value: object, sheet=None) -> str:
         """HTML of the picture for `value`, drawn once per value."""
@@ -50,7 +50,7 @@ class Slider:
             frames.append(
                 f'<div class="ff-frame" data-text="{text}"{hidden}>{self.frame(value, sheet)}</div>'
             )
-        control, text, ident = "", escape(self.text(shown)), f"{html.PLACEHOLDER}s"
+        control, text, ident = "", escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
         if len(values) > 1:
             control = (
                 f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" '
@@ -68,7 +68,7 @@ class Slider:
             f'<figure class="ff ff-slider"><div class="ff-control">{head}{control}{output}</div>'
             f"{''.join(frames)}</figure>"
         )
-        return html.styled(html.unique(body)[0], script=bool(control))
+        return markup.styled(markup.unique(body)[0], script=bool(control))
 
     def prepare(self, sheet) -> "Slider":
         """Draw now, so that a mistake in `draw` stops the cell and not only its display."""
@@ -96,7 +96,7 @@ class Slider:
             return {"text/plain": repr(self), "text/html": self._html}
         widget = self.widget()
         page = self.static_html([widget.value], widget.value)
-        return html.bundle(widget.box, repr(self), page)
+        return markup.bundle(widget.box, repr(self), page)
 
     def __repr__(self) -> str:
         return describe(self.alt, self.start)
@@ -110,7 +110,7 @@ class LiveSlider:
 
         self.slider, self.value, self._busy = slider, slider.start, False
         self.integer = all(isinstance(v, numbers.Integral) for v in slider.values)
-        self.picture = ipywidgets.HTML(html.styled(html.unique(slider.frame(slider.start))[0]))
+        self.picture = ipywidgets.HTML(markup.styled(markup.unique(slider.frame(slider.start))[0]))
         self.message = ipywidgets.HTML("")
         self.control = _control(ipywidgets, slider)
         self.control.observe(self._moved, names="value")
@@ -149,7 +149,7 @@ class LiveSlider:
         said = f"{escape(self.slider.label)} = {escape(self.slider.text(value))}"
         self._say(f"Computing {said} …")
         try:
-            picture = html.styled(html.unique(self.slider.frame(value))[0])
+            picture = markup.styled(markup.unique(self.slider.frame(value))[0])
         except (
             Exception
         ) as error:  # whatever a reader's value provokes must not take the picture away

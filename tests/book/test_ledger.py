@@ -14,7 +14,7 @@ import pytest
 
 from fflib import show
 from fflib.experiments import records
-from fflib.show import html
+from fflib.show import markup
 
 pytest.importorskip("myst_nb", reason="the tools that build the book are not installed")
 
@@ -34,7 +34,7 @@ def left(monkeypatch):
     ipython = pytest.importorskip("IPython.display")
     seen = []
     monkeypatch.setenv("FFLIB_STATIC", "1")
-    monkeypatch.setattr(_html, "shell", lambda: object())
+    monkeypatch.setattr(markup, "shell", lambda: object())
     monkeypatch.setattr(ipython, "display", lambda data, **how: seen.append((data, how)))
     return seen
 
@@ -43,8 +43,8 @@ def test_a_claim_is_left_in_a_form_that_no_notebook_shows(left, capsys):
     show.check("two is two", True, "2 = 2", value=2, published=2.1, tolerance=0.2)
     [(data, how)] = left
     [(kind, entry)] = data.items()
-    assert kind.endswith("+json") and kind == html.KEPT + ledger.ENTRY
-    assert how["raw"] and how["metadata"]["scrapbook"]["mime_prefix"] == html.KEPT
+    assert kind.endswith("+json") and kind == markup.KEPT + ledger.ENTRY
+    assert how["raw"] and how["metadata"]["scrapbook"]["mime_prefix"] == markup.KEPT
     wanted = {"kind": "claim", "claim": "two is two", "detail": "2 = 2"}
     assert wanted.items() <= json.loads(json.dumps(entry)).items()
     assert (entry["value"], entry["published"], entry["tolerance"]) == (2.0, 2.1, 0.2)
@@ -52,7 +52,7 @@ def test_a_claim_is_left_in_a_form_that_no_notebook_shows(left, capsys):
 
 
 def test_the_first_entry_says_where_it_was_made(left, monkeypatch):
-    monkeypatch.setattr(_html, "_entries", iter((1, 2)))
+    monkeypatch.setattr(markup, "_entries", iter((1, 2)))
     show.check("one", True)
     show.check("two", True)
     first, second = (next(iter(data.values())) for data, _ in left)
@@ -82,7 +82,7 @@ def test_a_readers_notebook_gets_nothing_of_it(left, monkeypatch):
     monkeypatch.delenv("FFLIB_STATIC")
     show.check("one is one", True)
     monkeypatch.setenv("FFLIB_STATIC", "1")
-    monkeypatch.setattr(_html, "shell", lambda: None)  # a plain script
+    monkeypatch.setattr(markup, "shell", lambda: None)  # a plain script
     show.check("one is one", True)
     assert left == []
 

@@ -17,7 +17,6 @@ import os
 import re
 import threading
 from collections import Counter
-from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
 import export

@@ -97,7 +97,7 @@ def test_another_experiment_begins_again(tmp_path, monkeypatch, change):
     if change == "damage":
         (tmp_path / "partial/x.json").write_text("{")
     if change == "versions":
-        monkeypatch.setattr(results, "PACKAGES", ("numpy",))
+        monkeypatch.setattr(records, "PACKAGES", ("numpy",))
     lab.run(tmp_path, settings)
     assert lab.asked == [("none", "abc"), ("basic", "abc")]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fflib import show
-from fflib.show import html, live
+from fflib.show import live, markup
 
 
 @pytest.fixture
@@ -99,8 +99,8 @@ def bundles(monkeypatch):
     from IPython import display
 
     seen = []
-    monkeypatch.setattr(_html, "live", lambda: True)
-    monkeypatch.setattr(_html, "shell", lambda: "a shell")
+    monkeypatch.setattr(markup, "live", lambda: True)
+    monkeypatch.setattr(markup, "shell", lambda: "a shell")
     monkeypatch.setattr(display, "display", lambda bundle, raw: seen.append(bundle))
     return seen
 
@@ -127,7 +127,7 @@ def test_a_live_choice_is_told_and_may_change(told_live, bundles):
     assert asked.value == 1 and told_live() == "You guessed “b”: that is what came out."
     question, answer = bundles
     assert question["text/plain"] == "Which < that?\n  ( ) a <\n  ( ) b"
-    assert question[html.VIEW]["model_id"] == asked._live.box.model_id
+    assert question[markup.VIEW]["model_id"] == asked._live.box.model_id
     assert answer["text/plain"] == "Measured: b. Because."
     # where widgets cannot be shown, question and answer are HTML that belongs together
     [group] = set(re.findall(r'type="radio" name="([^"]+)"', question["text/html"]))
@@ -201,12 +201,12 @@ def test_live_fields_have_labels_and_show_them_whole(bundles):
 def test_on_colab_there_is_only_the_widget(bundles, monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab", object())
     show.guess("Which?", ["a", "b"]).reveal(0)
-    assert [set(bundle) for bundle in bundles] == [{"text/plain", html.VIEW}] * 2
+    assert [set(bundle) for bundle in bundles] == [{"text/plain", markup.VIEW}] * 2
 
 
 def test_a_page_has_no_live_guess(shown, monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
-    monkeypatch.setattr(_html, "widget_capable", lambda: True)
+    monkeypatch.setattr(markup, "widget_capable", lambda: True)
     asked = (
         show.guess("Which?", ["a", "b"]),
         show.guess_number("How many?"),

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fflib import show
-from fflib.show import html, layout, svg
+from fflib.show import drawing, layout, markup
 
 ALT = "A line that rises from zero to one."
 
@@ -107,12 +107,12 @@ def test_text_of_a_panel_is_readable_on_a_phone():
 
 
 def test_svg_is_deterministic():
-    first, second = (svg.Sheet().inline(line(raster=True), ALT)[0] for _ in range(2))
+    first, second = (drawing.Sheet().inline(line(raster=True), ALT)[0] for _ in range(2))
     assert first == second
 
 
 def test_svg_follows_the_page_and_is_well_formed():
-    svg, width = svg.Sheet().inline(line(), ALT)
+    svg, width = drawing.Sheet().inline(line(), ALT)
     root = ElementTree.fromstring(svg)
     assert width == pytest.approx(336)
     assert root.get("role") == "img" and root.get("aria-label") == ALT
@@ -135,11 +135,11 @@ def test_ids_are_unique_across_figures(shown):
     references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)|\bfor="([^"]+)"', html)
     assert {"".join(r) for r in references} <= set(found)
     assert len(set(re.findall(r'name="(ff[^"]+)"', html))) == 2
-    assert html.PLACEHOLDER not in re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.S)
+    assert markup.PLACEHOLDER not in re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.S)
 
 
 def test_rasters_become_webp():
-    svg, _ = svg.Sheet().inline(line(raster=True), ALT)
+    svg, _ = drawing.Sheet().inline(line(raster=True), ALT)
     assert "data:image/webp;base64," in svg and "image/png" not in svg
 
 
@@ -209,7 +209,7 @@ def test_images_round_trip_and_clip():
     from PIL import Image
 
     pixels = np.array([[0.0, 0.5, 1.0]])
-    uri = svg.array_uri(pixels)
+    uri = drawing.array_uri(pixels)
     back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("L"))
     np.testing.assert_array_equal(back, [[0, 128, 255]])
     clipped = show._pixels("x", np.array([[-1.0, 3.0]]))
@@ -307,7 +307,7 @@ def test_frames_share_letter_shapes(monkeypatch):
         len(show.slider(line, "s", list(range(1, n)), alt=SLOPES)._repr_mimebundle_()["text/html"])
         for n in (3, 4)
     ]
-    assert sizes[1] - sizes[0] < 0.7 * len(svg.Sheet().inline(line(), ALT)[0])
+    assert sizes[1] - sizes[0] < 0.7 * len(drawing.Sheet().inline(line(), ALT)[0])
 
 
 def test_slider_of_pictures_and_of_words(monkeypatch):
@@ -420,7 +420,7 @@ def test_live_bundle_falls_back_to_the_current_frame(widgets):
     made = show.slider(line, "slope", [1, 2, 3], alt=SLOPES, live=True, unit="V")
     made.widget().control.value = 2
     bundle = made._repr_mimebundle_()
-    assert bundle[html.VIEW]["model_id"] == made.widget().box.model_id
+    assert bundle[markup.VIEW]["model_id"] == made.widget().box.model_id
     html = bundle["text/html"]
     assert html.count('class="ff-frame"') == 1 and 'data-text="2 V"' in html
     assert "<input" not in html and " hidden" not in html
@@ -569,16 +569,16 @@ def test_scale_and_pick(monkeypatch):
 
 def test_widgets_need_a_kernel_ipywidgets_and_no_build(widgets, monkeypatch):
     monkeypatch.delenv("FFLIB_STATIC", raising=False)
-    assert not html.live()  # a plain script
-    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace())  # IPython in a terminal
-    assert not html.live()
-    monkeypatch.setattr(_html, "shell", lambda: SimpleNamespace(kernel="a kernel"))
-    assert html.live()
+    assert not markup.live()  # a plain script
+    monkeypatch.setattr(markup, "shell", lambda: SimpleNamespace())  # IPython in a terminal
+    assert not markup.live()
+    monkeypatch.setattr(markup, "shell", lambda: SimpleNamespace(kernel="a kernel"))
+    assert markup.live()
     monkeypatch.setenv("FFLIB_STATIC", "1")
-    assert not html.live()
+    assert not markup.live()
     monkeypatch.setenv("FFLIB_STATIC", "0")
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    assert not html.live()
+    assert not markup.live()
 
 
 def test_works_without_ipython_and_ipywidgets(tmp_path):
@@ -608,7 +608,7 @@ show.guess("Which?", ["a", "b"]).reveal(0)
 def test_display_in_ipython(monkeypatch):
     ipython = pytest.importorskip("IPython.display")
     seen = []
-    monkeypatch.setattr(_html, "shell", lambda: object())
+    monkeypatch.setattr(markup, "shell", lambda: object())
     monkeypatch.setattr(ipython, "display", seen.append)
     show.figure(line(), alt=ALT)
     assert repr(seen[0]) == ALT and "<svg" in seen[0]._repr_html_()

@@ -16,8 +16,8 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fflib.show.html import PLACEHOLDER, escape
 from fflib.show.layout import fit_texts
+from fflib.show.markup import PLACEHOLDER, escape
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
 COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388"]
@@ -106,7 +106,7 @@ class Sheet:
     """Turns figures into inline SVGs that share one set of ids and of glyph shapes.
 
     Matplotlib repeats the outline of each letter in each file; here a shape that an earlier figure
-    of the sheet defined is referred to instead. Ids start with a placeholder that `_html.unique`
+    of the sheet defined is referred to instead. Ids start with a placeholder that `markup.unique`
     replaces.
     """
 
