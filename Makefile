@@ -50,6 +50,11 @@ test: $(READY)  ## test the library, the notebooks and the built pages
 	@test -f $(HTML)/index.html || $(MAKE) book
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
+lint: $(READY)  ## lint, format (told, not changed) and types
+	@$(PY) -m ruff check -q
+	@$(PY) -m ruff format --check -q || { echo "Not formatted, see: $(BIN)ruff format --diff" >&2; exit 1; }
+	@$(PY) -m basedpyright --level error
+
 unit: $(READY)  ## test without the built book; says how much of the library the tests reach
 	@$(PY) -m pytest -q --cov -m "not built" -n $(JOBS) --dist loadfile
 
@@ -85,4 +90,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test unit check serve lab full results bench sync address clean
+.PHONY: help book test lint unit check serve lab full results bench sync address clean
