@@ -119,9 +119,105 @@ def record(
         "notes": notes,
         "rows": rows,
     }
+    return _write(made, folder)
+
+
+def add(
+    experiment: str,
+    mapping: str,
+    scores: dict[str, dict[str, float]],
+    *,
+    seed: int,
+    seconds: float,
+    settings: dict,
+    scale: str,
+    data_hash: str = "",
+    notes: str = "",
+    command: str = "",
+    commit: str = "",
+    folder: str | os.PathLike | None = None,
+) -> dict:
+    """Write what one training gave to the record of its experiment at once, beside what stands there.
+
+    Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs`` of the
+    record, its command, commit, device and versions, which may change from row to row. The settings, one
+    entry a mapping, and the data may not.
+
+    Args:
+        experiment: name of the record.
+        mapping: which was trained.
+        scores: item → metric → number, of all items that this training served.
+        seed: of the training.
+        seconds: that the training took.
+        settings: the numbers it was made with.
+        scale: "reduced" or "full".
+        data_hash, notes, folder: see :func:`record`.
+        command, commit: how to make this row again.
+
+    Returns: the record as written, with the devices, versions and seconds of all its rows.
+
+    Raises: ValueError where earlier rows of the mapping have other settings, or the record other data.
+
+    Chapter: Photographs and text.
+    """
+    settings = json.loads(json.dumps(settings))
+    made = matching(experiment, mapping, settings, data_hash, folder) or dict(runs=[], settings={}, rows=[], wall_s=0)
+    run = {"command": command, "commit": commit} | {k: v for k, v in circumstances().items() if k != "scale"}
+    runs = made["runs"] if run in made["runs"] else [*made["runs"], run]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = made["rows"] + [
+        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value, seconds=round(seconds, 1), date=now,
+             run=runs.index(run))
+        for item, told in scores.items()
+        for metric, value in told.items()
+    ]  # fmt: skip
+    rows = [_checked(k, row) for k, row in enumerate(rows)]
+    return _write(
+        {
+            "experiment": _name(experiment),
+            "scale": scale,
+            "device": "; ".join(dict.fromkeys(run["device"] for run in runs)),
+            "versions": {
+                package: ", ".join(dict.fromkeys(run["versions"][package] for run in runs if package in run["versions"]))
+                for package in dict.fromkeys(package for run in runs for package in run["versions"])
+            },
+            "date": now,
+            "wall_s": round(made["wall_s"] + seconds, 1),
+            "seeds": sorted({row["seed"] for row in rows}),
+            "data_hash": data_hash,
+            "settings": made["settings"] | {mapping: settings},
+            "notes": notes,
+            "runs": runs,
+            "rows": rows,
+        },
+        folder,
+    )
+
+
+def matching(experiment: str, mapping: str, settings: dict, data_hash: str, folder=None) -> dict | None:
+    """The record to which rows of these settings and data may be added; None where there is none yet.
+
+    Raises: ValueError where it has rows of other settings or data: a column never mixes them.
+
+    Chapter: Photographs and text.
+    """
+    made = recorded(experiment, folder)
+    if made is None:
+        return None
+    there = made["settings"].get(mapping, settings)
+    if there != settings or made["data_hash"] != data_hash or "runs" not in made:
+        differ = [f"{k} {there.get(k)!r} and not {v!r}" for k, v in settings.items() if there.get(k) != v]
+        raise ValueError(
+            f"{experiment!r} is recorded with other settings or data ({mapping}: {', '.join(differ) or 'the data'}): "
+            f"move {experiment}.json away to begin again, or choose another name"
+        )
+    return made
+
+
+def _write(made: dict, folder) -> dict:
     text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder = FOLDER if folder is None else Path(folder)
-    with replacing(folder / f"{experiment}.json") as file:
+    with replacing(folder / f"{made['experiment']}.json") as file:
         file.write(text.encode())
         os.chmod(file.name, 0o644)
     return json.loads(text)
