@@ -6,7 +6,8 @@ An experiment is a module (:mod:`fflib.image` is the shortest) with
 - a function that trains one mapping on several items at once, ``paint(pictures, keys, mapping,
   setting)``; chapter and full run call this one function;
 - a ``score`` of one item's result: metric → number;
-- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping.
+- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping; with
+  ``scale="reduced"`` another, of the settings that a few cores can do.
 """
 
 from __future__ import annotations
@@ -251,10 +252,9 @@ def run(
             left.append(job)
             continue
         experiment, found = experiments[job.name], items[job.name]
-        part = jax.tree.map(itemgetter(jnp.asarray(job.chosen)), found.array)
         begin = time.perf_counter()
         try:
-            scores = experiment.solve(part, item_keys(job.seed, job.chosen), job.mapping)
+            scores = _solved(experiment, found.array, job.chosen, job.mapping, job.seed)
         except FloatingPointError as error:
             say(f"{job.name}: {job.mapping} on {found.names[job.chosen[0]]} was lost: {error}")
             left.append(job)
@@ -267,6 +267,7 @@ def run(
             seconds=time.perf_counter() - begin,
             settings=settings_of(experiment, job.mapping),
             scale=experiment.scale,
+            items=len(found.names),
             data_hash=found.sha256,
             notes=found.origin,
             command=command,
@@ -280,6 +281,23 @@ def run(
         )
     say(f"Stopped with {_told(made, left)}")
     return {name: record for name, record in made.items() if record is not None}
+
+
+def remade(experiment: Experiment, row: dict) -> float:
+    """The value of one row of a record, computed anew.
+
+    Chapter: Photographs and text.
+    """
+    found = experiment.load()
+    names = list(found.names)
+    chosen = range(len(names)) if experiment.shared else [names.index(row["item"])]
+    scores = _solved(experiment, found.array, chosen, row["mapping"], row["seed"])
+    return float(scores[list(chosen).index(names.index(row["item"]))][row["metric"]])
+
+
+def _solved(experiment: Experiment, array, chosen: Sequence[int], mapping: str, seed: int) -> list[dict]:
+    part = jax.tree.map(itemgetter(jnp.asarray(chosen)), array)
+    return experiment.solve(part, item_keys(seed, chosen), mapping)
 
 
 def expected(made: dict[str, dict | None], job: Job) -> float | None:

@@ -131,6 +131,7 @@ def add(
     seconds: float,
     settings: dict,
     scale: str,
+    items: int,
     data_hash: str = "",
     notes: str = "",
     command: str = "",
@@ -151,6 +152,7 @@ def add(
         seconds: that the training took.
         settings: the numbers it was made with.
         scale: "reduced" or "full".
+        items: how many there will be when all is done.
         data_hash, notes, folder: see :func:`record`.
         command, commit: how to make this row again.
 
@@ -184,6 +186,7 @@ def add(
             "date": now,
             "wall_s": round(made["wall_s"] + seconds, 1),
             "seeds": sorted({row["seed"] for row in rows}),
+            "items": items,
             "data_hash": data_hash,
             "settings": made["settings"] | {mapping: settings},
             "notes": notes,
@@ -259,8 +262,8 @@ class Standing(NamedTuple):
         spread: their standard deviation (what the paper's ± is), 0 for one item.
         behind: mean over the items of (best mapping − this one); 0 for the best itself.
         error: standard error of ``behind``, from the paired differences; NaN for one item.
-
-    Chapter: Photographs and text.
+        gain: mean over the items of (this one − the mapping before it); NaN for the first.
+        gain_error: standard error of ``gain``; NaN for one item.
     """
 
     mapping: str
@@ -269,6 +272,8 @@ class Standing(NamedTuple):
     spread: float
     behind: float
     error: float
+    gain: float = math.nan
+    gain_error: float = math.nan
 
     @property
     def tied(self) -> bool:
@@ -276,13 +281,19 @@ class Standing(NamedTuple):
         return self.behind == 0 or self.behind <= 2 * self.error
 
 
-def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
+def standings(rows: Sequence[dict], metric: str, *, partial: bool = False) -> list[Standing]:
     """Compare mappings item by item, in the order they first appear; larger is better.
 
     Items differ much more from each other than mappings do on the same item, so the difference is
     taken on each item first: d_i = best_i − this_i, behind = mean d, error = std(d)/√n with n − 1.
 
-    Raises: ValueError without rows of that metric, or when a mapping lacks an item.
+    Args:
+        rows: of a record.
+        metric: which to compare.
+        partial: of a run that is not finished yet each mapping's mean is over the items it has, and a
+            difference over those that both have; the best is the best where all have been.
+
+    Raises: ValueError without rows of that metric, or, unless partial, when a mapping lacks an item.
 
     Chapter: Photographs and text.
     """
@@ -294,16 +305,30 @@ def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
     for row in rows:
         values[row["item"], row["mapping"]].append(row["value"])
     lacking = [f"{m} on {i}" for (i, m), found in values.items() if not found]
-    if lacking:
+    if lacking and not partial:
         raise ValueError(f"rows must hold every mapping for every item, but lack {', '.join(lacking)}")
-    score = np.array([[np.mean(values[i, m]) for i in items] for m in mappings])
-    n, best = len(items), score[score.mean(1).argmax()]
-    spread = score.std(1, ddof=1) if n > 1 else np.zeros(len(mappings))
-    error = (best - score).std(1, ddof=1) / math.sqrt(n) if n > 1 else np.full(len(mappings), np.nan)
+    score = np.array([[np.mean(values[i, m] or [np.nan]) for i in items] for m in mappings])
+    everywhere = np.isfinite(score).all(0)
+    best = score[np.nanmean(score[:, everywhere] if everywhere.any() else score, 1).argmax()]
     return [
-        Standing(m, n, *map(float, numbers))
-        for m, *numbers in zip(mappings, score.mean(1), spread, (best - score).mean(1), error, strict=True)
+        Standing(
+            mapping,
+            np.isfinite(own).sum().item(),
+            float(np.nanmean(own)),
+            float(np.nanstd(own, ddof=1)) if np.isfinite(own).sum() > 1 else 0.0,
+            *_paired(best, own),
+            *(_paired(own, score[k - 1]) if k else (math.nan, math.nan)),
+        )
+        for k, (mapping, own) in enumerate(zip(mappings, score, strict=True))
     ]
+
+
+def _paired(these, those) -> tuple[float, float]:
+    """Mean of the differences on the items that both have, and its standard error."""
+    differences = (these - those)[np.isfinite(these - those)]
+    n = len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return float(differences.mean()) if n else math.nan, error
 
 
 def _checked(k: int, row: dict) -> dict:
