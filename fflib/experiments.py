@@ -219,7 +219,7 @@ def run(
         minutes: start nothing that would not end by then, judged by what earlier rows took.
         folder: of the records (default: beside the library).
         command, commit: to be kept with the rows.
-        say: told what was done, and what is left.
+        say: told what was done, and what is left (by what trainings took, beside whatever else was running).
 
     Returns: the records by name, of the experiments that have one.
 

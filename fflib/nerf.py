@@ -186,7 +186,7 @@ def _load(size: int) -> Tests:
     return Tests(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 
 
-def _solve(chosen, keys, mapping: str, setting: Setting, size: int, folder: str | None = "_build/results") -> list[dict]:
+def _solve(chosen, keys, mapping: str, setting: Setting, size: int, folder="_build/results") -> list[dict]:
     """Train once, with the first key, and score the chosen test pictures; with a folder, go on from a checkpoint."""
     seen, test = lego(size)
     checkpoint = None

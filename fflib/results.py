@@ -179,10 +179,7 @@ def add(
             "experiment": _name(experiment),
             "scale": scale,
             "device": "; ".join(dict.fromkeys(run["device"] for run in runs)),
-            "versions": {
-                package: ", ".join(dict.fromkeys(run["versions"][package] for run in runs if package in run["versions"]))
-                for package in dict.fromkeys(package for run in runs for package in run["versions"])
-            },
+            "versions": _together([run["versions"] for run in runs]),
             "date": now,
             "wall_s": round(made["wall_s"] + seconds, 1),
             "seeds": sorted({row["seed"] for row in rows}),
@@ -195,6 +192,13 @@ def add(
         },
         folder,
     )
+
+
+def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    """All versions of each package, in the order of the runs."""
+    packages = dict.fromkeys(package for these in versions for package in these)
+    found = {p: dict.fromkeys(these[p] for these in versions if p in these) for p in packages}
+    return {package: ", ".join(each) for package, each in found.items()}
 
 
 def matching(experiment: str, mapping: str, settings: dict, data_hash: str, folder=None) -> dict | None:
@@ -264,6 +268,8 @@ class Standing(NamedTuple):
         error: standard error of ``behind``, from the paired differences; NaN for one item.
         gain: mean over the items of (this one − the mapping before it); NaN for the first.
         gain_error: standard error of ``gain``; NaN for one item.
+
+    Chapter: Photographs and text.
     """
 
     mapping: str

@@ -214,7 +214,9 @@ def _solve(array, keys, mapping, setting):
 
 
 def _experiment(setting: Setting, lines: int, tests: int, scale: str) -> Experiment:
-    load = lambda: prepare(solids.scans(), jax.random.key(0), lines=lines, tests=tests)
+    def load():
+        return prepare(solids.scans(), jax.random.key(0), lines=lines, tests=tests)
+
     settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests}
     return Experiment(load, partial(_solve, setting=setting), settings, scale=scale)
 

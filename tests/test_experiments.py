@@ -35,7 +35,8 @@ class Lab:
         return [{"psnr": y + e, "mse": 1.0} for y, e in zip(array["y"], noise, strict=True)]
 
     def experiment(self, settings=None, mappings=("none", "basic"), **more):
-        return Experiment(lambda: ITEMS, self.solve, settings or {"steps": 3, "scales": {"basic": 1.0}}, mappings, **more)
+        settings = settings or {"steps": 3, "scales": {"basic": 1.0}}
+        return Experiment(lambda: ITEMS, self.solve, settings, mappings, **more)
 
     def run(self, tmp_path, settings=None, mappings=("none", "basic"), **options):
         self.asked.clear()
@@ -243,7 +244,8 @@ def test_the_tool_chooses_by_scale_and_name():
 
 def test_the_reduced_settings():
     """The published ones but for size and length."""
-    sizes = {"image_natural": 256, "image_text": 256, "ct_shepp": 128, "ct_brain": 128, "mri_brain": 48, "nerf_lego": 100}
+    sizes = {"image_natural": 256, "image_text": 256, "ct_shepp": 128, "ct_brain": 128}
+    sizes |= {"mri_brain": 48, "nerf_lego": 100}
     fewer = {
         "shape_scans": {"steps": 1000, "batch": 16_384, "lines": 1 << 18, "tests": 1 << 17},
         "nerf_lego": {"steps": 1500, "samples": 64},
@@ -258,7 +260,9 @@ def test_the_reduced_settings():
 
 
 def test_a_commit_is_told(tmp_path, monkeypatch):
-    git = lambda *how: subprocess.run(["git", "-C", tmp_path, *how], check=True, capture_output=True, text=True).stdout
+    def git(*how):
+        return subprocess.run(["git", "-C", tmp_path, *how], check=True, capture_output=True, text=True).stdout
+
     monkeypatch.setattr(tool, "ROOT", tmp_path)
     for path in ("fflib/results/x.json", "fflib/a.py", "tools/b.py"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
