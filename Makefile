@@ -75,8 +75,9 @@ lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, o
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --record --out _build/full $(CHAPTER)
 
-results: $(READY)  ## run the paper's experiments at full scale and record them: all, or NAME=image_text
-	@FFLIB_SCALE=full $(PY) tools/experiments.py $(NAME)
+MINUTES ?= 120
+results: $(READY)  ## go on with the paper's experiments and record them: SCALE=reduced or full, NAME=image_text, MINUTES=120
+	@nice -n 19 $(PY) tools/experiments.py $(if $(SCALE),--scale $(SCALE)) --minutes $(MINUTES) $(NAME)
 
 bench: $(READY)  ## measure how fast training is, against a plain loop and this machine's matrix products
 	@$(PY) tools/bench.py
