@@ -92,18 +92,13 @@ def leave(kind: str, **entry) -> None:
     """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen.
 
     Only where the book is built (FFLIB_STATIC=1, in a kernel): a reader's notebook stays as it is.
-    The first entry of a session also says where it ran.
     """
     if not static() or shell() is None:
         return
     from IPython.display import display
 
-    from fflib.experiments.records import circumstances
-
-    number = next(_entries)
-    entry = {"kind": kind, **entry} | ({"circumstances": circumstances()} if number == 1 else {})
-    name = {"name": f"fflib-{number}", "mime_prefix": KEPT}
-    display({KEPT + ENTRY: entry}, metadata={"scrapbook": name}, raw=True)
+    name = {"name": f"fflib-{next(_entries)}", "mime_prefix": KEPT}
+    display({KEPT + ENTRY: {"kind": kind, **entry}}, metadata={"scrapbook": name}, raw=True)
 
 
 def write(body: str, text: str) -> None:

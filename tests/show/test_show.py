@@ -560,7 +560,7 @@ def test_scale_and_pick(monkeypatch):
     monkeypatch.setenv("FFLIB_SCALE", "full")
     assert show.scale() == "full" and show.pick(quick=1, full=2) == 2
     monkeypatch.setenv("FFLIB_SCALE", "huge")
-    with pytest.raises(ValueError, match="quick, full"):
+    with pytest.raises(ValueError, match="FFLIB_SCALE must be one of 'quick', 'full'"):
         show.scale()
 
 
