@@ -85,10 +85,9 @@ def collect(app, doctree) -> None:
         "chapter": env.docname,
         "date": datetime.fromtimestamp(run.get("mtime") or 0, UTC).isoformat(timespec="seconds"),
         "seconds": run.get("runtime"),
-        **next((e["circumstances"] for e in found if "circumstances" in e), {}),
         "seeds": seeds(Path(env.doc2path(env.docname)).read_text(encoding="utf-8")),
-        "claims": [_without(e, "kind", "circumstances") for e in found if e["kind"] == "claim"],
-        "attempts": [_without(e, "kind", "circumstances") for e in found if e["kind"] == "attempt"],
+        "claims": [_without(e, "kind") for e in found if e["kind"] == "claim"],
+        "attempts": [_without(e, "kind") for e in found if e["kind"] == "attempt"],
     }
 
 
@@ -115,10 +114,16 @@ def reading_order(env, root: str) -> Iterator[str]:
 
 
 def chapters(env) -> list[dict]:
-    """What the chapters left, in reading order, each with its title."""
+    """What the chapters left, in reading order, each with its title and where it ran.
+
+    Their results were made on this machine, with these versions: the cache's name has them.
+    """
     kept = getattr(env, "ledger", {})
     order = dict.fromkeys([*reading_order(env, env.config.root_doc), *sorted(kept)])
-    return [kept[name] | {"title": env.titles[name].astext()} for name in order if name in kept]
+    where = library().circumstances() if kept else {}
+    return [
+        kept[name] | where | {"title": env.titles[name].astext()} for name in order if name in kept
+    ]
 
 
 # --- Recorded results ------------------------------------------------------------------------------

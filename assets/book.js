@@ -22,3 +22,30 @@
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
 })();
+
+// One switch shows or hides all folded code of a page; the next page remembers it.
+(() => {
+  const kept = "book-code";
+  const start = () => {
+    const folds = [...document.querySelectorAll("details.hide")];
+    const title = document.querySelector(".bd-article h1");
+    if (!folds.length || !title) return;
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "code-switch" });
+    const all = (open) => {
+      folds.forEach((fold) => { fold.open = open; });
+      button.textContent = open ? "Hide all code" : "Show all code";
+      button.setAttribute("aria-pressed", open);
+    };
+    const remember = (open) => { try { localStorage.setItem(kept, open ? "open" : ""); } catch { /* not allowed here */ } };
+    const remembered = () => { try { return localStorage.getItem(kept) === "open"; } catch { return false; } };
+    button.addEventListener("click", () => {
+      const open = button.getAttribute("aria-pressed") !== "true";
+      all(open);
+      remember(open);
+    });
+    all(remembered());
+    (document.querySelector(".bd-article .chapter-line") ?? title).after(button);
+  };
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})();

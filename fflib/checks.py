@@ -22,6 +22,11 @@ import numpy as np
 FORGETFUL, SWITCH = ("0.7.2", "0.8.0", "0.8.1"), "--xla_cpu_use_xnnpack=false"
 
 
+def scale() -> str:
+    """ "quick" or "full", the scale of the experiments: the environment variable FFLIB_SCALE."""
+    return one_of("FFLIB_SCALE", os.environ.get("FFLIB_SCALE") or "quick", ("quick", "full"))
+
+
 def describe(value: Any) -> str:
     """One short phrase for an error message: shape and dtype of an array, else type and value."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):

@@ -2,6 +2,9 @@
 
 The address stands in pyproject.toml, and in the other files that cannot look it up there. Besides
 the repository itself they name what follows from it: the published book and the links that open Colab.
+
+As long as there is no address, what needs one stands in the README between `<!--address` and `-->`,
+and the pages leave such links out (`_ext/repository.py`).
 """
 
 from __future__ import annotations
@@ -39,6 +42,11 @@ def replace(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
     return text
 
 
+def uncover(text: str) -> str:
+    """`text` with what waited for an address in sight."""
+    return re.sub(r"<!--address ?\n?(.*?)\n?-->", r"\1", text, flags=re.DOTALL)
+
+
 def main() -> int:
     try:
         new = parse(sys.argv[1] if len(sys.argv) > 1 else "")
@@ -48,7 +56,7 @@ def main() -> int:
     old = parse(export.repository())
     for path in files(export.ROOT):
         text = path.read_text(encoding="utf-8")
-        changed = replace(text, old, new)
+        changed = uncover(replace(text, old, new))
         if changed != text:
             path.write_text(changed, encoding="utf-8", newline="\n")
             print(f"changed {path.relative_to(export.ROOT)}")

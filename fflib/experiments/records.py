@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 import fflib
-from fflib import checks, show
+from fflib import checks
 from fflib.worlds.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
@@ -258,7 +258,7 @@ def circumstances() -> dict:
 
     Chapter: Photographs and text.
     """
-    return {"scale": show.scale(), "device": _device(), "versions": _versions()}
+    return {"scale": checks.scale(), "device": _device(), "versions": _versions()}
 
 
 def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from fflib.checks import scale
 from fflib.show import markup
 from fflib.show.drawing import (
     COLORS,
@@ -36,7 +37,6 @@ __all__ = [
     "slider", "table", "use_style",
 ]  # fmt: skip
 
-SCALES = ("quick", "full")
 MIN_ALT = 20
 
 use_style()
@@ -188,17 +188,6 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
         for row in [columns, *rows]
     ]
     markup.emit(markup.styled(page), "\n".join([caption, *lines]))
-
-
-def scale() -> str:
-    """ "quick" or "full", from the environment variable FFLIB_SCALE (default "quick").
-
-    Raises ValueError for another value. Chapter: all chapters.
-    """
-    chosen = os.environ.get("FFLIB_SCALE") or "quick"
-    if chosen not in SCALES:
-        raise ValueError(f"FFLIB_SCALE must be one of {', '.join(SCALES)}; got {chosen!r}")
-    return chosen
 
 
 def pick(*, quick: object, full: object) -> object:

@@ -9,7 +9,8 @@ import itertools
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class _Asked:
     """What the three kinds share: the question is shown, the answer told beside the guess."""
 
     question: str
+    _whys: Mapping[str, str] = {}
 
     def _ask(self, fields: str, inputs: Callable[[], list], unit: str = "") -> None:
         """Display the question with its `fields`, in HTML, or with the widgets `inputs()`."""
@@ -37,7 +39,8 @@ class _Asked:
     def _tell(self, answer: object, code: object, shown: str, because: str, unit: str = "") -> None:
         """Display what was measured, `shown`, and what the reader's guess is worth.
 
-        A page's script gets the answer as `code`, `_told` as it is.
+        A page's script gets the answer as `code`, `_told` as it is. There the answer stays closed
+        below its question until the reader has chosen, or asks for it.
         """
         reason = f" {_sentence(words('because', because))}" if because else ""
         head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
@@ -51,7 +54,13 @@ class _Asked:
             return markup.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
 
         widget = self._live and self._live.follow(write)
-        body = f'<div class="ff ff-reveal">{head}{room}</div>'
+        whys = "".join(
+            f'<p data-ff-why="{k}">“{escape(option)}”: {typeset(why)}</p>'
+            for k, (option, why) in enumerate(self._whys.items())
+            if why
+        )
+        closed = " ff-closed" if markup.static() else ""
+        body = f'<div class="ff ff-reveal{closed}">{head}{room}{whys}</div>'
         self._show(widget, body, f"Measured: {shown}.{reason}")
 
     def _show(self, widget, body: str, text: str) -> None:
@@ -68,9 +77,12 @@ class Guess(_Asked):
     Chapter: all chapters.
     """
 
-    def __init__(self, question: str, options: Sequence[str]):
+    def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str]):
         self.question = words("question", question)
         self.options = _different("options", options)
+        if unknown := set(why) - set(self.options):
+            raise ValueError(f"why must explain options, got {sorted(unknown)}")
+        self._whys = {option: _sentence(why[option]) if option in why else "" for option in options}
         fields = (
             f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
             f"<span>{escape(option)}</span></label>"
@@ -99,7 +111,8 @@ class Guess(_Asked):
         if self.value is None:
             return ""
         said = AS_GUESSED if self.value == answer else "not what came out."
-        return f"You guessed “{self.options[self.value]}”: {said}"
+        chosen = self.options[self.value]
+        return f"You guessed “{chosen}”: {said} {self._whys[chosen]}".rstrip()
 
     def __repr__(self) -> str:
         return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
@@ -214,17 +227,20 @@ class OrderGuess(_Asked):
         return "\n".join([f"{self.question} ({ends})", *(f"  _ {item}" for item in self.items)])
 
 
-def guess(question: str, options: Sequence[str]) -> Guess:
+def guess(
+    question: str, options: Sequence[str], why: Mapping[str, str] = MappingProxyType({})
+) -> Guess:
     """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
 
-    `options` are 2 to 6 different texts. Raises ValueError otherwise.
+    `options` are 2 to 6 different texts; `why` has for some of them, the wrong ones above all, a
+    sentence on why it tempts, told with the answer. Raises ValueError otherwise.
 
         g = show.guess("Which width is best?", ["narrow", "wide"])
         g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
 
     Chapter: all chapters.
     """
-    return Guess(question, options)
+    return Guess(question, options, why)
 
 
 def guess_number(question: str, unit: str = "") -> NumberGuess:

@@ -76,6 +76,15 @@ def bundle(widget, text: str, body: str) -> dict:
     return found
 
 
+def say(text: str) -> None:
+    """Print `text`; a stream that has no ✓ or no Greek gets what it can take."""
+    try:
+        print(text)
+    except UnicodeEncodeError as error:
+        plain = text.translate({ord("✓"): "OK", ord("✗"): "NO", ord("−"): "-"})
+        print(plain.encode(error.encoding, "replace").decode(error.encoding))
+
+
 def emit(body: str, text: str, widget=None) -> None:
     """Display an output, or a live `widget` in its place, in IPython; elsewhere `write` it."""
     if shell() is None:
@@ -92,23 +101,18 @@ def leave(kind: str, **entry) -> None:
     """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen.
 
     Only where the book is built (FFLIB_STATIC=1, in a kernel): a reader's notebook stays as it is.
-    The first entry of a session also says where it ran.
     """
     if not static() or shell() is None:
         return
     from IPython.display import display
 
-    from fflib.experiments.records import circumstances
-
-    number = next(_entries)
-    entry = {"kind": kind, **entry} | ({"circumstances": circumstances()} if number == 1 else {})
-    name = {"name": f"fflib-{number}", "mime_prefix": KEPT}
-    display({KEPT + ENTRY: entry}, metadata={"scrapbook": name}, raw=True)
+    name = {"name": f"fflib-{next(_entries)}", "mime_prefix": KEPT}
+    display({KEPT + ENTRY: {"kind": kind, **entry}}, metadata={"scrapbook": name}, raw=True)
 
 
 def write(body: str, text: str) -> None:
     """Print `text`; when FFLIB_OUT names a folder also write FFLIB_OUT/001.html, 002.html, …"""
-    print(text)
+    say(text)
     if folder := os.environ.get("FFLIB_OUT"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Output</title>'
@@ -128,14 +132,19 @@ def unique(body: str) -> tuple[str, str]:
 
 @cache
 def asset(name: str) -> str:
-    """Text of fflib/worlds/assets/<name>."""
+    """Text of fflib/show/assets/<name>."""
     return (
         resources.files("fflib.show").joinpath("assets", name).read_text(encoding="utf-8").strip()
     )
 
 
 def styled(body: str, script: bool = False) -> str:
-    """`body` with the style (and the script) it needs to stand alone in an output frame."""
+    """`body` with the style (and the script) it needs to stand alone in an output frame.
+
+    The book's pages load both once.
+    """
+    if static():
+        return body
     tail = f"<script>{asset('show.js')}</script>" if script else ""
     return f"<style>{asset('show.css')}</style>{body}{tail}"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fflib.show.markup import emit, escape, leave, styled, words
+from fflib.show.markup import emit, escape, leave, say, static, styled, typeset, words
 
 MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 
@@ -50,7 +50,10 @@ def check(
     tail = f" ({detail})" if detail else ""
     if not bool(np.asarray(condition).item()):
         raise AssertionError(f"this claim of the text does not hold: {claim}{tail}")
-    print(f"✓ {claim}{tail}")
+    if static():  # the build gathers the claims of a section (`_ext/cells.py`)
+        emit(f'<p class="ff-claim">{typeset(claim + tail)}</p>', f"✓ {claim}{tail}")
+    else:
+        say(f"✓ {claim}{tail}")
     leave("claim", claim=claim, detail=detail, **numbers)
 
 
@@ -81,7 +84,7 @@ def attempt(check_fn: Callable, fn: Callable) -> Verdict:
         said = f"{name}: stopped with {type(error).__name__}: {error}"
     else:
         passed, said = True, f"✓ {name}: right"
-    print(said)
+    say(said)
     leave("attempt", name=name, check=getattr(check_fn, "__name__", ""), passed=passed)
     return Verdict(passed)
 

@@ -45,11 +45,10 @@ class Slider:
         """The figure with one frame per value; only `shown` is visible before a script runs."""
         frames = []
         for value in values:
-            hidden = "" if value == shown else " hidden"
-            text = escape(self.text(value))
-            frames.append(
-                f'<div class="ff-frame" data-text="{text}"{hidden}>{self.frame(value, sheet)}</div>'
-            )
+            text, drawn, hidden = escape(self.text(value)), self.frame(value, sheet), ""
+            if value != shown:  # its pictures are not decoded before they are wanted
+                drawn, hidden = drawn.replace("<img ", '<img loading="lazy" '), " hidden"
+            frames.append(f'<div class="ff-frame" data-text="{text}"{hidden}>{drawn}</div>')
         control, text, ident = "", escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
         if len(values) > 1:
             control = (

@@ -86,6 +86,24 @@ def test_items_are_two_to_six_and_differ(shown, items):
         show.guess_order("Who?", items)
 
 
+def test_a_wrong_answer_tempts_for_a_reason(shown):
+    show.guess("Which?", ["a <", "b"], why={"a <": "it has 3e-5 more"}).reveal("b")
+    page = shown()
+    assert "“a &lt;”: It has 3·10<sup>−5</sup> more." in page
+    assert re.findall(r'data-ff-why="(.)"', page) == ["0"]
+    with pytest.raises(ValueError, match=r"why must explain options, got \['c'\]"):
+        show.guess("Which?", ["a", "b"], why={"c": "There is none."})
+
+
+def test_only_a_page_keeps_the_answer_closed(shown, monkeypatch):
+    show.guess("Which?", ["a", "b"]).reveal(0)
+    assert 'class="ff ff-reveal"' in shown() and shown().count("<style>") == 2
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    show.guess("Which?", ["a", "b"]).reveal(0)
+    assert shown().count('class="ff ff-reveal ff-closed"') == 1
+    assert shown().count("<style>") == shown().count("<script>") == 2  # a page loads both once
+
+
 # --- With a live kernel ----------------------------------------------------------------------------
 
 # What readers may type where 4 dB is measured, and what they are told.
@@ -117,12 +135,13 @@ def told_live(bundles, monkeypatch):
 
 
 def test_a_live_choice_is_told_and_may_change(told_live, bundles):
-    asked = show.guess("Which < that?", ["a <", "b"])
+    asked = show.guess("Which < that?", ["a <", "b"], why={"a <": "It is first."})
     asked.reveal("b", "Because.")
     [radio] = asked._live.inputs
     assert asked.value is None and told_live() == ""
     radio.index = 0
-    assert asked.value == 0 and told_live() == "You guessed “a <”: not what came out."
+    assert asked.value == 0
+    assert told_live() == "You guessed “a <”: not what came out. It is first."
     radio.index = 1
     assert asked.value == 1 and told_live() == "You guessed “b”: that is what came out."
     question, answer = bundles
@@ -304,6 +323,96 @@ def test_an_order_is_told_and_no_two_share_a_place(tab):
     assert told(page) == ["You guessed a, c, b: 2 of 3 pairs are in the measured order."]
     page.keyboard.press("ArrowUp")
     assert told(page) == ["You guessed c, a, b: that is what came out."]
+
+
+# --- On a page, where the answer waits ---
+
+
+@pytest.fixture
+def page(tab, monkeypatch):
+    """Opens what was shown as the book's pages do, whose script is loaded once, after the text."""
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+
+    def open_page():
+        opened = tab()
+        opened.add_style_tag(content=markup.asset("show.css"))
+        opened.add_script_tag(content=markup.asset("show.js"))
+        return opened
+
+    return open_page
+
+
+def commit_choice(page) -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+
+
+def commit_number(page) -> None:
+    page.keyboard.press("Tab")
+    page.keyboard.type("3")
+    assert not page.locator(".ff-reveal").is_visible(), "told before the number was complete"
+    page.keyboard.press("Enter")
+
+
+def commit_order(page) -> None:
+    for place in ("1", "2"):
+        assert not page.locator(".ff-reveal").is_visible(), "told before each had its place"
+        page.keyboard.press("Tab")
+        page.keyboard.type(place)
+
+
+KINDS = {
+    "choice": (lambda: show.guess("Which?", ["a", "b"]), 0, commit_choice),
+    "number": (lambda: show.guess_number("How many?"), 4.0, commit_number),
+    "order": (lambda: show.guess_order("Who?", ["a", "b"]), [1, 0], commit_order),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_answer_waits_at_its_question_for_a_guess(page, kind):
+    ask, answer, commit = KINDS[kind]
+    ask().reveal(answer, "Because.")
+    opened = page()
+    waiting = opened.locator(".ff-guess .ff-reveal")
+    assert waiting.count() == 1 and not waiting.is_visible()
+    commit(opened)
+    assert waiting.is_visible() and "Because." in waiting.inner_text()
+    assert not opened.get_by_role("button").is_visible()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_answer_comes_when_asked_for(page, kind):
+    ask, answer, _ = KINDS[kind]
+    ask().reveal(answer)
+    opened = page()
+    button = opened.get_by_role("button", name="Show me")
+    button.focus()
+    opened.keyboard.press("Enter")
+    assert opened.locator(".ff-guess .ff-reveal").is_visible() and not button.is_visible()
+    assert told(opened) == [""]
+
+
+def test_only_the_chosen_option_says_why_it_tempts(page):
+    why = {"a": "It is near.", "b": "It is far."}
+    show.guess("Which?", ["a", "b", "c"], why=why).reveal("c")
+    opened = page()
+    opened.get_by_role("button", name="Show me").click()
+    seen = opened.locator("[data-ff-why]:visible")
+    assert seen.all_inner_texts() == ["“a”: It is near.", "“b”: It is far."]
+    opened.get_by_label("b", exact=True).check()
+    assert seen.all_inner_texts() == ["“b”: It is far."]
+
+
+def test_on_paper_and_without_a_script_the_answer_stands_where_it_was_measured(page, tab):
+    asked = show.guess("Which?", ["a", "b"])
+    asked.reveal("b")
+    assert tab().locator("body > .ff-reveal").is_visible()
+    opened = page()
+    assert not opened.locator(".ff-reveal").is_visible()
+    opened.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert opened.locator("body > .ff-reveal").is_visible()
+    opened.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not opened.locator(".ff-guess .ff-reveal").is_visible()
 
 
 def test_guesses_of_one_page_do_not_meet(tab):

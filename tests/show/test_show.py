@@ -1,6 +1,7 @@
 """What readers meet: figures, pictures, sliders, guesses, checks."""
 
 import base64
+import io
 import re
 import subprocess
 import sys
@@ -471,6 +472,25 @@ def test_check(capsys):
         show.check("both", np.array([True, True]))
 
 
+def test_a_page_gathers_its_claims(shown, monkeypatch):
+    monkeypatch.setenv("FFLIB_STATIC", "1")
+    show.check("two < three", True, "2e-05 dB")
+    assert '<p class="ff-claim">two &lt; three (2·10<sup>−5</sup>\u00a0dB)</p>' in shown()
+
+
+def test_a_stream_without_greek_or_ticks_ends_no_run(monkeypatch):
+    """As on Windows, when the output goes into a file."""
+    kept = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(kept, encoding="cp1252", newline=""))
+    show.check("λ − 1 is positive", True, "λ = 2 ± 1")
+    show.attempt(lambda f: None, len)
+    show.table([["α", -1.5]], ["σ", "x"], "Of σ")
+    sys.stdout.flush()
+    said = kept.getvalue().decode("cp1252")
+    assert said.startswith("OK ? - 1 is positive (? = 2 ± 1)\nOK len: right\nOf ?\n")
+    assert "?  -1.5" in said
+
+
 def test_attempt(capsys):
     def check_double(double):
         assert double(2) == 4, "double(2) should be 4"
@@ -560,7 +580,7 @@ def test_scale_and_pick(monkeypatch):
     monkeypatch.setenv("FFLIB_SCALE", "full")
     assert show.scale() == "full" and show.pick(quick=1, full=2) == 2
     monkeypatch.setenv("FFLIB_SCALE", "huge")
-    with pytest.raises(ValueError, match="quick, full"):
+    with pytest.raises(ValueError, match="FFLIB_SCALE must be one of 'quick', 'full'"):
         show.scale()
 
 

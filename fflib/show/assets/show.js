@@ -1,4 +1,4 @@
-// Sliders and guesses of a page. Each output carries this script; only its first run adds listeners.
+// Sliders and guesses. In notebooks each output carries this script; only its first run adds listeners.
 (() => {
   const showFrame = (input) => {
     const box = input.closest(".ff-slider");
@@ -41,7 +41,29 @@
       const fields = [...document.getElementsByName(told.dataset.ffReveal)];
       const text = fields.length ? judge[fields[0].type](fields, told.dataset) : "";
       if (told.textContent !== text) told.textContent = text;
+      const chosen = fields.find((field) => field.type === "radio" && field.checked);
+      told.parentElement.querySelectorAll("[data-ff-why]").forEach((why) => {
+        why.hidden = chosen !== undefined && why.dataset.ffWhy !== chosen.value;
+      });
     });
+  };
+  // On a page the answer waits below its question until the reader has chosen or asks; on paper, and
+  // without this script, it stands at the end of the section.
+  const close = (answer) => {
+    const told = answer.querySelector("[data-ff-reveal]");
+    const box = document.getElementsByName(told.dataset.ffReveal)[0]?.closest(".ff-guess");
+    if (!box) return;
+    const place = document.createComment("answer");
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Show me" });
+    const show = (open) => { answer.hidden = !open; button.hidden = open; };
+    answer.before(place);
+    box.append(button, answer);
+    show(false);
+    button.addEventListener("click", () => show(true));
+    box.addEventListener("change", () => { if (told.textContent.startsWith("You guessed")) show(true); });
+    let open = false;
+    addEventListener("beforeprint", () => { open = !answer.hidden; answer.hidden = false; place.after(answer); });
+    addEventListener("afterprint", () => { box.append(answer); show(open); });
   };
   // Places are exchanged, so that no two items share one.
   const exchange = (select) => {
@@ -53,6 +75,11 @@
   tellGuesses();
   if (window.ffShow) return;
   window.ffShow = true;
+  document.querySelectorAll(".ff-closed").forEach(close);
+  ["pointerover", "focusin"].forEach((kind) => document.addEventListener(kind, (event) => {
+    const slider = event.target.closest?.(".ff-slider");
+    slider?.querySelectorAll("[loading=lazy]").forEach((picture) => { picture.loading = "eager"; });
+  }));
   document.addEventListener("input", (event) => {
     const input = event.composedPath()[0];
     if (input.matches(".ff-slider input[type=range]")) showFrame(input);
