@@ -67,9 +67,9 @@ def training(name: str) -> dict:
     members = {"four members": 4, "three members": 3}[name]
     params = jax.vmap(MODEL.init)(jax.random.split(jax.random.key(1), members))
     if members == 4:
-        return dict(params=params, data=points, ensemble=True, batch=draw, key=jax.random.key(2))
+        return dict(params=params, data=points, vmap=(0, None), batch=draw, key=jax.random.key(2))
     own = jax.tree.map(lambda x: np.stack([x] * 3), points)
-    return dict(params=params, data=own, ensemble=True, shared_data=False)
+    return dict(params=params, data=own, vmap=0)
 
 
 def train(

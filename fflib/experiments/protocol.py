@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from fflib import checks, features
 from fflib.experiments import records
 from fflib.experiments.muon import muon
-from fflib.parallel import among
 from fflib.training import fit
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
@@ -127,7 +128,7 @@ def train(
 ) -> tuple:
     """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their own.
 
-    Where there are several devices, as many as can share the items evenly do.
+    Several devices share the items if their number divides evenly.
 
     Args:
         params: leading axis E.
@@ -143,8 +144,22 @@ def train(
     Chapter: Photographs and text.
     """
     watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
-    shared = dict(ensemble=True, shared_data=False, devices=among(len(jax.tree.leaves(params)[0])))
-    return fit(params, loss, data, steps=steps, **shared, **watch, **how)
+    params, data = spread((params, data))
+    return fit(params, loss, data, steps=steps, vmap=0, **watch, **how)
+
+
+def spread(tree):
+    """Arrays with equal leading axes, shared out among all devices if that comes out even.
+
+    In a compiled program too, where it asks the compiler for this.
+
+    Chapter: How these pages were computed.
+    """
+    n = jax.device_count()
+    if n == 1 or any(np.shape(leaf)[0] % n for leaf in jax.tree.leaves(tree)):
+        return tree
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("devices",))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("devices")))
 
 
 def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:

@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from fflib import checks, show
-from fflib.worlds.files import replacing
+from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
 KEYS = ("item", "mapping", "seed", "metric", "value")

@@ -566,22 +566,22 @@ CASES = {
         ["params", "floating-point", "int"],
     ),
     "fit: members of unequal number": (
-        lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], ensemble=True),
+        lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], vmap=(0, None)),
         ValueError,
-        ["ensemble=True", "leading axis", "[2, 3] in params"],
+        ["vmap", "leading axis", "[2, 3] in params"],
     ),
     "fit: a member without an axis": (
-        lambda: train(params=[np.float32(1)], ensemble=True, shared_data=False),
+        lambda: train(params=[np.float32(1)], vmap=0),
         ValueError,
         ["leading axis", "params", "data"],
     ),
     "fit: the only member without an axis": (
-        lambda: train(params=[np.float32(1)], ensemble=True),
+        lambda: train(params=[np.float32(1)], vmap=(0, None)),
         ValueError,
         ["leading axis", "[0] in params"],
     ),
     "fit: data for another number of members": (
-        lambda: train(params=[np.ones((2, 3))], ensemble=True, shared_data=False),
+        lambda: train(params=[np.ones((2, 3))], vmap=0),
         ValueError,
         ["leading axis", "[2] in params", "[5] in data"],
     ),
