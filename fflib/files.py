@@ -49,7 +49,7 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give the name of a file in it")
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             arrays = dict(file)
         about = json.loads(str(arrays.pop("about")))
         for name, dtype in about["narrow"].items():
@@ -58,7 +58,9 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds
-        raise ValueError(f"{str(path)!r} cannot be read: it is damaged, or no such file") from error
+        raise ValueError(
+            f"{str(path)!r} cannot be read: it is damaged or of another kind; delete it or name another"
+        ) from error
 
 
 def write(path: str | os.PathLike, about: dict, arrays: dict[str, Any]) -> None:

@@ -69,7 +69,8 @@ def advance(
         return State(optax.apply_updates(state.params, change), opt_state, state.step + 1), value
 
     def stay(state):
-        return state, jnp.full_like(jax.eval_shape(step, state)[1], jnp.nan)
+        objective = _objective(loss, has_aux, data, key, batch, state.step)
+        return state, jnp.full_like(jax.eval_shape(objective, state.params)[0], jnp.nan)
 
     if most is None:
         return jax.lax.scan(lambda state, _: step(state), state, length=steps)

@@ -25,7 +25,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from fflib import files
-from fflib.training import State, fit, host, init
+from fflib.training import fit, host, init
 
 SAVE_SECONDS = 10.0  # the least time between two checkpoints
 OTHER = "go on with what it was made with, or name another file"

@@ -25,6 +25,7 @@ from fflib.experiments.protocol import (
     with_fifth_row,
 )
 from fflib.network import MLP, mlp
+from fflib.worlds import pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Setting:
         steps: full-batch steps of Adam.
         width: units of each of the three hidden layers.
         m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.muon.muon`.
+        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.protocol.muon`.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a picture).
 
@@ -172,10 +173,10 @@ def _solve(pictures, keys, mapping, setting):
 EXPERIMENTS = with_fifth_row(
     {
         "image_natural": Experiment(
-            data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)
+            pictures.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)
         ),
         "image_text": Experiment(
-            lambda: data.text_pages(jax.random.key(0), 16),
+            lambda: pictures.text_pages(jax.random.key(0), 16),
             partial(_solve, setting=TEXT),
             dataclasses.asdict(TEXT),
         ),

@@ -20,13 +20,20 @@ import numpy as np
 import optax
 
 from fflib import metrics
-from fflib.experiments.muon import muon
+from fflib.experiments.checkpoints import fit_from
 from fflib.experiments.nerf_mappings import MAPPINGS, PAPER, Setting, encode
 from fflib.experiments.nerf_mappings import in_radians as in_radians
 from fflib.experiments.nerf_mappings import paper_turn as paper_turn
 from fflib.experiments.nerf_mappings import turned as turned
-from fflib.experiments.checkpoints import fit_from
-from fflib.experiments.protocol import OURS, Experiment, adam, spread, start_at, with_fifth_row
+from fflib.experiments.protocol import (
+    OURS,
+    Experiment,
+    adam,
+    muon,
+    spread,
+    start_at,
+    with_fifth_row,
+)
 from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
