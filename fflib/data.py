@@ -1,22 +1,15 @@
-"""What the networks learn: coordinate grids, random signals and small built-in photographs.
+"""Where a network is asked and what it learns: coordinate grids, splits, random signals.
 
-Further pictures are made and loaded in :mod:`fflib.worlds.pictures`; the names are here as well.
+Pictures are made and loaded in :mod:`fflib.worlds.pictures`.
 """
 
 from __future__ import annotations
 
-import io
-from importlib import resources
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image, ImageFilter
 
 from fflib import checks
-from fflib.worlds.pictures import load_image, photographs, text_image, text_pages  # noqa: F401
-
-IMAGES = ("astronaut", "cat", "coffee")
 
 
 def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
@@ -111,46 +104,3 @@ def train_test_image(image) -> tuple[tuple, tuple]:
         )
     v = grid(image.shape[:2])
     return (v[::2, ::2], image[::2, ::2]), (v[1::2, 1::2], image[1::2, 1::2])
-
-
-def image(name: str, size: int | None = None) -> jax.Array:
-    """A built-in photograph, (size, size, 3), float32 in [0, 1].
-
-    "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee" (Rachel
-    Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
-
-    Args:
-        name: one of the three.
-        size: pixels along a side; smaller than the original is averaged down (default: original).
-
-    Raises: ValueError for an unknown name or a size larger than the original.
-
-    Chapter: Why is it blurry?
-    """
-    checks.one_of("name", name, IMAGES)
-    picture = Image.open(
-        io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes())
-    )
-    size = picture.width if size is None else checks.count("size", size)
-    if size > picture.width:
-        raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")
-    return _to_float(picture.convert("RGB").resize((size, size), Image.Resampling.BOX))
-
-
-def gaussian_blur(image, radius: float) -> jax.Array:
-    """The image (H, W, 3) in [0, 1] blurred by a Gaussian of standard deviation ``radius`` pixels.
-
-    Raises: ValueError for another shape or a negative radius.
-
-    Chapter: Why is it blurry?
-    """
-    image = checks.real_array("image", image)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image must have shape (H, W, 3), but got {image.shape}")
-    radius = checks.positive("radius", radius, zero=True)
-    pixels = np.asarray(jnp.round(jnp.clip(image, 0, 1) * 255), np.uint8)
-    return _to_float(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(float(radius))))
-
-
-def _to_float(picture: Image.Image) -> jax.Array:
-    return jnp.asarray(np.asarray(picture), jnp.float32) / 255

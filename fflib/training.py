@@ -1,18 +1,21 @@
-"""The one training loop of the book: optax steps inside ``lax.scan``, metrics on the way.
+"""Training: steps down the gradient of a loss, with any optimizer of optax.
 
-The loop is compiled once for a loss, an optimizer and a chunk length, and runs ``every`` steps in
-one call; between chunks it records metrics, moves the progress bar and writes the checkpoint.
-Where its arrays lie when there are several devices is the business of :mod:`fflib.parallel`.
+Two layers. :func:`init` and :func:`advance` are plain functions of arrays, some steps as one
+``lax.scan``: put them under ``jax.vmap`` or ``jax.jit``, give them arrays on one device or on many.
+:func:`fit` is the loop over them, which keeps a history, shows a progress bar and asks a callback.
+Nothing moves an array: data placed by a ``NamedSharding`` is trained on where it lies.
+
+Compiled programs are found again by ``loss``, ``optimizer``, ``batch`` and ``metrics``: a function
+by its identity, so make it before a loop and hand over what changes as ``data``; a frozen dataclass
+with ``__call__`` by its value.
 """
 
 from __future__ import annotations
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,11 +25,6 @@ import optax
 from tqdm.auto import tqdm
 
 from fflib import checks
-from fflib.experiments.checkpoints import digest, resume, save
-from fflib.haste import hasty
-from fflib.parallel import Layout, agreed, whole
-
-SAVE_SECONDS = 10.0  # the least time between two checkpoints
 
 
 class State(NamedTuple):
@@ -40,267 +38,183 @@ class State(NamedTuple):
     step: jax.Array
 
 
-@partial(
-    jax.jit,
-    static_argnames=("loss", "optimizer", "batch", "ensemble", "shared_data", "length", "layout"),
-)
-def _chunk(state, data, key, *, loss, optimizer, batch, ensemble, shared_data, length, layout):
-    """``length`` optimizer steps; returns the new state and the loss before each step."""
-
-    def update(params, opt_state, data, key):
-        observed = _observed(data, key, batch, layout)
-        value, gradient = jax.value_and_grad(loss)(params, observed)
-        step, opt_state = optimizer.update(gradient, opt_state, params)
-        return optax.apply_updates(params, step), opt_state, value
-
-    if ensemble:
-        update = jax.vmap(update, in_axes=(0, 0, None if shared_data else 0, 0))
-
-    def body(state, _):
-        params, opt_state, value = update(
-            state.params, state.opt_state, data, _step_key(key, state, ensemble)
-        )
-        return layout.keep(
-            State(params, opt_state, state.step + 1), 0 if layout.members else None
-        ), value
-
-    return jax.lax.scan(body, state, length=length)
+def init(params, optimizer) -> State:
+    """The state before the first step, of a pytree of float arrays. Chapter: Why is it blurry?"""
+    return State(params, optimizer.init(params), jnp.zeros((), jnp.int32))
 
 
-@cache
-def _starter():
-    """The program for the optimizer's first state: one, where an optimizer asks for one for each of its arrays."""
+def advance(
+    state: State, data=None, key=None, most=None, *,
+    loss: Callable, optimizer, steps: int, batch: Callable | None = None, has_aux: bool = False,
+) -> tuple[State, jax.Array]:  # fmt: skip
+    """``steps`` steps of the optimizer, only the first ``most`` of them if that is given (traced).
 
-    def start(params, optimizer, ensemble):
-        return (jax.vmap(optimizer.init) if ensemble else optimizer.init)(params)
+    Step i goes down the gradient of ``loss(params, data)``, or with a batch of
+    ``loss(params, batch(fold_in(key, i), data))``. Optimizers that ask for them, such as L-BFGS,
+    get the value and the loss itself.
 
-    return hasty(start, static_argnums=(1, 2))
+    Returns: the new state and the loss before each step, (steps,); NaN for those not taken.
 
+    Chapter: Why is it blurry?
+    """
+    update = optax.with_extra_args_support(optimizer).update
 
-_lower = _chunk.lower  # the program's text, by which a checkpoint knows it
+    def step(state):
+        objective = _objective(loss, has_aux, data, key, batch, state.step)
+        (value, _), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        change, opt_state = update(
+            gradient, state.opt_state, state.params,
+            value=value, grad=gradient, value_fn=lambda params: objective(params)[0],
+        )  # fmt: skip
+        return State(optax.apply_updates(state.params, change), opt_state, state.step + 1), value
 
+    def stay(state):
+        objective = _objective(loss, has_aux, data, key, batch, state.step)
+        return state, jnp.full_like(jax.eval_shape(objective, state.params)[0], jnp.nan)
 
-@cache
-def _loss_ahead():
-    """The program for the loss before the step that would come next, a scalar or (E,); a training asks once."""
-
-    def ahead(state, data, key, *, loss, batch, ensemble, shared_data, layout):
-        def value(params, data, key):
-            return loss(params, _observed(data, key, batch, layout))
-
-        if ensemble:
-            value = jax.vmap(value, in_axes=(0, None if shared_data else 0, 0))
-        return value(state.params, data, _step_key(key, state, ensemble))
-
-    return hasty(ahead, static_argnames=("loss", "batch", "ensemble", "shared_data", "layout"))
-
-
-def _observed(data, key, batch, layout):
-    """What the loss sees in one step: all of the data or a batch, its points shared among the devices."""
-    observed = data if batch is None else batch(key, data)
-    return observed if layout.members else layout.keep(observed, axis=0)
-
-
-def _step_key(key, state, ensemble):
-    """The key of the step that comes next; with an ensemble one for each member."""
-    key = jax.random.fold_in(key, state.step)
-    return jax.random.split(key, len(jax.tree.leaves(state.params)[0])) if ensemble else key
+    if most is None:
+        return jax.lax.scan(lambda state, _: step(state), state, length=steps)
+    return jax.lax.scan(
+        lambda state, go: jax.lax.cond(go, step, stay, state), state, jnp.arange(steps) < most
+    )
 
 
-@partial(jax.jit, static_argnames=("function", "ensemble", "shared_data"))
-def _evaluate(params, data, *, function, ensemble, shared_data):
-    if ensemble:
-        function = jax.vmap(function, in_axes=(0, None if shared_data else 0))
-    return function(params, data)
+def _objective(loss, has_aux, data, key, batch, step):
+    """params ↦ (the loss of the step that comes next, auxiliary values)."""
+    seen = data if batch is None else batch(jax.random.fold_in(key, step), data)
+    return lambda params: loss(params, seen) if has_aux else (loss(params, seen), {})
+
+
+@partial(jax.jit, static_argnames=("optimizer", "vmap"))
+def _begin(params, *, optimizer, vmap):
+    begin = partial(init, optimizer=optimizer)
+    return (begin if vmap is None else jax.vmap(begin))(params)
+
+
+@partial(jax.jit, static_argnames=("loss", "optimizer", "steps", "batch", "has_aux", "vmap"))
+def _chunk(state, data, key, most, *, vmap, **how):
+    run = partial(advance, **how)
+    if vmap is not None:
+        run = jax.vmap(run, in_axes=(*vmap, 0, None), out_axes=(0, 1))
+    return run(state, data, key, most)
+
+
+@partial(jax.jit, static_argnames=("loss", "batch", "metrics", "has_aux", "vmap"))
+def _look(state, data, key, *, loss, batch, metrics, has_aux, vmap):
+    """What history says of a state: the loss of the next step, auxiliary values, metrics."""
+
+    def look(state, data, key):
+        value, aux = _objective(loss, has_aux, data, key, batch, state.step)(state.params)
+        found = {} if metrics is None else metrics(state.params, data)
+        for name, told in {"the loss's auxiliary value": aux, "metrics": found}.items():
+            if not isinstance(told, dict):
+                raise TypeError(
+                    f"{name} must return a dict of arrays, but returned {checks.describe(told)}"
+                )
+        if taken := {"step", "loss"} & (aux.keys() | found.keys()) | aux.keys() & found.keys():
+            raise ValueError(
+                f"metrics must leave 'step' and 'loss' to fit, and no name may come twice, but "
+                f"returned a dict of {sorted(found)} beside {sorted(aux)}: {sorted(taken)} taken"
+            )
+        return {"loss": value} | aux | found
+
+    return (look if vmap is None else jax.vmap(look, in_axes=(*vmap, 0)))(state, data, key)
 
 
 def fit(
-    params,
-    loss: Callable,
-    data=None,
-    *,
-    steps: int,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array | None = None,
-    batch: Callable | None = None,
-    metrics: Callable | None = None,
-    every: int | None = None,
-    ensemble: bool = False,
-    shared_data: bool = True,
-    progress: bool = True,
-    label: str = "training",
-    checkpoint: str | os.PathLike | None = None,
-    devices: Sequence[jax.Device] | None = None,
-) -> tuple[Any, dict[str, np.ndarray]]:
+    params, loss: Callable, data=None, *, steps: int, optimizer, key: jax.Array | None = None,
+    batch: Callable | None = None, metrics: Callable | None = None, every: int | None = None,
+    vmap: int | tuple[int, int | None] | None = None, has_aux: bool = False,
+    callback: Callable | None = None, progress: bool = True, label: str = "training",
+) -> tuple[Any, dict[str, np.ndarray]]:  # fmt: skip
     """Minimise ``loss`` and return the trained parameters with the history of training.
 
-    Programs are compiled once for the same ``loss``, ``batch``, ``metrics`` and ``optimizer`` and arrays of the
-    same shapes: who trains in a loop makes these objects before it and hands over what changes as ``data``.
-
     Args:
-        params: pytree of float arrays; with ``ensemble=True`` every leaf has a leading axis E of
-            independently trained members.
+        params: pytree of float arrays, or a :class:`State` to go on from.
         loss: ``loss(params, data)`` → scalar, or ``loss(params, batch(key, data))``.
         data: pytree of arrays handed to ``loss``, ``batch`` and ``metrics``.
-        steps: number of optimizer steps.
+        steps: number of optimizer steps, those of a given state included.
         optimizer: an optax transformation, e.g. ``optax.adam(1e-3)``.
-        key: jax random key, needed with ``batch``; step i uses ``fold_in(key, i)``, so a resumed
-            run draws what the uninterrupted one would have drawn.
+        key: jax random key, needed with ``batch``; step i uses ``fold_in(key, i)``.
         batch: ``batch(key, data)`` → what the loss sees in one step (default: all of ``data``).
         metrics: ``metrics(params, data)`` → dict of arrays; "step" and "loss" are taken.
         every: record at step 0, every, 2·every, … and at the end (default: start and end).
-        ensemble: train E members at once with ``jax.vmap``.
-        shared_data: whether the members share ``data``; else its leaves have the leading axis E too.
+        vmap: train E networks at once, whose parameters have a leading axis E: 0 when every leaf of
+            ``data`` has that axis too, (0, None) when all see the same data. ``key`` is split.
+        has_aux: the loss returns (scalar, dict of arrays), and history has these as well.
+        callback: ``callback(state, history)`` after every recording, history a dict of lists;
+            training stops when it returns True.
         progress: show a progress bar (never while the book is built).
         label: name on the bar.
-        checkpoint: file (``.npz``) written as training goes on, at most every ten seconds and when a
-            multiple of ``every`` is reached, and resumed from if it exists. A resumed run ends in
-            exactly the parameters of an undisturbed one.
-        devices: share the work among these, ``jax.devices()`` for all there are: each takes its part
-            of the members if that comes out even, else of the points that the loss sees in a step,
-            and they add up their gradients. With ``jax.distributed`` every process calls ``fit``
-            with the same arguments; the first one writes the checkpoint, which all must be able to
-            read and any number of devices can resume. Results differ by rounding alone.
 
     Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
-    (T, E), and every metric its own shape with T in front.
+    (T, E), and every metric its own shape with T in front. Interrupted from the keyboard, both are
+    those of the last recording.
 
-    Raises: ValueError or TypeError for bad arguments; ValueError for a checkpoint that is damaged or
-    was made with another loss, optimizer, key or data; FloatingPointError when the loss of every
-    member is NaN or infinite. Interrupted from the keyboard it returns what it has, or, with a
-    checkpoint, saves and passes the interrupt on.
+    Raises: ValueError or TypeError for bad arguments; FloatingPointError when the loss of every
+    network is NaN or infinite.
 
     Chapter: Why is it blurry?
     """
     checks.warn_of_wrong_products()
     steps = checks.count("steps", steps)
     every = steps if every is None else checks.count("every", every)
-    _check_members(params, data, ensemble, shared_data)
-    if batch is not None and key is None:
-        raise ValueError("key must be given with batch: random batches need a jax random key")
-    if not isinstance(optimizer, optax.GradientTransformation):
-        raise TypeError(
-            f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}"
-        )
-    key = jax.random.key(0) if key is None else key
-    how = dict(ensemble=ensemble, shared_data=shared_data)
-    what = dict(loss=loss, optimizer=optimizer, batch=batch, **how)
+    state, key, vmap = _started(params, data, optimizer, key, batch, vmap)
+    done = int(np.max(host(state.step)))
+    if done > steps:
+        raise ValueError(f"steps must be at least the {done} of the given state, but got {steps}")
+    data = jax.device_put(data)  # once: numpy arrays would be sent again for every chunk
+    what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
+    history: dict[str, list] = {}
 
-    params = jax.tree.map(
-        lambda p: jnp.asarray(p, jnp.result_type(p)), params
-    )  # steps give strong types
-    layout = Layout.of(devices, len(jax.tree.leaves(params)[0]) if ensemble else None)
-    state, history = (
-        State(params, _starter()(params, optimizer, ensemble), jnp.zeros((), jnp.int32)),
-        [],
-    )
-    run = {}
-    if checkpoint is not None:
-        agreed(layout, True)  # wait for a checkpoint that the first process is still writing
-        program = _lower(state, data, key, length=1, layout=Layout(), **what)
-        run = {
-            "params": digest(state.params),
-            "data": digest(data),
-            "key": digest(key),
-            "loss, batch or optimizer": digest(program.as_text()),
-        }
-        state, history = resume(Path(checkpoint), state, run)
-        if int(state.step) > steps:
-            raise ValueError(
-                f"checkpoint {str(checkpoint)!r} is at step {int(state.step)}, past steps={steps}"
-            )
-    done, saved = int(state.step), time.monotonic()
-    state, key = layout.put(state, 0 if layout.members else None), layout.put(key)
-    own = ensemble and not shared_data
-    if not layout.devices:
-        data = jax.device_put(data)  # once: numpy arrays would be sent again for every chunk
-    elif layout.members:
-        data = layout.put(data, 0 if own else None)
-    else:
-        data = layout.put(data, (1 if own else 0) if batch is None else None)
+    def record(state, done):
+        found = host(_look(state, data, key, metrics=metrics, **what))
+        _check_finite(found["loss"][None], done)
+        for name, value in ({"step": np.asarray(done)} | found).items():
+            history.setdefault(name, []).append(value)
 
-    def record(loss_now=np.nan):
-        entry = {"step": done, "loss": loss_now}
-        if metrics is not None:
-            entry |= _check_metrics(_evaluate(state.params, data, function=metrics, **how))
-        if history and history[0].keys() != entry.keys():
-            raise ValueError(
-                f"checkpoint {str(checkpoint)!r} recorded {sorted(history[0])}, but metrics now gives "
-                f"{sorted(entry)}; keep the metrics, or delete it to start afresh"
-            )
-        return whole(entry)
-
-    def keep():
-        now = whole(state)  # takes every process
-        if layout.leads:
-            save(Path(checkpoint), now, history, run)
-
-    quiet = not progress or not layout.leads or bool(os.environ.get("FFLIB_STATIC"))
+    quiet = not progress or jax.process_index() > 0 or bool(os.environ.get("FFLIB_STATIC"))
+    record(state, done)
     bar = tqdm(total=steps, initial=done, desc=label, unit="step", disable=quiet, leave=False)
     try:
-        while done < steps:
-            # a resumed run goes on at the next recording time of the uninterrupted one
-            length = min(every - done % every, steps - done)
-            if done % every == 0:
-                before = record()
-            after, losses = _chunk(state, data, key, length=length, layout=layout, **what)
-            losses = whole(losses)
-            _check_finite(losses, done)
-            if done % every == 0:
-                history.append(before | {"loss": losses[0]})
-            state, done = after, done + length
-            bar.update(length)
-            if checkpoint is not None and agreed(
-                layout, time.monotonic() - saved > SAVE_SECONDS or done == steps
-            ):
-                keep()
-                saved = time.monotonic()
+        while not (callback is not None and callback(state, history)) and done < steps:
+            most = min(every - done % every, steps - done)
+            after, losses = _chunk(state, data, key, most, optimizer=optimizer, steps=every, **what)
+            _check_finite(host(losses)[:most], done)
+            record(after, done + most)
+            state, done = after, done + most
+            bar.update(most)
     except KeyboardInterrupt:
-        if checkpoint is not None:
-            keep()
-            raise
         warnings.warn(
             f"{label} was interrupted at step {done} of {steps}; returning what it has",
             stacklevel=2,
         )
     finally:
         bar.close()
-
-    final = whole(_loss_ahead()(state, data, key, loss=loss, batch=batch, layout=layout, **how))
-    _check_finite(final[None], done)
-    history.append(record(final))
-    return layout.home(state.params), {
-        k: np.stack([entry[k] for entry in history]) for k in history[0]
-    }
+    return state.params, {name: np.stack(values) for name, values in history.items()}
 
 
-def _check_finite(losses, step: int):
-    """Stop when the last of these losses, the first of which is of ``step``, is lost for every member."""
-    if not np.isfinite(losses[-1]).any():
-        bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
-        raise FloatingPointError(
-            f"the loss is {losses[bad]} at step {step + bad}: "
-            + (
-                "try a learning rate ten times smaller"
-                if step + bad
-                else "look for NaN in data and params"
-            )
-        )
-
-
-def _check_metrics(told) -> dict:
-    if not isinstance(told, dict):
+def _started(params, data, optimizer, key, batch, vmap):
+    """Checked arguments: the state to begin with, a key a network, the axes of (state, data)."""
+    if not callable(getattr(optimizer, "init", None)) or not hasattr(optimizer, "update"):
         raise TypeError(
-            f"metrics must return a dict of arrays, but returned {checks.describe(told)}"
+            f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}"
         )
-    if told.keys() & {"step", "loss"}:
-        raise ValueError(
-            f"metrics must leave 'step' and 'loss' to fit, but returned a dict of {sorted(told)}"
-        )
-    return told
+    if batch is not None and key is None:
+        raise ValueError("key must be given with batch: random batches need a jax random key")
+    if vmap not in (None, 0, (0, 0), (0, None)):
+        raise ValueError(f"vmap must be None, 0, (0, 0) or (0, None), but got {vmap!r}")
+    vmap = (0, 0) if vmap == 0 else vmap
+    members = _check_members(params.params if isinstance(params, State) else params, data, vmap)
+    if not isinstance(params, State):
+        # weak types of Python numbers would be lost in the first step
+        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)
+        params = _begin(params, optimizer=optimizer, vmap=vmap)
+    return params, key if key is None or vmap is None else jax.random.split(key, members), vmap
 
 
-def _check_members(params, data, ensemble, shared_data):
+def _check_members(params, data, vmap):
+    """How many networks there are."""
     leaves = jax.tree.leaves(params)
     if not leaves:
         raise ValueError("params has no arrays: there is nothing to train")
@@ -309,19 +223,41 @@ def _check_members(params, data, ensemble, shared_data):
             raise TypeError(
                 f"params must hold floating-point arrays, but got {checks.describe(leaf)}"
             )
-    if not ensemble:
-        return
-    where = {"params": params} if shared_data else {"params": params, "data": data}
+    if vmap is None:
+        return 1
+    parts = {"params": leaves} | ({"data": jax.tree.leaves(data)} if vmap[1] == 0 else {})
     sizes = {
-        name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in jax.tree.leaves(tree)})
-        for name, tree in where.items()
+        name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in found})
+        for name, found in parts.items()
     }
-    if (
-        len({tuple(found) for found in sizes.values()}) != 1
-        or len(sizes["params"]) != 1
-        or sizes["params"] == [0]
-    ):
+    if any(found != sizes["params"][:1] for found in sizes.values()) or sizes["params"] == [0]:
         raise ValueError(
-            "with ensemble=True every array needs the same leading axis of members, but got leading "
+            "with vmap every array needs the same leading axis of networks, but got leading "
             + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())
         )
+    return sizes["params"][0]
+
+
+def host(tree):
+    """All of each array as numpy arrays; where processes share an array, every process must ask."""
+
+    def bring(leaf):
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(bring, tree)
+
+
+def _check_finite(losses, step: int):
+    """Stop when the last of these losses, the first that of ``step``, is lost for every network."""
+    if not np.isfinite(losses[-1]).any():
+        bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
+        advice = (
+            "try a learning rate ten times smaller"
+            if step + bad
+            else "look for NaN in data and params"
+        )
+        raise FloatingPointError(f"the loss is {losses[bad]} at step {step + bad}: {advice}")

@@ -8,6 +8,7 @@ Each writes one .npz a training: the parameters, flat, and the history. Ten step
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 if len(sys.argv) == 3:  # before jax looks for devices
@@ -19,11 +20,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fflib import features
+from fflib.experiments.checkpoints import fit_from
+from fflib.experiments.protocol import spread
 from fflib.network import mlp
-from fflib.parallel import among
-from fflib.training import fit
+from fflib.training import fit, host
 
 MODEL = mlp(16, 16, 3, d_out=3, output="sigmoid", biases=0.01)
 ADAM = optax.adam(1e-3)
@@ -38,7 +41,14 @@ def loss(params, seen):
 
 def draw(key, everything):
     at = jax.random.choice(key, ROWS, (32,))
-    return everything | {"v": everything["v"][at], "y": everything["y"][at]}
+    drawn = {"v": everything["v"][at], "y": everything["y"][at]}
+    return everything | drawn
+
+
+def draw_and_spread(key, everything):
+    """The same minibatch, its points split among the devices."""
+    drawn = draw(key, everything)
+    return drawn | spread({"v": drawn["v"], "y": drawn["y"]})
 
 
 def look(params, everything):
@@ -66,20 +76,34 @@ def training(name: str) -> dict:
         )
     members = {"four members": 4, "three members": 3}[name]
     params = jax.vmap(MODEL.init)(jax.random.split(jax.random.key(1), members))
-    if members == 4:
-        return dict(params=params, data=points, ensemble=True, batch=draw, key=jax.random.key(2))
-    own = jax.tree.map(lambda x: np.stack([x] * 3), points)
-    return dict(params=params, data=own, ensemble=True, shared_data=False)
+    if members == 3:
+        return dict(params=params, data=points, vmap=(0, None))
+    own = jax.tree.map(lambda x: np.stack([x] * 4), points)
+    return dict(params=params, data=own, vmap=0, batch=draw, key=jax.random.key(2))
 
 
-def train(
-    folder: Path, name: str, devices, steps: int = 10, checkpoint=None, *, params, data, **how
-) -> None:
-    found, history = fit(
-        params, loss, data, steps=steps, every=5, optimizer=ADAM, metrics=look,
-        progress=False, devices=devices, checkpoint=checkpoint, **how,
+def placed(how: dict, devices) -> dict:
+    """Members, or else the points, split among the devices; all else copied to each."""
+    mesh = Mesh(np.array(devices), ("devices",))
+    split, copied = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("devices",), ()))
+    members = how.get("vmap") == 0
+
+    def put(name, x):
+        return jax.device_put(x, split if members or name in ("v", "y") else copied)
+
+    data = {name: jax.tree.map(lambda x, n=name: put(n, x), x) for name, x in how["data"].items()}
+    if "batch" in how and not members:
+        how = how | {"batch": draw_and_spread}
+    return how | {"data": data, "params": put("params", how["params"])}
+
+
+def train(folder: Path, name: str, how: dict, steps: int = 10, loop=fit) -> None:
+    how = dict(how)
+    found, history = loop(
+        how.pop("params"), loss, how.pop("data"), steps=steps, every=5, optimizer=ADAM,
+        metrics=look, progress=False, **how,
     )  # fmt: skip
-    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
+    flat = np.concatenate([np.ravel(leaf) for leaf in host(jax.tree.leaves(found))])
     np.savez(folder / f"{name}.npz", flat=flat, **history)
 
 
@@ -88,35 +112,22 @@ def main(folder: Path, names: list[str], address: str = "", process: int = 0) ->
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(address, num_processes=2, process_id=process)
     devices, where = jax.devices(), f"process {process}" if address else "devices"
-    assert len(devices) == (2 if address else 4) and among(6) == tuple(
-        devices[: 2 if address else 3]
-    )
+    assert len(devices) == (2 if address else 4)
     for bits in (32, 64):
         jax.config.update("jax_enable_x64", bits == 64)
         for name in names:
             how = training(name)
+            if not address:
+                train(folder, f"{name}, {bits}, one", how)
             seen_as.clear()
-            train(folder, f"{name}, {bits}, {where}", devices, **how)
+            train(folder, f"{name}, {bits}, {where}", placed(how, devices))
             assert seen_as[0].num_devices == len(devices) and not seen_as[0].is_fully_replicated, (
                 seen_as[0]
             )
-            if not address:
-                train(folder, f"{name}, {bits}, one", None, **how)
-    if not address:
-        try:
-            train(
-                folder,
-                "refused",
-                devices,
-                params=MODEL.init(jax.random.key(0)),
-                data={"y": jnp.zeros((6, 3))},
-            )
-        except ValueError as error:
-            (folder / "refused.txt").write_text(str(error))
     # begun on these devices; continued on one of them, or on the same ones as soon as it is saved
-    kept = folder / f"{where[:7]}.ckpt.npz"
-    train(folder, "begun", devices, 5, kept, **how)
-    train(folder, f"{name}, resumed, {where}", devices if address else devices[:1], 10, kept, **how)
+    kept = partial(fit_from, folder / f"{where[:7]}.ckpt.npz")
+    train(folder, "begun", placed(how, devices), 5, kept)
+    train(folder, f"{name}, resumed, {where}", placed(how, devices) if address else how, 10, kept)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fflib import data
+from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
 
@@ -106,33 +107,33 @@ FACTS = {
 }
 
 
-@pytest.mark.parametrize("name", data.IMAGES)
+@pytest.mark.parametrize("name", pictures.IMAGES)
 def test_photographs_are_the_ones_the_book_was_written_with(name):
     stored = resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()
     assert hashlib.sha256(stored).hexdigest() == SHA256[name]
     size, mean = FACTS[name]
-    picture = np.asarray(data.image(name))
+    picture = np.asarray(pictures.image(name))
     assert picture.shape == (size, size, 3) and picture.dtype == np.float32
     assert picture.min() >= 0 and 0.8 < picture.max() <= 1
     np.testing.assert_allclose(picture.mean((0, 1)), mean, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", data.IMAGES)
+@pytest.mark.parametrize("name", pictures.IMAGES)
 def test_smaller_photographs_are_averages(name):
     """Half the size is the mean of 2 × 2 pixels, rounded to 8 bits along each axis."""
-    whole = np.asarray(data.image(name))
-    half = np.asarray(data.image(name, len(whole) // 2))
+    whole = np.asarray(pictures.image(name))
+    half = np.asarray(pictures.image(name, len(whole) // 2))
     n = len(half)
     means = whole.reshape(n, 2, n, 2, 3).mean((1, 3))
     assert np.abs(half - means).max() <= 1.01 / 255
-    assert data.image(name, 64).shape == (64, 64, 3)
-    np.testing.assert_array_equal(data.image(name, 64), data.image(name, 64))
+    assert pictures.image(name, 64).shape == (64, 64, 3)
+    np.testing.assert_array_equal(pictures.image(name, 64), pictures.image(name, 64))
 
 
 def test_blur_of_a_constant_is_that_constant():
     for level in (0.0, 0.4, 1.0):
         picture = np.full((20, 24, 3), level, np.float32)
-        assert np.abs(data.gaussian_blur(picture, 3.0) - picture).max() <= 0.51 / 255
+        assert np.abs(pictures.gaussian_blur(picture, 3.0) - picture).max() <= 0.51 / 255
 
 
 def test_blur_is_a_gaussian_of_that_radius():
@@ -140,18 +141,18 @@ def test_blur_is_a_gaussian_of_that_radius():
     for radius in (2.0, 4.0):
         picture = np.zeros((65, 65, 3), np.float32)
         picture[24:41, 24:41] = 1.0  # a square, so that 8 bits are enough: variance (17² − 1)/12
-        blurred = np.asarray(data.gaussian_blur(picture, radius), float)[..., 0]
+        blurred = np.asarray(pictures.gaussian_blur(picture, radius), float)[..., 0]
         at = np.arange(65) - 32
         profile = blurred.sum(0) / blurred.sum()
         np.testing.assert_allclose((profile * at).sum(), 0, atol=0.05)
         np.testing.assert_allclose((profile * at**2).sum() - (17**2 - 1) / 12, radius**2, rtol=0.12)
         np.testing.assert_allclose(blurred.sum(), 17**2, rtol=0.02)
-    cat = data.image("cat", 30)
-    assert np.abs(data.gaussian_blur(cat, 0.0) - cat).max() <= 0.51 / 255
+    cat = pictures.image("cat", 30)
+    assert np.abs(pictures.gaussian_blur(cat, 0.0) - cat).max() <= 0.51 / 255
 
 
 def test_blur_lowers_high_frequencies_most():
-    cat = data.image("cat", 64)
+    cat = pictures.image("cat", 64)
     spectrum = lambda z: np.abs(np.fft.fft2(np.asarray(z)[..., 1]))
-    ratio = spectrum(data.gaussian_blur(cat, 2.0)) / spectrum(cat)
+    ratio = spectrum(pictures.gaussian_blur(cat, 2.0)) / spectrum(cat)
     assert np.median(ratio[20:44, 20:44]) < 0.1 < 0.8 < np.median(ratio[:3, :3])

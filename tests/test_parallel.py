@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from refusal import assert_refused
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fflib.parallel import Layout, agreed, among, whole
+from fflib.experiments.protocol import spread
 from fflib.training import fit
 
 WORKER = Path(__file__).with_name("devices.py")
@@ -86,58 +86,25 @@ def test_a_checkpoint_resumes_on_other_devices(folder, where):
     same(folder, f"{NAMES[-1]}, 64, one", f"{NAMES[-1]}, resumed, {where}", TOLERANCE[64])
 
 
-def test_what_does_not_come_out_even_is_refused(folder):
-    said = (folder / "refused.txt").read_text()
-    assert said == (
-        "devices must share the points evenly, but 6 points do not divide among 4 devices; use another number "
-        "of points or fewer devices"
+def test_data_stay_where_they_were_put():
+    """On the one device of this process, too: fit neither moves nor copies them."""
+    seen = []
+
+    def watch(state, history):
+        seen.append(state)
+
+    mesh = Mesh(np.array(jax.devices()[:1]), ("devices",))
+    x = jax.device_put(jnp.arange(4.0), NamedSharding(mesh, PartitionSpec("devices")))
+    square = lambda p, x: ((p["w"] - x) ** 2).sum()  # noqa: E731
+    how = dict(steps=4, every=2, optimizer=optax.adam(0.1), progress=False)
+    params, _ = fit({"w": jnp.ones(4)}, square, x, callback=watch, **how)
+    assert len(seen) == 3 and params["w"].sharding.mesh == mesh
+    np.testing.assert_array_equal(
+        params["w"], fit({"w": jnp.ones(4)}, square, np.arange(4.0), **how)[0]["w"]
     )
 
 
-# --------------------------------------------------------------------------------------------------
-# With the one device of this process
-
-
-def test_one_device_that_is_named_changes_nothing():
-    run = lambda devices: fit(
-        {"w": jnp.ones(3)}, lambda p, x: ((p["w"] - x) ** 2).sum(), jnp.arange(3.0), steps=4,
-        optimizer=optax.adam(0.1), devices=devices, progress=False,
-    )  # fmt: skip
-    for a, b in zip(
-        jax.tree.leaves(run(None)), jax.tree.leaves(run(jax.devices()[:1])), strict=True
-    ):
-        np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize(("members", "split"), [(None, False), (4, True), (3, True)])
-def test_members_are_split_where_there_are_some(members, split):
-    assert Layout.of(jax.devices()[:1], members).members is split
-    assert Layout.of(None, members) == Layout()  # no devices, no layout
-
-
-def test_no_devices_no_change():
-    tree = {"a": np.arange(3)}
-    layout = Layout()
-    assert layout.put(tree, 0) is layout.keep(tree, 0) is layout.home(tree) is tree
-    assert layout.leads and agreed(layout, True) and not agreed(layout, False)
-    np.testing.assert_array_equal(whole(jnp.arange(3)), np.arange(3))
-
-
-def test_among_with_one_device():
+def test_one_device_has_nothing_to_share():
     if jax.device_count() == 1:
-        assert among(8) is None
-    assert_refused(lambda: among(0), ValueError, ["n", "at least 1", "0"])
-
-
-CASES = {
-    "a word": ("cpu", TypeError, ["devices", "list of jax devices", "'cpu'"]),
-    "numbers": ([0, 1], TypeError, ["devices", "list of jax devices", "[0, 1]"]),
-    "none": ([], ValueError, ["devices", "one or more", "[]"]),
-    "one twice": (jax.devices()[:1] * 2, ValueError, ["devices", "each once", "CpuDevice"]),
-}
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_bad_devices(case):
-    devices, exception, parts = CASES[case]
-    assert_refused(lambda: Layout.of(devices, None), exception, parts)
+        tree = {"a": np.arange(3)}
+        assert spread(tree) is tree

@@ -1,7 +1,6 @@
 """The training loop: against a plain loop of optax steps, member by member, and through interruptions."""
 
-import itertools
-import sys
+import dataclasses
 from contextlib import nullcontext
 
 import jax
@@ -11,11 +10,11 @@ import optax
 import pytest
 
 from fflib import checks
+from fflib import training as MODULE
 from fflib.network import mlp
 from fflib.theory import kernels
-from fflib.training import fit
+from fflib.training import advance, fit, init
 
-MODULE = sys.modules["fflib.training"]  # `fflib.training` is the function
 KEY = jax.random.key(0)
 MODEL = mlp(1, 8, 3, weights="he")
 PARAMS = MODEL.init(KEY)
@@ -178,7 +177,7 @@ def test_weakly_typed_parameters_are_compiled_for_once():
         "w": jnp.asarray(2.0)
     }  # a Python number keeps a weak type, which the first step would lose
     assert params["w"].weak_type
-    chunk = sys.modules["fflib.training"]._chunk
+    chunk = MODULE._chunk
     before = chunk._cache_size()
     fit(
         params,
@@ -209,7 +208,10 @@ def test_the_closing_loss_is_that_of_the_batch_to_come():
     """A run that stops at step 6 closes with what a longer one records there."""
     how = dict(every=3, key=jax.random.key(7), batch=three_points, **QUIET)
     for many, params in ((False, PARAMS), (True, MANY)):
-        short, long = (fit(params, loss, DATA, steps=n, ensemble=many, **how)[1] for n in (6, 9))
+        short, long = (
+            fit(params, loss, DATA, steps=n, vmap=(0, None) if many else None, **how)[1]
+            for n in (6, 9)
+        )
         np.testing.assert_allclose(short["loss"][-1], long["loss"][2], rtol=1e-5)
         assert (
             np.ptp(long["loss"][1:3], axis=0).min() > 1e-3 * long["loss"].max()
@@ -233,7 +235,7 @@ def member(tree, e):
 
 def test_an_ensemble_is_its_members_trained_alone():
     params, history = fit(
-        MANY, loss, DATA, steps=9, every=4, metrics=metrics, ensemble=True, **QUIET
+        MANY, loss, DATA, steps=9, every=4, metrics=metrics, vmap=(0, None), **QUIET
     )
     assert history["loss"].shape == (4, 3) and history["f"].shape == (4, 3, 12)
     for e in range(3):
@@ -245,9 +247,7 @@ def test_an_ensemble_is_its_members_trained_alone():
 
 def test_members_may_have_their_own_data():
     own = (np.stack([X] * 3), np.stack([k * DATA[1] for k in (1, 2, 3)]))
-    params, history = fit(
-        MANY, loss, own, steps=9, metrics=metrics, ensemble=True, shared_data=False, **QUIET
-    )
+    params, history = fit(MANY, loss, own, steps=9, metrics=metrics, vmap=0, **QUIET)
     for e in range(3):
         alone, told = fit(member(MANY, e), loss, member(own, e), steps=9, metrics=metrics, **QUIET)
         same(member(params, e), alone, rtol=1e-3, atol=1e-5)
@@ -257,9 +257,11 @@ def test_members_may_have_their_own_data():
 def test_members_draw_different_minibatches():
     """Three copies of one network: alike on all data, different with batches of their own."""
     copies = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), PARAMS)
-    alike, _ = fit(copies, loss, DATA, steps=3, ensemble=True, **QUIET)
+    alike, _ = fit(copies, loss, DATA, steps=3, vmap=(0, None), **QUIET)
     same(member(alike, 0), member(alike, 2))
-    apart, _ = fit(copies, loss, DATA, steps=3, ensemble=True, key=KEY, batch=three_points, **QUIET)
+    apart, _ = fit(
+        copies, loss, DATA, steps=3, vmap=(0, None), key=KEY, batch=three_points, **QUIET
+    )
     assert all(not np.array_equal(apart[0][0][0], apart[0][0][e]) for e in (1, 2))
 
 
@@ -270,7 +272,7 @@ def test_one_lost_member_does_not_stop_the_others():
         lambda p, _: p["w"] ** 2,
         steps=3,
         optimizer=optax.sgd(0.1),
-        ensemble=True,
+        vmap=(0, None),
         progress=False,
     )
     np.testing.assert_allclose(out["w"], [0.8**3, np.nan], rtol=1e-5)
@@ -278,44 +280,10 @@ def test_one_lost_member_does_not_stop_the_others():
 
 
 # --------------------------------------------------------------------------------------------------
-# Interruptions and checkpoints
+# Interruptions, callbacks, resuming
 
 
 RUN = dict(steps=12, every=4, key=jax.random.key(3), batch=three_points, metrics=metrics, **QUIET)
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing that fit could catch."""
-
-
-@pytest.fixture
-def stop(monkeypatch):
-    """stop("_chunk", n, error): the n-th chunk of steps (or recording, "_evaluate") raises error."""
-
-    def arm(name, n, error):
-        original, calls = getattr(MODULE, name), []
-
-        def watched(*args, **kwargs):
-            calls.append(None)
-            if len(calls) == n:
-                monkeypatch.setattr(MODULE, name, original)
-                raise error
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(MODULE, name, watched)
-
-    return arm
-
-
-@pytest.fixture
-def always_saving(monkeypatch):
-    """A clock so fast that fit writes its checkpoint after every chunk."""
-    monkeypatch.setattr(MODULE.time, "monotonic", itertools.count(0.0, 1000.0).__next__)
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run.npz"
 
 
 def run(**changes):
@@ -329,259 +297,224 @@ def same_run(a, b):
     same(a[1], b[1])
 
 
-@pytest.mark.parametrize(
-    ("where", "n"),
-    [("_evaluate", 1), ("_evaluate", 3), ("_chunk", 1), ("_chunk", 2), ("_chunk", 3)],
-)
-def test_resumed_after_ctrl_c(where, n, path, stop):
-    """The interrupt passes on, what was done is kept, and going on gives the uninterrupted run."""
-    stop(where, n, KeyboardInterrupt)
-    with pytest.raises(KeyboardInterrupt):
-        run(checkpoint=path)
-    assert path.exists()
-    same_run(run(checkpoint=path), run())
+@pytest.mark.parametrize(("where", "n", "step"), [("_chunk", 3, 8), ("_look", 3, 4)])
+def test_ctrl_c_returns_what_it_has(where, n, step, monkeypatch):
+    original, calls = getattr(MODULE, where), []
 
+    def watched(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == n:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)
 
-def test_resumed_after_a_kill(path, stop, always_saving, monkeypatch):
-    stop("_chunk", 3, Killed)
-    with pytest.raises(Killed):
-        run(checkpoint=path)
-    with np.load(path) as file:
-        assert file["history_step"].tolist() == [0, 4]  # both chunks before it were saved
-    stop("_chunk", 2, Killed)  # left to do: steps 8 to 12
-    resumed = run(checkpoint=path)
-    monkeypatch.undo()
-    same_run(resumed, run())
-
-
-def test_a_finished_run_is_not_run_again(path, stop):
-    first = run(checkpoint=path, batch=None)
-    stop("_chunk", 1, Killed)
-    same_run(run(checkpoint=path, batch=None), first)
-
-
-@pytest.mark.parametrize("before", [8, 10])
-def test_a_finished_run_can_be_extended(before, path):
-    """Also when the first part did not end on a recording step."""
-    run(steps=before, checkpoint=path)
-    same_run(run(steps=20, checkpoint=path), run(steps=20))
-
-
-def test_an_ensemble_is_resumed(path, stop):
-    many = lambda **rest: fit(MANY, loss, DATA, **(RUN | dict(ensemble=True) | rest))
-    stop("_chunk", 2, KeyboardInterrupt)
-    with pytest.raises(KeyboardInterrupt):
-        many(checkpoint=path)
-    same_run(many(checkpoint=path), many())
-
-
-def test_ctrl_c_without_checkpoint_returns_what_it_has(stop):
-    stop("_chunk", 3, KeyboardInterrupt)
-    with pytest.warns(UserWarning, match=r"practice was interrupted at step 8 of 12"):
+    monkeypatch.setattr(MODULE, where, watched)
+    with pytest.warns(UserWarning, match=rf"practice was interrupted at step {step} of 12"):
         partly = run(label="practice")
-    same_run(partly, run(steps=8))
+    monkeypatch.undo()
+    same_run(partly, run(steps=step))
 
 
-def test_checkpointing_changes_nothing(path, always_saving):
-    same_run(run(checkpoint=path.parent / "new" / "folder" / "run.npz"), run())
-    assert [p.name for p in (path.parent / "new" / "folder").iterdir()] == ["run.npz"]
-    same_run(run(checkpoint=str(path)), run())
-
-
-# --- when the file is not what it should be
-
-
-def test_disk_full_does_not_stop_training(path, monkeypatch, always_saving):
-    """A warning that names the file and the reason; no half-written file; the result is the same."""
-    wanted = run()
-
-    def full(file, **arrays):
-        file.write(b"some bytes")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.warns(
-        UserWarning, match=r"could not write checkpoint .*run\.npz.*No space left.*training goes on"
-    ):
-        out = run(checkpoint=path)
-    same_run(out, wanted)
-    assert list(path.parent.iterdir()) == []
-
-
-def test_a_failed_write_leaves_the_checkpoint_before(path, monkeypatch):
-    run(steps=4, checkpoint=path)
-    before = path.read_bytes()
-    monkeypatch.setattr(np, "savez", lambda file, **arrays: (_ for _ in ()).throw(OSError("no")))
-    with pytest.warns(UserWarning, match="could not write"):
-        run(checkpoint=path)
-    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["run.npz"]
-
-
-def test_a_folder_that_cannot_be_made(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.warns(UserWarning, match="could not write checkpoint"):
-        same_run(run(checkpoint=tmp_path / "file" / "run.npz"), run())
-
-
-@pytest.mark.parametrize("damage", ["empty", "text", "cut short", "flipped"])
-def test_a_damaged_checkpoint_is_named(damage, path):
-    run(steps=4, checkpoint=path)
-    good = path.read_bytes()
-    middle = good.find(b"state_1.npy") + 150  # inside the numbers of an array
-    path.write_bytes(
-        {
-            "empty": b"",
-            "text": b"not a checkpoint",
-            "cut short": good[: len(good) // 2],
-            "flipped": good[:middle]
-            + bytes(255 - c for c in good[middle : middle + 8])
-            + good[middle + 8 :],
-        }[damage]
-    )
-    with pytest.raises(
-        ValueError, match=r"checkpoint '.*run\.npz' cannot be read.*delete it"
-    ) as caught:
-        run(checkpoint=path)
-    assert "pickle" not in str(caught.value)
-
-
-OTHERS = {
-    "another network": lambda path: fit(
-        mlp(1, 9, 3).init(KEY), lambda p, d: p[0][0].sum(), DATA, steps=4, checkpoint=path, **QUIET
-    ),
-    "another optimizer": lambda path: run(optimizer=optax.sgd(0.1), checkpoint=path),
-    "an optimizer with more state": lambda path: run(
-        optimizer=optax.chain(ADAM, optax.trace(0.9)), checkpoint=path
-    ),
-    "an ensemble": lambda path: fit(MANY, loss, DATA, ensemble=True, checkpoint=path, **RUN),
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_a_checkpoint_of_another_run_is_refused(other, path):
-    run(steps=4, checkpoint=path)
-    with pytest.raises(ValueError, match=r"run\.npz' belongs to another run.*delete it"):
-        OTHERS[other](path)
-
-
-def shifted(key, data):
-    return three_points(jax.random.fold_in(key, 1), data)
-
-
-CHANGES = {
-    "another learning rate": (dict(optimizer=optax.adam(2e-2)), "another loss, batch or optimizer"),
-    "another batch": (dict(batch=shifted), "another loss, batch or optimizer"),
-    "another key": (dict(key=jax.random.key(4)), "another key"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_a_checkpoint_of_another_configuration_is_refused(change, path):
-    """Shapes that agree are not enough: the run must be the same run. The file stays as it was."""
-    run(steps=4, checkpoint=path)
-    before = path.read_bytes()
-    changes, message = CHANGES[change]
-    with pytest.raises(
-        ValueError,
-        match=rf"run\.npz' belongs to another run: it was made with {message}; delete it",
-    ):
-        run(checkpoint=path, **changes)
-    assert path.read_bytes() == before
-
-
-def test_a_checkpoint_of_other_data_or_params_is_refused(path):
-    run(steps=4, checkpoint=path)
-    again = lambda params, data: fit(params, loss, data, checkpoint=path, **RUN)
-    with pytest.raises(ValueError, match="made with another data;"):
-        again(PARAMS, (X, 2 * DATA[1]))
-    with pytest.raises(ValueError, match="made with another params;"):
-        again(MODEL.init(jax.random.key(9)), DATA)
-
-
-def test_what_a_loss_closes_over_belongs_to_the_configuration(path):
-    """The feature mapping, say: the same code with other numbers inside is another loss."""
-    for factor in (1.0, 2.0):
-        offset = jnp.arange(3.0) * factor
-        attempt = lambda: fit(  # noqa: B023
-            {"w": jnp.ones(3)},
-            lambda p, _: ((p["w"] - offset) ** 2).sum(),
-            steps=2,
-            checkpoint=path,
-            **QUIET,
+def test_a_callback_sees_every_recording_and_changes_nothing():
+    seen = []
+    watched = run(
+        callback=lambda state, history: seen.append(
+            (int(state.step), history["step"][-1], state.params, dict(history))
         )
-        if factor == 1.0:
-            attempt()
-        else:
-            with pytest.raises(ValueError, match="made with another loss"):
-                attempt()
+    )
+    same_run(watched, run())
+    assert [(step, last) for step, last, *_ in seen] == [(0, 0), (4, 4), (8, 8), (12, 12)]
+    same(seen[0][2], PARAMS)
+    same(seen[-1][2], watched[0])
 
 
-def test_data_may_hold_random_keys(path):
-    keyed = lambda seed: fit(
-        {"w": jnp.ones(3)},
-        lambda p, key: ((p["w"] - jax.random.normal(key, (3,))) ** 2).sum(),
-        jax.random.key(seed),
-        steps=2,
-        optimizer=optax.sgd(0.1),
+def test_a_callback_stops_training_early():
+    """The first recording at which the loss is below a bound is the last."""
+    _, history = fit(PARAMS, loss, DATA, steps=60, every=3, **QUIET)
+    bound = history["loss"].mean()
+    low = lambda state, history: history["loss"][-1] < bound
+    params, short = fit(PARAMS, loss, DATA, steps=60, every=3, callback=low, **QUIET)
+    end = int(np.argmax(history["loss"] < bound))
+    assert 0 < end < 20 and short["step"][-1] == 3 * end
+    np.testing.assert_array_equal(short["loss"], history["loss"][: end + 1])
+    same(params, fit(PARAMS, loss, DATA, steps=3 * end, every=3, **QUIET)[0])
+
+
+@pytest.mark.parametrize("vmap", [None, (0, None)])
+def test_a_state_is_gone_on_from(vmap):
+    """Bit for bit, also from between two recordings."""
+    start, states = PARAMS if vmap is None else MANY, []
+    how = RUN | dict(vmap=vmap)
+    fit(start, loss, DATA, **(how | dict(steps=6, callback=lambda s, _: states.append(s))))
+    assert [int(np.max(state.step)) for state in states] == [0, 4, 6]
+    whole = fit(start, loss, DATA, **how)
+    params, history = fit(states[-1], loss, DATA, **how)
+    same(params, whole[0])
+    assert history["step"].tolist() == [6, 8, 12]
+    same(history["loss"][1:], whole[1]["loss"][2:])
+    with pytest.raises(
+        ValueError, match="steps must be at least the 6 of the given state, but got 5"
+    ):
+        fit(states[-1], loss, DATA, **(how | dict(steps=5)))
+
+
+# --------------------------------------------------------------------------------------------------
+# The layer below: some steps as one function of arrays
+
+STEPS = dict(loss=loss, optimizer=ADAM, steps=7)
+
+
+def test_advance_is_a_plain_loop_and_works_under_jit():
+    state, losses = jax.jit(lambda state, data: advance(state, data, **STEPS))(
+        init(PARAMS, ADAM), DATA
+    )
+    seen, wanted = plain_loop(PARAMS, DATA, 7)
+    same(state.params, seen[-1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(losses, wanted, rtol=1e-4)
+    assert int(state.step) == 7
+
+
+def test_advance_under_plain_vmap_is_fit_with_vmap():
+    """Bit for bit, each network with minibatches of its own."""
+    how = STEPS | dict(batch=three_points)
+    states = jax.vmap(lambda params: init(params, ADAM))(MANY)
+    keys = jax.random.split(KEY, 3)
+    data = jax.tree.map(jnp.asarray, DATA)
+    one = lambda state, key, most: advance(state, data, key, most, **how)
+    state, losses = jax.jit(jax.vmap(one, (0, 0, None)))(states, keys, 7)
+    params, history = fit(
+        MANY, loss, DATA, vmap=(0, None), key=KEY, batch=three_points, steps=7, **QUIET
+    )
+    same(state.params, params)
+    np.testing.assert_allclose(losses[:, 0], history["loss"][0], rtol=1e-6)
+    assert losses.shape == (3, 7)
+
+
+def test_steps_that_are_not_taken():
+    """At most so many, for a state and for several: the state is that after them, the rest is NaN."""
+    state, losses = advance(init(PARAMS, ADAM), DATA, None, 5, **STEPS)
+    wanted, all_losses = advance(init(PARAMS, ADAM), DATA, **(STEPS | dict(steps=5)))
+    same(state, wanted, rtol=1e-6)
+    np.testing.assert_allclose(losses, [*all_losses, np.nan, np.nan], rtol=1e-6)
+
+
+def test_steps_can_be_differentiated():
+    """d(loss after 3 steps)/d(factor on the targets), against differences in double precision."""
+    sgd = optax.sgd(0.1, momentum=0.9)
+    with jax.enable_x64(True):
+        params, x = jax.tree.map(lambda p: jnp.asarray(p, float), PARAMS), jnp.asarray(X, float)
+
+        def after(factor):
+            data = (x, factor * jnp.sin(3 * x))
+            how = dict(loss=loss, optimizer=sgd, steps=3)
+            return loss(advance(init(params, sgd), data, **how)[0].params, data)
+
+        h = 1e-5
+        slope = (after(1 + h) - after(1 - h)) / (2 * h)
+        np.testing.assert_allclose(jax.grad(after)(1.0), slope, rtol=1e-6)
+
+
+def test_one_program_whatever_the_steps():
+    """Also when ``every`` does not divide them."""
+    before = MODULE._chunk._cache_size()
+    square = lambda p, _: (p["w"] ** 2).sum()
+    for steps in (10, 9, 3):
+        fit({"w": jnp.ones(3)}, square, steps=steps, every=4, **QUIET)
+    assert MODULE._chunk._cache_size() == before + 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance:
+    """A loss that hashes by its value."""
+
+    to: float
+
+    def __call__(self, params, data):
+        return ((params - self.to) ** 2).sum()
+
+
+def test_a_loss_with_a_value_is_compiled_once():
+    before = MODULE._chunk._cache_size()
+    for _ in range(3):
+        fit(jnp.ones(2), Distance(3.0), steps=2, **QUIET)
+    assert MODULE._chunk._cache_size() == before + 1
+
+
+# --------------------------------------------------------------------------------------------------
+# Losses and optimizers of other kinds
+
+
+@pytest.mark.parametrize("vmap", [None, (0, None)])
+def test_a_loss_with_auxiliary_values(vmap):
+    def both(params, data):
+        off = MODEL.apply(params, data[0]) - data[1]
+        return 0.5 * jnp.mean(off**2), {"bias": off.mean()}
+
+    params = PARAMS if vmap is None else MANY
+    how = dict(steps=6, every=2, vmap=vmap, **QUIET)
+    found, history = fit(params, both, DATA, has_aux=True, **how)
+    wanted, plain = fit(
+        params, loss, DATA, metrics=lambda p, d: {"bias": both(p, d)[1]["bias"]}, **how
+    )
+    same(found, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(history["loss"], plain["loss"], rtol=1e-5)
+    np.testing.assert_allclose(history["bias"], plain["bias"], rtol=1e-4, atol=1e-6)
+
+
+def test_auxiliary_values_that_cannot_be_recorded():
+    with pytest.raises(TypeError, match="auxiliary value must return a dict"):
+        fit(PARAMS, lambda p, d: (loss(p, d), 1.0), DATA, steps=1, has_aux=True, **QUIET)
+    with pytest.raises(ValueError, match=r"no name may come twice.*\['mse'\] taken"):
+        fit(
+            PARAMS, lambda p, d: (loss(p, d), {"mse": 1.0}), DATA,
+            steps=1, has_aux=True, metrics=metrics, **QUIET,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("has_aux", [False, True])
+def test_lbfgs_solves_a_quadratic(has_aux):
+    """It asks for value, gradient and the loss itself: ½‖Aw − y‖² is at its least in n or so steps."""
+    A = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    y = np.arange(12, dtype=np.float32)
+
+    def half(w, data):
+        value = 0.5 * jnp.sum((data[0] @ w - data[1]) ** 2)
+        return (value, {"norm": jnp.linalg.norm(w)}) if has_aux else value
+
+    w, history = fit(
+        jnp.zeros(4),
+        half,
+        (A, y),
+        steps=20,
+        optimizer=optax.lbfgs(),
+        has_aux=has_aux,
         progress=False,
-        checkpoint=path,
     )
-    keyed(0)
-    with pytest.raises(ValueError, match="made with another data"):
-        keyed(1)
+    best = np.linalg.lstsq(A, y, rcond=None)[0]
+    np.testing.assert_allclose(w, best, rtol=1e-3, atol=1e-3)
+    starts = jnp.stack([jnp.zeros(4), jnp.ones(4)])
+    both, _ = fit(
+        starts, half, (A, y), steps=20, optimizer=optax.lbfgs(), has_aux=has_aux, vmap=(0, None),
+        progress=False,
+    )  # fmt: skip
+    np.testing.assert_allclose(both, [best, best], rtol=1e-3, atol=1e-3)
 
 
-def test_an_edited_checkpoint_is_named(path):
-    """A well-formed file whose numbers somebody changed."""
-    run(steps=4, checkpoint=path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    arrays["state_1"] = arrays["state_1"] + 1e-3
-    np.savez(path, **arrays)
-    with pytest.raises(
-        ValueError, match=r"run\.npz' cannot be read \(its contents have been changed\); delete it"
-    ):
-        run(checkpoint=path)
-
-
-def test_no_damaged_byte_goes_unnoticed(path):
-    """Bytes changed at random places: an error that names the file, or the very same result."""
-    run(steps=4, checkpoint=path)
-    good, wanted = path.read_bytes(), run(steps=4)
-    rng, named = np.random.default_rng(0), 0
-    for place in rng.integers(0, len(good), 60):
-        path.write_bytes(
-            good[:place] + bytes([good[place] ^ int(rng.integers(1, 256))]) + good[place + 1 :]
-        )
-        try:
-            same_run(run(steps=4, checkpoint=path), wanted)
-        except ValueError as error:
-            assert "run.npz" in str(error) and "delete it" in str(error)
-            named += 1
-    assert named > 20
-
-
-def test_half_written_files_of_a_killed_run_are_cleared_away(path):
-    left = path.parent / "run.npz.abc.tmp"
-    left.write_bytes(b"half")
-    other = path.parent / "other.npz.abc.tmp"
-    other.write_bytes(b"of another run")
-    run(checkpoint=path)
-    assert sorted(p.name for p in path.parent.iterdir()) == ["other.npz.abc.tmp", "run.npz"]
-
-
-def test_a_checkpoint_with_other_metrics_is_refused(path):
-    run(steps=4, checkpoint=path)
-    with pytest.raises(
-        ValueError, match=r"run\.npz' recorded .*'mse'.*metrics now gives \['loss', 'step'\]"
-    ):
-        run(checkpoint=path, metrics=None)
-
-
-def test_a_checkpoint_past_the_asked_steps_is_refused(path):
-    run(checkpoint=path)
-    with pytest.raises(ValueError, match=r"run\.npz' is at step 12, past steps=5"):
-        run(steps=5, checkpoint=path)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_multisteps_is_the_larger_batch(wrapped):
+    """Two steps on halves of the points are one step on all of them."""
+    halves = jax.tree.map(lambda x: x.reshape(2, 6, *x.shape[1:]), DATA)
+    either = lambda key, data: jax.tree.map(lambda x: x[data["step"]], data["halves"])
+    many = optax.MultiSteps(optax.sgd(0.1), 2)
+    state = init(PARAMS, many if wrapped else many.gradient_transformation())
+    for i in (0, 1, 0, 1):
+        state, _ = advance(
+            state, {"halves": halves, "step": i}, KEY,
+            loss=loss, optimizer=many, steps=1, batch=either,
+        )  # fmt: skip
+    wanted, _ = fit(PARAMS, loss, DATA, steps=2, optimizer=optax.sgd(0.1), progress=False)
+    same(state.params, wanted, rtol=1e-5, atol=1e-6)
+    fitted, _ = fit(PARAMS, loss, DATA, steps=4, optimizer=many, progress=False)
+    same(fitted, wanted, rtol=1e-5, atol=1e-6)
 
 
 # --------------------------------------------------------------------------------------------------

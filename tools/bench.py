@@ -30,6 +30,7 @@ from fflib import data, features, metrics
 from fflib.network import mlp
 from fflib.theory import grid, kernels, krylov
 from fflib.training import fit
+from fflib.worlds import pictures
 
 LOOK = 25  # steps between two looks at everything
 
@@ -235,7 +236,7 @@ def suggestion(repeats: int) -> None:
     """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds trainings."""
     from fflib.theory.scale import Budget, suggest_scale
 
-    (v, seen), _ = data.train_test_image(data.image("astronaut", 256))
+    (v, seen), _ = data.train_test_image(pictures.image("astronaut", 256))
     gamma = features.gaussian(jax.random.key(0), m=128, d=2, scale=6.0)
     model = mlp(gamma.num_features, width=128, depth=4, d_out=3, output="sigmoid", biases=0.01)
     optimizer, start = optax.adam(1e-3), model.init(jax.random.key(1))
@@ -278,7 +279,7 @@ def main() -> None:
     values = {k: wave(v) for k, v in places.items()}
     measure("signal", features.power_law(16, 1.0), 128, places, values, 300, repeats)
 
-    picture = data.image("astronaut", 128)
+    picture = pictures.image("astronaut", 128)
     (seen, colours), _ = data.train_test_image(picture)
     places = {"seen": seen.reshape(-1, 2), "all": data.grid(128, 2).reshape(-1, 2)}
     values = {"seen": colours.reshape(-1, 3), "all": picture.reshape(-1, 3)}

@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fflib import data, features, metrics
 from fflib.network import mlp
 from fflib.training import fit
+from fflib.worlds import pictures
 
 PHOTO, SIZE = "cat", 300
 STEPS, BATCH, RATE = 700, 8192, 3e-3
@@ -73,7 +74,7 @@ def row(panels: list[Image.Image]) -> Image.Image:
 
 def main(target: Path) -> None:
     """Train both networks and write the picture, at most 100 kB."""
-    photo = data.image(PHOTO, SIZE)
+    photo = pictures.image(PHOTO, SIZE)
     panels = [panel(np.asarray(photo), "the photo")]
     mappings = {
         "a network of coordinates": features.none(2),

@@ -28,13 +28,11 @@ def train(checkpoint: str, result: str) -> None:
     """The training; writes its parameters and history when it is done."""
     import jax
 
-    from fflib.experiments import nerf
+    from fflib.experiments import checkpoints, nerf
     from fflib.operators import cameras
     from fflib.worlds import scenes
 
-    sys.modules[
-        "fflib.training"
-    ].SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
+    checkpoints.SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
     setting = nerf.Setting(
         STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
     )

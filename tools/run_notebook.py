@@ -193,7 +193,7 @@ def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
     )
     (folder / "run.json").write_text(made, encoding="utf-8")
     if keep and whole and os.environ.get("FFLIB_SCALE") == "full":
-        from fflib.worlds.files import replacing
+        from fflib.files import replacing
 
         with replacing(
             RECORDS / f"{notebook.stem}.json"

@@ -20,6 +20,7 @@ import optax
 from fflib import data, features, metrics
 from fflib.network import mlp
 from fflib.training import fit
+from fflib.worlds import pictures
 
 PAGE = Path(__file__).resolve().parent.parent / "book" / "reference" / "recipe.md"
 
@@ -39,7 +40,7 @@ def main() -> None:
     torch = names["torch"]
     torch.manual_seed(0)
     pixels = np.asarray(data.grid(32, 2), np.float32).reshape(-1, 2)
-    colours = np.asarray(data.image("coffee", 32), np.float32).reshape(-1, 3)
+    colours = np.asarray(pictures.image("coffee", 32), np.float32).reshape(-1, 3)
     v, y = torch.tensor(pixels), torch.tensor(colours)
 
     theirs = names["learn"](v, y, 2.0)

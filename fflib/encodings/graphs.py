@@ -153,8 +153,7 @@ def learn_widths(
         optimizer=_adam(rate),
         metrics=_graph_widths if every else None,
         every=every,
-        ensemble=True,
-        shared_data=False,
+        vmap=0,
     )
     if ensemble:
         return log_sigma, history

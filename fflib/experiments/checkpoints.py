@@ -1,115 +1,221 @@
-"""Checkpoints: one .npz, replaced at one stroke, so that a crash leaves the old one or the new one.
+"""Trainings that survive: :func:`fit_from` is :func:`fflib.training.fit` with a file to go on from.
 
-A checkpoint names the run it belongs to by digests of what the run starts from and of its compiled
-program, so that it is not continued with another learning rate, loss or data.
+The file knows its run by the tree of parameters, by data, key and names, and by its own loss:
+computed again from what was saved, it must come to what was written. So it outlives a new version of
+jax and a loss that was rewritten, but not another loss. Within one version a run that was cut off and
+resumed ends bit for bit where the undisturbed one ends.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import json
+import os
+import time
 import warnings
-import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
-from fflib.worlds.files import replacing
+from fflib import files
+from fflib.training import fit, host, init
 
-# what zipfile and numpy raise on files that are no checkpoint any more
-DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    zipfile.BadZipFile,
-)
+SAVE_SECONDS = 10.0  # the least time between two checkpoints
+OTHER = "go on with what it was made with, or name another file"
+AGREE = 1e-4  # how far two versions of jax may lie apart, relatively
 
 
-def digest(tree) -> str:
-    """SHA-256 of the arrays of a pytree, or of a text. Chapter: none; used by :mod:`fflib.training`."""
-    found = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if isinstance(leaf, str):
-            leaf = np.frombuffer(leaf.encode(), np.uint8)
-        elif isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        array = np.ascontiguousarray(leaf)
-        found.update(f"{path} {array.dtype} {array.shape}".encode() + array.tobytes())
-    return found.hexdigest()
+def fit_from(
+    path: str | os.PathLike, params, loss: Callable, data=None, *, steps: int, optimizer,
+    every: int | None = None, key=None, vmap=None, names: Any = (),
+    callback: Callable | None = None, **how,
+) -> tuple[Any, dict[str, np.ndarray]]:  # fmt: skip
+    """:func:`fflib.training.fit`, which goes on from the file at ``path`` if there is one.
 
+    Args:
+        path: of the checkpoint, one .npz, replaced at one stroke: at recordings, at most every ten
+            seconds, and at the end. ``~`` is the home folder.
+        names: what else tells this run from others, such as the learning rate: numbers and texts, in
+            lists or dicts.
+        how: as for ``fit``, like all the others.
 
-def save(path: Path, state, history: list[dict], run: dict[str, str]) -> None:
-    """Write a checkpoint: the leaves of ``state``, the history, and the digests ``run`` of its run.
+    Returns: as ``fit`` does, with the history of all parts of the run. Interrupted from the keyboard
+    it saves and passes the interrupt on. A file that cannot be written is a warning, no more.
 
-    When it cannot be written there is a warning, and the one before stays.
+    Raises: what ``fit`` raises; ValueError for a checkpoint that is damaged or of another run.
 
-    Chapter: none; used by :mod:`fflib.training`.
+    Chapter: How these pages were computed.
     """
-    arrays = {f"state_{i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(state))}
-    for name in history[0] if history else ():
-        arrays[f"history_{name}"] = np.stack([entry[name] for entry in history])
-    arrays |= {f"run_{name}": np.array(digest) for name, digest in run.items()}
+    path = Path(path).expanduser()
+    begin = partial(init, optimizer=optimizer)
+    fresh = jax.eval_shape(begin if vmap is None else jax.vmap(begin), params)
+    tree, names = _tree(fresh), json.loads(json.dumps(names))
+    run = {"params or optimizer": tree, "data": _print(data), "key": _print(key), "names": names}
+    _agreed(True)  # wait for a file that the first process is still writing
+    state, earlier = _resume(path, fresh, params, run, steps)
+    told, saved, stopped = (state, {}), time.monotonic(), False
+
+    def keep(state, history):
+        nonlocal told, saved, stopped
+        if earlier and len(history["step"]) == 1:
+            _compare(path, earlier, history)
+        told = state, _together(earlier, history, every or steps, steps)
+        if _agreed(time.monotonic() - saved > SAVE_SECONDS):
+            _save(path, *told, run)
+            saved = time.monotonic()
+        stopped = callback is not None and bool(callback(*told))
+        return stopped
+
+    fit(
+        state, loss, data, steps=steps, optimizer=optimizer, every=every, key=key, vmap=vmap,
+        callback=keep, **how,
+    )  # fmt: skip
+    state, history = told
+    _save(path, state, history, run)
+    if history["step"][-1] < steps and not stopped:
+        raise KeyboardInterrupt
+    return state.params, {name: np.stack(values) for name, values in history.items()}
+
+
+def _together(earlier, history, every, steps):
+    """The history of both parts: the later begins where the earlier ends, on the way or at a recording."""
+    first = history["step"][0]
+    skip = bool(earlier and first % every and first < steps)
+    return {name: earlier.get(name, [])[:-1] + values[skip:] for name, values in history.items()}
+
+
+def _compare(path, earlier, history):
+    """Refuse a checkpoint whose metrics or loss are not those of this training."""
+    if earlier.keys() != history.keys():
+        raise ValueError(
+            f"checkpoint {str(path)!r} recorded {sorted(earlier)}, but this training records "
+            f"{sorted(history)}; {OTHER}"
+        )
+    was, now = earlier["loss"][-1], history["loss"][0]
+    if not np.allclose(now, was, rtol=AGREE, atol=0, equal_nan=True):
+        raise ValueError(
+            f"checkpoint {str(path)!r} belongs to another run: its loss at step {history['step'][0]} was "
+            f"{was}, but with this loss, batch and data its parameters have {now}; {OTHER}"
+        )
+
+
+def _save(path, state, history, run) -> None:
+    """Write a checkpoint; a failure is a warning, and the one before stays."""
+    leaves = host([_plain(x) for x in jax.tree.leaves(state)])  # takes every process
+    arrays = {f"state_{i}": x for i, x in enumerate(leaves)}
+    arrays |= {f"history_{name}": np.stack(values) for name, values in history.items()}
+    if jax.process_index():
+        return
     try:
-        for left in path.parent.glob(
-            f"{glob.escape(path.name)}.*.tmp"
-        ):  # of a run that was killed while writing
+        for left in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):  # of a killed run
             left.unlink()
-        with replacing(path) as file:
-            np.savez(file, whole=np.array(digest(arrays)), **arrays)
-    except OSError as error:
+        files.write(path, run, arrays)
+    except Exception as error:
         warnings.warn(
             f"could not write checkpoint {str(path)!r} ({error}); training goes on", stacklevel=3
         )
 
 
-def resume(path: Path, state, run: dict[str, str]) -> tuple[Any, list[dict]]:
-    """The state and history to go on from: those of the file, or ``state`` when there is none.
-
-    Raises: ValueError for a damaged file, or one of another run.
-
-    Chapter: none; used by :mod:`fflib.training`.
-    """
+def _resume(path, fresh, params, run, steps) -> tuple[Any, dict[str, list]]:
+    """State and history of the file, or the parameters alone when there is none."""
     if not path.exists():
-        return state, []
-    leaves, treedef = jax.tree.flatten(state)
-    try:
-        with path.open("rb") as raw:
-            if not zipfile.is_zipfile(raw):
-                raise ValueError("it is no whole .npz file")
-            raw.seek(0)
-            with np.load(raw) as file:
-                arrays = dict(file)
-        if str(arrays.pop("whole", "")) != digest(arrays):
-            raise ValueError("its contents have been changed")
-    except DAMAGE as error:
-        raise ValueError(
-            f"checkpoint {str(path)!r} cannot be read ({error}); delete it to start afresh"
-        ) from error
-    stored = [arrays.get(f"state_{i}") for i in range(len(leaves))]
-    extra = f"state_{len(leaves)}" in arrays
-    if extra or any(
-        s is None or s.shape != np.shape(x) for s, x in zip(stored, leaves, strict=True)
-    ):
-        raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: its arrays do not have the shapes of "
-            f"these params and this optimizer; delete it to start afresh"
-        )
-    changed = [name for name, digest in run.items() if str(arrays.get(f"run_{name}", "")) != digest]
+        return params, {}
+    about, arrays = files.read(path)
+    changed = [
+        name
+        for name, now in run.items()
+        if now != (was := about.get(name)) and not (name in ("data", "key") and _close(now, was))
+    ]
     if changed:
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: it was made with another "
-            f"{' and another '.join(changed)}; delete it to start afresh"
+            f"{' and another '.join(changed)}; {OTHER}"
         )
-    restored = jax.tree.unflatten(
-        treedef, [jnp.asarray(s, x.dtype) for s, x in zip(stored, leaves, strict=True)]
+    leaves, tree = jax.tree.flatten(fresh)
+    state = tree.unflatten(_like(arrays[f"state_{i}"], x) for i, x in enumerate(leaves))
+    state = state._replace(params=jax.tree.map(_placed, state.params, params))
+    if (done := int(np.max(state.step))) > steps:
+        raise ValueError(f"checkpoint {str(path)!r} is at step {done}, past steps={steps}")
+    history = {name[8:]: list(x) for name, x in arrays.items() if name.startswith("history_")}
+    return state, history
+
+
+# --------------------------------------------------------------------------------------------------
+# What a run is known by
+
+
+def _plain(x):
+    """Numbers of an array, those behind a random key too."""
+    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.key_data(x)
+    return x
+
+
+def _placed(x, like):
+    """x where ``like`` was put on purpose."""
+    return jax.device_put(x, like.sharding) if getattr(like, "committed", False) else x
+
+
+def _like(stored, x):
+    """A stored array of the kind that ``x`` describes."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(
+            stored, impl=jax.random.key_impl(jnp.empty(x.shape, x.dtype))
+        )
+    return jnp.asarray(stored)
+
+
+def _tree(state) -> list:
+    """Names, shapes and types of parameters; shapes and types of the rest."""
+    params = jax.tree_util.tree_leaves_with_path(state.params)
+    return [
+        [[jax.tree_util.keystr(path), *_kind(x)] for path, x in params],
+        [_kind(x) for x in jax.tree.leaves(state.opt_state)],
+    ]
+
+
+def _kind(x) -> list:
+    return [list(np.shape(x)), str(jnp.result_type(x))]
+
+
+def _print(tree) -> list:
+    """[name and shape, number, norm] of each array: what rounding moves by less than AGREE norms.
+
+    For floats a sum with signs, which another value at any one place moves by more unless it is small;
+    for all others a digest, and norm 0.
+    """
+    found = []
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        x = host(_plain(leaf))
+        name = f"{jax.tree_util.keystr(path)} {x.shape}"
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            x = np.nan_to_num(x.ravel().astype(float))
+            signs = 1 - 2.0 * ((np.arange(x.size) * 2654435761 >> 16) & 1)
+            found.append([name, float(signs @ x), float(np.linalg.norm(x))])
+        else:
+            digest = hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
+            found.append([name, float(int(digest[:13], 16)), 0.0])
+    return found
+
+
+def _close(now: list, was: list | None) -> bool:
+    """Whether two lists of :func:`_print` agree but for rounding."""
+    return (
+        was is not None
+        and [name for name, *_ in now] == [name for name, *_ in was]
+        and all(abs(a[1] - b[1]) <= AGREE * a[2] for a, b in zip(now, was, strict=True))
     )
-    names = [k.removeprefix("history_") for k in arrays if k.startswith("history_")]
-    length = len(arrays["history_step"]) if names else 0
-    return restored, [{k: arrays[f"history_{k}"][i] for k in names} for i in range(length)]
+
+
+def _agreed(answer: bool) -> bool:
+    """What the first process answers, for each has its own view of time."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))

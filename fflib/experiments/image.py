@@ -25,6 +25,7 @@ from fflib.experiments.protocol import (
     with_fifth_row,
 )
 from fflib.network import MLP, mlp
+from fflib.worlds import pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Setting:
         steps: full-batch steps of Adam.
         width: units of each of the three hidden layers.
         m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.muon.muon`.
+        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.protocol.muon`.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a picture).
 
@@ -175,16 +176,16 @@ def _experiment(load, setting: Setting, size: int, scale: str = "full") -> Exper
 
 
 def _kodak(size: int):
-    return data.photographs(16, size, "kodak")
+    return pictures.photographs(16, size, "kodak")
 
 
 def _pages(size: int):
-    return data.text_pages(jax.random.key(0), 16, size)
+    return pictures.text_pages(jax.random.key(0), 16, size)
 
 
 EXPERIMENTS = with_fifth_row(
     {
-        "image_natural": _experiment(lambda size: data.photographs(16, size), NATURAL, 512),
+        "image_natural": _experiment(lambda size: pictures.photographs(16, size), NATURAL, 512),
         "image_text": _experiment(_pages, TEXT, 512),
         "image_natural_reduced": _experiment(
             _kodak, dataclasses.replace(NATURAL, steps=500), 256, "reduced"

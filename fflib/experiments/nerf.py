@@ -20,16 +20,23 @@ import numpy as np
 import optax
 
 from fflib import metrics
-from fflib.experiments.muon import muon
+from fflib.experiments.checkpoints import fit_from
 from fflib.experiments.nerf_mappings import MAPPINGS, PAPER, Setting, encode
 from fflib.experiments.nerf_mappings import in_radians as in_radians
 from fflib.experiments.nerf_mappings import paper_turn as paper_turn
 from fflib.experiments.nerf_mappings import turned as turned
-from fflib.experiments.protocol import OURS, Experiment, adam, start_at, with_fifth_row
+from fflib.experiments.protocol import (
+    OURS,
+    Experiment,
+    adam,
+    muon,
+    spread,
+    start_at,
+    with_fifth_row,
+)
 from fflib.experiments.records import circumstances
 from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
-from fflib.parallel import among
 from fflib.training import fit
 from fflib.worlds.lego import SPLIT, lego
 
@@ -58,7 +65,8 @@ def _functions(model: MLP, rays: int, samples: int, far: float):
         return jnp.mean((drawn.colour - seen["colour"]) ** 2)
 
     def batch(key, data):
-        return render.random_rays(key, data["views"], rays, samples) | {"gamma": data["gamma"]}
+        drawn = render.random_rays(key, data["views"], rays, samples)
+        return spread(drawn) | {"gamma": data["gamma"]}
 
     return loss, batch
 
@@ -106,7 +114,7 @@ def train(
         gamma: instead of the mapping that ``mapping`` stands for.
         optimizer: instead of the mapping's own.
         every: record the loss, and offer to write the checkpoint, every so many steps.
-        checkpoint: file to go on from, see :func:`fflib.training.fit`.
+        checkpoint: file to go on from, see :func:`fflib.experiments.checkpoints.fit_from`.
         progress: show a progress bar.
 
     Returns: E trained fields and the history of :func:`fflib.training.fit`.
@@ -123,22 +131,21 @@ def train(
     if mapping == OURS:
         params = start_in_fog(params, views)
         optimizer = optimizer or muon(setting.rates[OURS], setting.steps)
-    params, history = fit(
-        params,
-        loss,
-        {"views": views, "gamma": gamma},
+    rate = setting.rates.get(mapping, setting.rates["rest"])
+    how = dict(
         steps=setting.steps,
-        optimizer=optimizer
-        or adam(setting.rates.get(mapping, setting.rates["rest"]), setting.warmup),
+        optimizer=optimizer or adam(rate, setting.warmup),
         key=pairs[0, 1],
         batch=batch,
         every=every,
-        ensemble=True,
-        checkpoint=checkpoint,
-        devices=among(setting.rays),
+        vmap=(0, None),
         progress=progress,
         label=mapping,
     )
+    loop = fit
+    if checkpoint is not None:
+        loop = partial(fit_from, checkpoint, names=[mapping, dataclasses.asdict(setting)])
+    params, history = loop(params, loss, {"views": views, "gamma": gamma}, **how)
     return [
         Field(gamma, model, jax.tree.map(lambda p: p[e], params)) for e in range(len(keys))
     ], history

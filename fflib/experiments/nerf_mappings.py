@@ -32,7 +32,7 @@ class Setting:
         m: frequencies of the positional (rounded down to a multiple of 3) and the Gaussian mapping.
         rays: random pixels a step.
         samples: points on each ray.
-        rates: learning rate of "none" and "basic", of the "rest", and for "ours" of :func:`fflib.experiments.muon.muon`.
+        rates: learning rate of "none" and "basic", of the "rest", and for "ours" of :func:`fflib.experiments.protocol.muon`.
         scales: of "positional" and "ours" (log₂ of the highest frequency + 1), "ladder" (number of
             frequencies an axis) and "gaussian", all in radians per unit of length: no 2π here.
         warmup: steps in which the learning rate rises to its value. (A step that is too large at

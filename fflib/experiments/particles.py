@@ -259,8 +259,7 @@ def reconstruct(
         optimizer=_adam(setting.rate, setting.steps),
         key=keys[2],
         batch=draw,
-        ensemble=True,
-        shared_data=False,
+        vmap=0,
         progress=progress,
         label=label,
     )

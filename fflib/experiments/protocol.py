@@ -22,12 +22,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+import optax.contrib
+from jax.sharding import NamedSharding, PartitionSpec
 
 from fflib import checks, features
 from fflib.experiments import records
-from fflib.experiments.muon import muon
-from fflib.parallel import among
 from fflib.training import fit
 from fflib.worlds.fetch import FetchError
 
@@ -91,6 +92,22 @@ def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
     return optax.adam(optax.linear_schedule(rate / warmup, rate, warmup) if warmup else rate)
 
 
+@cache
+def muon(rate: float, steps: int) -> optax.GradientTransformation:
+    """Muon (Jordan et al. 2024) for matrices and Adam for biases, both slowing down to a stop.
+
+    A step moves every singular value of a matrix by about the rate, whatever the width; Glorot's start
+    gives the largest a size of about 2, so that one rate does for networks of all widths. Adam has a
+    tenth of the rate. McGinnis et al. (2025) found that this lets coordinate networks learn detail.
+
+    Raises: ValueError or TypeError for a rate that is not positive or fewer than one step.
+
+    Chapter: A fifth row.
+    """
+    fade = optax.cosine_decay_schedule(checks.positive("rate", rate), checks.count("steps", steps))
+    return optax.contrib.muon(fade, adam_learning_rate=lambda step: fade(step) / 10)
+
+
 def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransformation:
     """What trains a row of the table: Adam at one rate, as in the paper; Muon, slowing down, for "ours".
 
@@ -132,7 +149,7 @@ def train(
 ) -> tuple:
     """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their own.
 
-    Where there are several devices, as many as can share the items evenly do.
+    Several devices share the items if their number divides evenly.
 
     Args:
         params: leading axis E.
@@ -148,8 +165,22 @@ def train(
     Chapter: Photographs and text.
     """
     watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
-    shared = dict(ensemble=True, shared_data=False, devices=among(len(jax.tree.leaves(params)[0])))
-    return fit(params, loss, data, steps=steps, **shared, **watch, **how)
+    params, data = spread((params, data))
+    return fit(params, loss, data, steps=steps, vmap=0, **watch, **how)
+
+
+def spread(tree):
+    """Arrays with equal leading axes, shared out among all devices if that comes out even.
+
+    In a compiled program too, where it asks the compiler for this.
+
+    Chapter: How these pages were computed.
+    """
+    n = jax.device_count()
+    if n == 1 or any(np.shape(leaf)[0] % n for leaf in jax.tree.leaves(tree)):
+        return tree
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("devices",))
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("devices")))
 
 
 def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:

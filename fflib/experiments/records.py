@@ -25,7 +25,7 @@ import numpy as np
 
 import fflib
 from fflib import checks
-from fflib.worlds.files import replacing
+from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
 KEYS = ("item", "mapping", "seed", "metric", "value")

@@ -17,8 +17,7 @@ import optax
 
 from fflib import checks, features, metrics
 from fflib.experiments import protocol
-from fflib.experiments.muon import muon
-from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
+from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
 from fflib.network import MLP, mlp
 from fflib.operators import contour, meshes
 from fflib.worlds import solids
@@ -40,7 +39,7 @@ class Setting:
         decay: steps in which it falls to a tenth, continuously.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a unit; the solid fills most of one unit).
-        rate_ours: rate of :func:`fflib.experiments.muon.muon`, which trains "ours".
+        rate_ours: rate of :func:`fflib.experiments.protocol.muon`, which trains "ours".
         near_ours: share of the points of "ours" that lie near the surface, see :func:`fflib.worlds.labels.random_points`.
 
     Chapter: Solid shapes; A fifth row.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import string
 import warnings
 import zipfile
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +17,12 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from scipy import ndimage
 
 from fflib import checks
 from fflib.worlds.fetch import FetchError, fetch
 
+IMAGES = ("astronaut", "cat", "coffee")
 PHOTOGRAPHS = ("div2k", "kodak", "builtin")
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")
 
@@ -56,6 +60,47 @@ def collect(names, pictures, origin: str) -> Pictures:
     array = jnp.stack(list(pictures))
     pixels = np.asarray(jnp.round(255 * array), np.uint8)
     return Pictures(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
+
+
+def image(name: str, size: int | None = None) -> jax.Array:
+    """A built-in photograph, (size, size, 3), float32 in [0, 1].
+
+    "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee" (Rachel
+    Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
+
+    Args:
+        name: one of the three.
+        size: pixels along a side; smaller than the original is averaged down (default: original).
+
+    Raises: ValueError for an unknown name or a size larger than the original.
+
+    Chapter: Why is it blurry?
+    """
+    checks.one_of("name", name, IMAGES)
+    picture = Image.open(
+        io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes())
+    )
+    size = picture.width if size is None else checks.count("size", size)
+    if size > picture.width:
+        raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")
+    picture = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
+    return jnp.asarray(np.asarray(picture), jnp.float32) / 255
+
+
+def gaussian_blur(image, radius: float) -> jax.Array:
+    """The image (H, W, 3) blurred by a Gaussian of standard deviation ``radius`` pixels.
+
+    Beyond the borders the nearest pixels go on.
+
+    Raises: ValueError for another shape or a negative radius.
+
+    Chapter: Why is it blurry?
+    """
+    image = checks.real_array("image", image)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must have shape (H, W, 3), but got {image.shape}")
+    radius = checks.positive("radius", radius, zero=True)
+    return jnp.asarray(ndimage.gaussian_filter(image, (radius, radius, 0), mode="nearest"))
 
 
 def load_image(source, size: int | None = None) -> jax.Array:
@@ -201,8 +246,6 @@ def _kodak(count, size) -> Pictures:
 
 
 def _builtin(count, size) -> Pictures:
-    from fflib.data import IMAGES, image
-
     sides = {name: image(name).shape[0] for name in IMAGES}
     names = [name for name in IMAGES if sides[name] >= size][:count]
     if not names:

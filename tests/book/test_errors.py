@@ -11,6 +11,7 @@ import fflib as ff
 from fflib import data, features, metrics
 from fflib.network import MLP, mlp
 from fflib.theory import kernels
+from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
 NAN, INF = float("nan"), float("inf")
@@ -566,22 +567,22 @@ CASES = {
         ["params", "floating-point", "int"],
     ),
     "fit: members of unequal number": (
-        lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], ensemble=True),
+        lambda: train(params=[np.ones((2, 3)), np.ones((3, 3))], vmap=(0, None)),
         ValueError,
-        ["ensemble=True", "leading axis", "[2, 3] in params"],
+        ["vmap", "leading axis", "[2, 3] in params"],
     ),
     "fit: a member without an axis": (
-        lambda: train(params=[np.float32(1)], ensemble=True, shared_data=False),
+        lambda: train(params=[np.float32(1)], vmap=0),
         ValueError,
         ["leading axis", "params", "data"],
     ),
     "fit: the only member without an axis": (
-        lambda: train(params=[np.float32(1)], ensemble=True),
+        lambda: train(params=[np.float32(1)], vmap=(0, None)),
         ValueError,
         ["leading axis", "[0] in params"],
     ),
     "fit: data for another number of members": (
-        lambda: train(params=[np.ones((2, 3))], ensemble=True, shared_data=False),
+        lambda: train(params=[np.ones((2, 3))], vmap=0),
         ValueError,
         ["leading axis", "[2] in params", "[5] in data"],
     ),
@@ -712,20 +713,24 @@ CASES = {
         TypeError,
         ["image", "floating-point", "uint8"],
     ),
-    "image: unknown": (lambda: data.image("lena"), ValueError, ["name", "'astronaut'", "'lena'"]),
+    "image: unknown": (
+        lambda: pictures.image("lena"),
+        ValueError,
+        ["name", "'astronaut'", "'lena'"],
+    ),
     "image: too large": (
-        lambda: data.image("cat", 301),
+        lambda: pictures.image("cat", 301),
         ValueError,
         ["size", "300", "'cat'", "301"],
     ),
-    "image: size 0": (lambda: data.image("cat", 0), ValueError, ["size", "at least 1", "0"]),
+    "image: size 0": (lambda: pictures.image("cat", 0), ValueError, ["size", "at least 1", "0"]),
     "gaussian_blur: grey": (
-        lambda: data.gaussian_blur(PICTURE[..., 0], 1.0),
+        lambda: pictures.gaussian_blur(PICTURE[..., 0], 1.0),
         ValueError,
         ["image", "(H, W, 3)", "(4, 6)"],
     ),
     "gaussian_blur: negative radius": (
-        lambda: data.gaussian_blur(PICTURE, -1.0),
+        lambda: pictures.gaussian_blur(PICTURE, -1.0),
         ValueError,
         ["radius", ">= 0", "-1"],
     ),

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from fflib import data, metrics
+from fflib import metrics
 from fflib.experiments import image
 from fflib.experiments.image import Setting
 from fflib.experiments.protocol import MAPPINGS, OURS, adam, item_keys
+from fflib.worlds import pictures
 
 TINY = Setting(
     30,
@@ -18,7 +19,7 @@ TINY = Setting(
     dict.fromkeys(MAPPINGS, 5e-3) | {OURS: 0.05},
     {"positional": 2.0, "gaussian": 2.0, OURS: 2.0},
 )
-PICTURES = data.photographs(2, 32, "builtin").array
+PICTURES = pictures.photographs(2, 32, "builtin").array
 
 
 def test_unseen_pixels_do_not_train():
@@ -111,7 +112,7 @@ def test_a_full_run_in_small(tmp_path, monkeypatch):
     from fflib.experiments import protocol, records
 
     small = protocol.Experiment(
-        lambda: data.text_pages(jax.random.key(0), 3, 32),
+        lambda: pictures.text_pages(jax.random.key(0), 3, 32),
         lambda *part: image._solve(*part, TINY),
         dataclasses.asdict(TINY),
     )

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import experiments as tool
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from fflib import data, features
@@ -17,6 +19,7 @@ from fflib.experiments import image, protocol, records
 from fflib.experiments.protocol import Experiment, item_keys, run
 from fflib.network import mlp
 from fflib.worlds.fetch import FetchError
+from fflib.training import fit
 
 ITEMS = SimpleNamespace(
     names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers"
@@ -246,6 +249,53 @@ def test_the_fifth_row_is_an_experiment_of_its_own():
     np.testing.assert_array_equal(gamma.B, features.gaussian(jax.random.key(0), 8, 2, 3.0).B)
     assert protocol.optimizer_of("ours", 0.1, 5) is protocol.muon(0.1, 5)
     assert protocol.optimizer_of("gaussian", 0.1, 5) is protocol.adam(0.1)
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (9, 5), (5, 9)])
+def test_the_first_step_of_muon_moves_every_direction_alike(shape):
+    """By about the rate, longer for wide matrices; the bias by a tenth of the rate; less and less."""
+    G = np.random.default_rng(0).normal(size=shape) @ np.diag(np.geomspace(1, 0.05, shape[1]))
+    G, g = jnp.float32(G), jnp.array([1.0, -2.0, 0.5])
+    how = protocol.muon(0.1, 4)
+    state, steps = how.init([(G, g)]), []
+    for _ in range(5):
+        [(step, bias)], state = how.update([(G, g)], state, [(G, g)])
+        steps.append(step)
+    wide = max(1, shape[1] / shape[0]) ** 0.5
+    U, _, Vt = np.linalg.svd(G, full_matrices=False)
+    moved = np.diag(U.T @ np.asarray(steps[0]) @ Vt.T)
+    assert ((0.6 < -moved / (0.1 * wide)) & (-moved / (0.1 * wide) < 1.25)).all(), moved
+    np.testing.assert_allclose(steps[0], (U * moved) @ Vt, atol=1e-5)
+    first, _ = how.update([(G, g)], how.init([(G, g)]), [(G, g)])
+    np.testing.assert_allclose(first[0][1], -0.01 * np.sign(g), rtol=1e-3)  # Adam's first step
+    sizes = [float(jnp.linalg.norm(step)) for step in steps]
+    np.testing.assert_allclose(
+        np.divide(sizes, sizes[0]), (1 + np.cos(np.pi * np.arange(5) / 4)) / 2, atol=0.02
+    )
+
+
+def test_muon_learns_weak_directions_that_gradient_descent_does_not():
+    """Linear regression with inputs of very unequal strength: rate alone cannot help plain descent."""
+    rng = np.random.default_rng(3)
+    x = jnp.float32(rng.normal(size=(200, 6)) * np.geomspace(1.0, 0.01, 6))
+    true = jnp.float32(rng.normal(size=(6, 4)))
+    left = {}
+    for name, how in {"muon": protocol.muon(0.2, 300), "sgd": optax.sgd(2.0)}.items():
+        [(W, _)], _ = fit(
+            [(jnp.zeros((6, 4)), jnp.zeros(4))],
+            lambda p, x: 0.5 * jnp.mean((x @ p[0][0] - x @ true) ** 2),
+            x, steps=300, optimizer=how, progress=False,
+        )  # fmt: skip
+        left[name] = np.abs(W - true)[-1].max()
+    assert left["muon"] < 0.1 * left["sgd"], left
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"), [((0.0, 1), "rate must be"), ((1.0, 0), "steps must")]
+)
+def test_muon_of_bad_numbers(numbers, says):
+    with pytest.raises(ValueError, match=says):
+        protocol.muon(*numbers)
 
 
 def test_start_at_paints_the_mean():

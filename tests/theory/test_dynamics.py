@@ -326,7 +326,7 @@ def wide(width, parameterization):
     params = jax.vmap(model.init)(jax.random.split(KEY, 6))
     _, history = ff.fit(
         params, half_sum(model), (x[train], y), steps=steps, every=50, optimizer=optax.sgd(rate),
-        metrics=everywhere(model, x), ensemble=True, progress=False,
+        metrics=everywhere(model, x), vmap=(0, None), progress=False,
     )  # fmt: skip
     f = np.moveaxis(history["f"], 1, 0)  # (6, T, 16)
     predicted = np.stack(

@@ -180,8 +180,8 @@ def test_page_sizes(size):
 
 def test_built_in_photographs():
     small = pictures.photographs(16, 64, "builtin")
-    assert small.names == data.IMAGES and small.array.shape == (3, 64, 64, 3)
-    np.testing.assert_allclose(small.array[1], data.image("cat", 64), atol=0.01)
+    assert small.names == pictures.IMAGES and small.array.shape == (3, 64, 64, 3)
+    np.testing.assert_allclose(small.array[1], pictures.image("cat", 64), atol=0.01)
     assert pictures.photographs(16, 512, "builtin").names == ("astronaut",)
     with pytest.raises(ValueError, match="size must be at most 512"):
         pictures.photographs(1, 514, "builtin")
