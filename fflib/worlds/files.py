@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all; checkpoints and records are written through this."""
+"""Files that are there whole or not at all. Private helper of `fflib.experiments.records` and `fflib.experiments.checkpoints`."""
 
 import os
 import tempfile
@@ -9,26 +9,21 @@ from typing import IO
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the block ends without an error.
 
-    The bytes are on the disk, and the file is closed, before the name points to them, so a crash or
-    a full disk leaves what was there before. The folder is made if need be, ``~`` expands; on an
-    error the new file is deleted.
-
-    Chapter: none; used by :mod:`fflib.experiments`.
+    The bytes are on the disk before the name points to them, so a crash or a full disk leaves what
+    was there before. The folder is made if need be; on an error the new file is deleted.
     """
-    path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = tempfile.NamedTemporaryFile(
+    with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f"{path.name}.", suffix=".tmp", delete=False
-    )
-    try:
-        with file:
+    ) as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(file.name, path)
-    except BaseException:
-        Path(file.name).unlink(missing_ok=True)
-        raise
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

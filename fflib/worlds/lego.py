@@ -27,7 +27,6 @@ def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
     Args: size, 100, 200 or 400 pixels.
 
     Raises: ValueError for another size; fflib.worlds.fetch.FetchError when neither file can be had.
-
     Chapter: Radiance fields.
     """
     if size not in SIZES:
