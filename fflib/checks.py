@@ -2,11 +2,17 @@
 
 The checks look at shapes and dtypes always, and at values only when the array is concrete: inside
 ``jax.jit`` or ``jax.grad`` there are no values to look at, so those calls cost nothing there.
+
+Whole numbers mean one thing wherever brightness is meant (pictures, volumes, what metrics compare):
+``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and 1,
+and other integers are refused, since nothing says which of them is 1: :func:`brightness` is that
+rule. Elsewhere a whole number is itself (angles, matrices) or refused (coordinates, signals).
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import os
 import warnings
@@ -99,6 +105,59 @@ def finite(name: str, array: jax.Array) -> jax.Array:
                 f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"
             )
     return array
+
+
+def brightness(name: str, value: Any) -> Any:
+    """Numbers as floats of at least 32 bits, by the rule for whole numbers at the head of this module.
+
+    Raises: ValueError for masked values; TypeError for other integers, complex numbers, ragged
+    lists and PIL's pictures, whose palette would be lost.
+    """
+    if np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} has {np.ma.count_masked(value)} masked values: fill them, {name}.filled(0)"
+        )
+    if type(value).__module__.startswith("PIL."):
+        raise TypeError(f"{name} must be an array: give {describe(value)} to pictures.load_image")
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
+    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {describe(array)}; "
+            f"divide other integers by the one that stands for 1"
+        )
+    return array.astype(np.promote_types(array.dtype, np.float32))
+
+
+def fractions(name: str, value: Any) -> np.ndarray:
+    """Brightness from 0 to 1, float32; what lies outside by rounding alone (10⁻⁶) is moved back."""
+    array = np.asarray(brightness(name, value), np.float32)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: got shape {array.shape}")
+    finite(name, array)
+    low, high = array.min(), array.max()
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise ValueError(
+            f"{name} must hold floats in [0, 1], but they go from {low:g} to {high:g}; for values "
+            f"up to 255 divide by 255"
+        )
+    return array.clip(0, 1)
+
+
+def extra(module: str, group: str) -> Any:
+    """A library that only a part of fflib needs, imported now.
+
+    Raises: ImportError that names the extra to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = f"fourier-features-hands-on[{group}]"
+        raise ImportError(f"this needs {module}: pip install '{package}' brings it") from error
 
 
 def points(name: str, value: Any, d: int | None = None) -> jax.Array:

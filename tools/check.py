@@ -106,10 +106,16 @@ def versions(python: Path) -> str:
     return last_line(run(python, "-c", code))
 
 
+def library() -> list[str]:
+    """What fflib needs, the extras for meshes and volumes among it."""
+    extras = PROJECT["optional-dependencies"]
+    return PROJECT["dependencies"] + extras["meshes"] + extras["volumes"]
+
+
 def floors() -> str:
     from fflib import checks
 
-    oldest = [re.sub(r">=", "==", line) for line in PROJECT["dependencies"]]
+    oldest = [re.sub(r">=", "==", line) for line in library()]
     pytest = next(
         line for line in PROJECT["optional-dependencies"]["test"] if line.startswith("pytest>")
     )
@@ -138,7 +144,7 @@ def newest() -> str:
     if found is None:
         raise Skip(f"no other Python than {here} on PATH")
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    names = {re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]} | {"pytest"}
+    names = {re.match(r"[\w-]+", line)[0] for line in library()} | {"pytest"}
     wanted = [
         line.partition("#")[0].strip()
         for line in lines
@@ -169,14 +175,14 @@ def colab() -> str:
 
 
 def live() -> str:
-    python = environment("live", wheel(), "jupyterlab>=4.2,<5")
+    python = environment("live", f"{wheel()}[meshes,volumes]", "jupyterlab>=4.2,<5")
     return last_line(
         run(sys.executable, ROOT / "tools" / "live.py", python.parent / "jupyter", *notebooks())
     )
 
 
 def alone() -> str:
-    python = environment("alone", wheel())
+    python = environment("alone", f"{wheel()}[meshes,volumes]")
     for notebook in notebooks():
         with tempfile.TemporaryDirectory() as empty:
             shutil.copy(notebook, empty)

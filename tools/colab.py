@@ -23,7 +23,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-ADDED = ("libigl", "trimesh")  # requirements that Colab does not have
+ADDED = ("libigl", "trimesh", "mrcfile")  # of the extras, which Colab does not have
 
 # Runs as the last cell of every notebook, whose names it leaves alone: seconds of each slider's moves.
 MOVE = """
@@ -67,13 +67,14 @@ def install(python: str, wheel: str) -> None:
         RuntimeError: if installing would bring or replace another package.
     """
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    wheel += "[meshes,volumes]"
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         subprocess.run(
             [*pip, "--dry-run", "--report", report, wheel], check=True, capture_output=True
         )
         brought = [item["metadata"]["name"] for item in json.loads(report.read_text())["install"]]
-    if other := sorted(set(brought) - {"fflib", *ADDED}):
+    if other := sorted(set(brought) - {"fourier-features-hands-on", *ADDED}):
         raise RuntimeError(f"installing fflib would also install {other}")
     subprocess.run([*pip, wheel], check=True, capture_output=True)
 

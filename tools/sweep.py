@@ -34,7 +34,8 @@ from fflib.experiments import records  # noqa: E402
 from fflib.experiments.protocol import Experiment, run  # noqa: E402
 from fflib.network import MLP, mlp  # noqa: E402
 from fflib.training import fit  # noqa: E402
-from fflib.worlds.pictures import Pictures, collect, photographs, text_pages  # noqa: E402
+from fflib.worlds.items import Items  # noqa: E402
+from fflib.worlds.pictures import collect, photographs, text_pages  # noqa: E402
 
 SCALES = (2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 32.0, 1.0, 64.0)
 LINE_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -139,7 +140,7 @@ def solve(items, keys, scale: str, setting: Setting) -> list[dict[str, float]]:
     return scores
 
 
-def load_pictures() -> Pictures:
+def load_pictures() -> Items:
     """Eight photographs and four pages of text."""
     photos = photographs(8, PICTURES.size, "kodak")
     pages = text_pages(jax.random.key(6), 4, PICTURES.size)
@@ -147,7 +148,7 @@ def load_pictures() -> Pictures:
     return collect(photos.names + pages.names, [*photos.array, *pages.array], origin)
 
 
-def load_signals() -> Pictures:
+def load_signals() -> Items:
     """Two random lines of each α, (n, 1)."""
     names = [f"alpha{alpha:g}_{k}" for alpha in ALPHAS for k in (0, 1)]
     lines = [
@@ -158,7 +159,7 @@ def load_signals() -> Pictures:
         for k in (0, 1)
     ]
     origin = "random signals of amplitude (1 + f)^−α; every second point was seen"
-    return Pictures(tuple(names), jnp.stack(lines), "", origin)
+    return Items(tuple(names), jnp.stack(lines), "", origin)
 
 
 def sweeps() -> dict[str, Experiment]:

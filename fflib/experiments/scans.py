@@ -32,6 +32,7 @@ from fflib.experiments.protocol import (
 from fflib.network import MLP, mlp
 from fflib.operators import scanner
 from fflib.worlds import brains, phantoms
+from fflib.worlds.items import Items
 
 CT_SHEPP = dataclasses.replace(
     NATURAL,
@@ -223,7 +224,7 @@ def _solve(truth, keys, mapping, *, operator, setting):
 
 
 def _experiment(
-    load: Callable[[], phantoms.Scans], setting: Setting, size: int, operator: Callable
+    load: Callable[[], Items], setting: Setting, size: int, operator: Callable
 ) -> Experiment:
     settings = dataclasses.asdict(setting) | {"operator": operator.__name__, "size": size}
     settings |= {"views": VIEWS, "grid_rate": GRID_RATE}

@@ -1,1 +1,1 @@
-"""What is put before a network: pictures, phantoms, brains, scenes, solids, molecules, public files."""
+"""What is put before a network: pictures, phantoms, brains, scenes, solids, molecules, files."""

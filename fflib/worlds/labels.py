@@ -49,7 +49,6 @@ def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Sol
     box, and on the surface with N(0, 0.01²) added to every coordinate.
 
     Raises: ValueError when a number is below 1.
-
     Chapter: Solid shapes.
     """
     lines, tests = checks.count("lines", lines), checks.count("tests", tests)
@@ -94,7 +93,6 @@ def random_points(
     surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
 
     Raises: ValueError when ``near`` is no share.
-
     Chapter: Solid shapes; ``near``: A fifth row.
     """
     if not 0 <= near <= 1:

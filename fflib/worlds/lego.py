@@ -1,4 +1,4 @@
-"""The lego scene that radiance fields are usually tried on, with the paper's split of its pictures."""
+"""The lego scene that radiance fields are usually tried on, split as in the paper."""
 
 from __future__ import annotations
 
@@ -14,20 +14,19 @@ from fflib.worlds.fetch import FetchError, fetch
 
 SIZES = (100, 200, 400)
 SPLIT = (100, 107)  # pictures 0…99 train, 100…106 were for choosing the scales, 107…119 test
-ARCHIVE = "nerf_example_data.zip"
+ARCHIVE = "nerf_synthetic.zip"
 
 
 def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
     """100 pictures of the lego excavator to train on and 13 to test on, premultiplied on black.
 
     The scene is by Mildenhall et al. 2020 (model by Heinzelnisse, CC BY-NC). It is read from the
-    compact file ``lego_<size>_rgba_premult.npz`` where FFLIB_DATA has it, else from the authors' archive
-    at its public address, of whose 800 × 800 pictures blocks of pixels are averaged.
+    compact file ``lego_<size>_rgba_premult.npz`` where FFLIB_DATA has it, else from the authors'
+    archive (1.7 GB) at its public address, of whose 800 × 800 pictures blocks are averaged.
 
     Args: size, 100, 200 or 400 pixels.
 
     Raises: ValueError for another size; fflib.worlds.fetch.FetchError when neither file can be had.
-
     Chapter: Radiance fields.
     """
     if size not in SIZES:

@@ -6,8 +6,8 @@ shadow along an axis and its Fourier transform are
     V(x) = Σ_j w_j N(x; c_j, s²I₃),   p(x, y) = Σ_j w_j N((x, y); c_j, s²I₂),
     V̂(k) = ∫ V(x) exp(−2πi k·x) dx = exp(−2π²s²‖k‖²) Σ_j w_j exp(−2πi k·c_j).
 
-Lengths are in ångström (1 Å = 10⁻¹⁰ m), frequencies in cycles per Å. The box is centred: voxel i of n
-lies at (i − n//2) · pixel, on every axis.
+Lengths are in ångström (1 Å = 10⁻¹⁰ m), frequencies in cycles per Å. The box is centred: voxel i of
+n lies at (i − n//2) · pixel, on every axis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fflib.features import coordinates
 
 
 class Molecule(NamedTuple):
-    """Blobs at ``centres`` (m, 3) Å, of masses ``weights`` (m,) and width ``width`` Å (standard deviation).
+    """Blobs at ``centres`` (m, 3) Å, of masses ``weights`` (m,) and standard deviation ``width`` Å.
 
     A pytree, so that ``jax.vmap`` takes many at once.
 
@@ -37,25 +37,9 @@ class Molecule(NamedTuple):
 
     @property
     def radius(self) -> jax.Array:
-        """Root mean square of a coordinate of the mass about the origin in Å, √(Σw‖c‖²/3Σw + s²)."""
+        """Root mean square of a coordinate of the mass in Å, √(Σw‖c‖²/3Σw + s²)."""
         spread = self.weights @ jnp.sum(self.centres**2, -1) / jnp.sum(self.weights)
         return jnp.sqrt(spread / 3 + self.width**2)
-
-
-def molecule(centres, weights, width: float) -> Molecule:
-    """A checked :class:`Molecule`.
-
-    Raises: ValueError when centres are not (m, 3) or weights not (m,), for NaN or a width that is not positive.
-
-    Chapter: A molecule in motion.
-    """
-    centres = checks.points("centres", centres, 3)
-    weights = checks.real_array("weights", weights)
-    if weights.shape != centres.shape[:1]:
-        raise ValueError(
-            f"weights must have shape {centres.shape[:1]}, one a centre, but got {weights.shape}"
-        )
-    return Molecule(centres, weights, checks.positive("width", width))
 
 
 def _coil(path, normal, binormal, radius: float, turns: float) -> np.ndarray:
@@ -79,19 +63,18 @@ UP = np.array([0.0, 0.0, 1.0])
 
 
 def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
-    """A made-up molecule with one moving part: a coiled ring with a gap, and an arm that closes or opens it.
+    """A made-up molecule with one moving part: a coiled ring with a gap, and an arm that closes it.
 
-    The ring lies in the plane z = 0 with its gap towards +x; a knob on its back, above the plane, tells left
-    from right. The arm is hinged at the lower end of the ring and turns about z. 330 blobs of total mass 1;
-    the whole is centred where it is half open, at 35 degrees.
+    The ring lies in the plane z = 0 with its gap towards +x; a knob on its back, above the plane,
+    tells left from right. The arm is hinged at the lower end of the ring and turns about z. The 330
+    blobs have a total mass of 1; the whole is centred where it is half open, at 35 degrees.
 
     Args:
-        opening: in degrees, from 0 (the arm spans the gap) to about 70 (it sticks out); may be traced.
+        opening: in degrees, from 0 (the arm spans the gap) to about 70; may be traced.
         scale: of all places, not of the width.
         width: of a blob, in Å.
 
     Raises: ValueError for a scale or width that is not positive.
-
     Chapter: A molecule in motion.
     """
     scale, width = checks.positive("scale", scale), checks.positive("width", width)
@@ -129,10 +112,9 @@ def _claw_parts():
 def rotation(axis, angle) -> jax.Array:
     """The right-handed turn by ``angle`` radians about ``axis`` (3,): a matrix (3, 3) (Rodrigues).
 
-    R = I + sin θ [u]ₓ + (1 − cos θ) [u]ₓ², u = axis/‖axis‖.
+    R = I + sin θ [u]ₓ + (1 − cos θ) [u]ₓ², u = axis/‖axis‖. (On a GPU jax.scipy's is rounded.)
 
     Raises: ValueError for an axis of another shape or of no length.
-
     Chapter: A molecule in motion.
     """
     axis = checks.real_array("axis", axis, integers=True)
@@ -140,9 +122,7 @@ def rotation(axis, angle) -> jax.Array:
         not isinstance(axis, jax.core.Tracer) and float(jnp.linalg.norm(axis)) == 0
     ):
         raise ValueError(f"axis must be a vector (3,) with a length, but got {axis}")
-    x, y, z = axis / jnp.linalg.norm(axis)
-    zero = jnp.zeros_like(x)
-    cross = jnp.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
+    cross = jnp.cross(jnp.eye(3, dtype=axis.dtype), axis / jnp.linalg.norm(axis))
     twice = jnp.matmul((1 - jnp.cos(angle)) * cross, cross, precision="highest")
     return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + twice
 
@@ -159,7 +139,6 @@ def transform(mol: Molecule, k) -> jax.Array:
     """V̂(k) in closed form; k (..., 3) in cycles per Å; complex, of shape (...). V̂(0) is the mass.
 
     Raises: ValueError when the last axis of k is not 3.
-
     Chapter: A molecule in motion.
     """
     k = coordinates(k, 3, "k")
@@ -170,14 +149,15 @@ def transform(mol: Molecule, k) -> jax.Array:
 
 
 def _bumps(mol: Molecule, n: int, pixel: float):
-    """1-D Gaussians of every blob on each axis, (m, 3, n): what is separable in the formulas above."""
+    """1-D Gaussians of every blob on each axis, (3, m, n); their products are the blobs."""
+    n, pixel = checks.count("n", n), checks.positive("pixel", pixel)
     at = (jnp.arange(n) - n // 2) * pixel
     z = (at - mol.centres[..., None]) / mol.width
-    return jnp.exp(-(z**2) / 2) * (pixel / (jnp.sqrt(2 * jnp.pi) * mol.width))
+    return jnp.moveaxis(jax.scipy.stats.norm.pdf(z) * (pixel / mol.width), 1, 0)
 
 
 def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
-    """The shadow along z, (n, n), axes x and y: density on the pixels' centres × pixel², mass per pixel.
+    """The shadow along z, (n, n), axes x and y: density at the pixels × pixel², mass per pixel.
 
     Args:
         mol: the molecule, turned before if another view is wanted.
@@ -185,10 +165,9 @@ def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
         pixel: side of a pixel in Å.
 
     Raises: ValueError for n < 1 or a pixel that is not positive.
-
     Chapter: A molecule in motion.
     """
-    x, y, _ = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
+    x, y, _ = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
 
 
@@ -199,12 +178,12 @@ def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    x, y, z = jnp.moveaxis(_bumps(mol, checks.count("n", n), checks.positive("pixel", pixel)), 1, 0)
+    x, y, z = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z, precision="highest")
 
 
 def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecule:
-    """A map as a molecule: one blob for each voxel above ``part`` of the largest, in total of mass 1.
+    """A map as a molecule: one blob for each voxel above ``part`` of the largest, of mass 1 in all.
 
     Its density is the map, blurred by ``width``. The centre of mass comes to the origin.
 
@@ -215,7 +194,6 @@ def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecu
         part: of the largest value, in [0, 1); voxels below it are taken for ice.
 
     Raises: ValueError for another shape, NaN, no positive voxel, or a part outside [0, 1).
-
     Chapter: A molecule in motion.
     """
     voxels = np.asarray(checks.real_array("voxels", voxels, integers=True))
@@ -230,4 +208,5 @@ def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecu
     weights = voxels[tuple(where.T)].astype(np.float64)
     weights /= weights.sum()
     centres = pixel * (where - weights @ where)
-    return molecule(centres.astype(np.float32), weights.astype(np.float32), width)
+    width = checks.positive("width", width)
+    return Molecule(jnp.asarray(centres, "f4"), jnp.asarray(weights, "f4"), width)

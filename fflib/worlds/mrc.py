@@ -1,66 +1,50 @@
-"""Maps of the electron microscope on disk: the MRC format, as far as plain volumes go.
+"""Maps of the electron microscope on disk: volumes in the MRC format (Cheng et al. 2015).
 
-A header of 1024 bytes, then the voxels, x fastest (Cheng et al. 2015). Of its 56 words of four bytes
-these matter here: 1–3 sizes, 4 mode (the type of a voxel), 8–10 samples along the cell, 11–13 the
-cell's lengths in Å, 17–19 which axis is fastest, 24 length of an extended header, 53 the letters
-"MAP ", 54 the byte order.
+mrcfile (extra ``volumes``) reads and writes them; the order of the axes and the shape of the cell,
+which it leaves to the caller, are looked at here.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from pathlib import Path
 
-import jax
 import numpy as np
 
 from fflib import checks
-
-HEADER = 1024
-MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2"}
+from fflib.worlds.items import reading
 
 
 def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
-    """A volume from an MRC file: (voxels, pixel).
+    """A volume from an MRC file, also one packed by gzip or bzip2: (voxels, pixel).
 
-    Voxels are float32 of shape (n_x, n_y, n_z), whatever order of axes and bytes the file has; modes 0
-    (signed bytes), 1 (int16), 2 (float32) and 6 (unsigned 16 bits) are known. ``pixel`` is the side of a
-    voxel in Å; 0.0 where the file does not say.
+    Voxels are float32 of shape (n_x, n_y, n_z), whatever order of axes and bytes and real type the
+    file has. ``pixel`` is the side of a voxel in Å; 0.0 where the file does not say.
 
-    Raises: ValueError that says what the file has instead; FileNotFoundError.
-
+    Raises: ValueError that says what the file has instead, voxels that are no cubes among it;
+    FileNotFoundError; ImportError without mrcfile.
     Chapter: A molecule in motion.
     """
-    raw, name = Path(path).read_bytes(), f"MRC file {str(path)!r}"
-    if len(raw) < HEADER or raw[208:211] != b"MAP":
-        raise ValueError(f"{name} is none: it has {len(raw)} bytes and no mark MAP at byte 208")
-    order = ">" if raw[212:213] == b"\x11" else "<"
-    *sizes, mode = struct.unpack(f"{order}4i", raw[:16])
-    samples, cell = struct.unpack(f"{order}3i", raw[28:40]), struct.unpack(f"{order}3f", raw[40:52])
-    axes, extended = (
-        struct.unpack(f"{order}3i", raw[64:76]),
-        struct.unpack(f"{order}i", raw[92:96])[0],
-    )
-    if mode not in MODES:
-        raise ValueError(f"{name} must have mode 0, 1, 2 or 6, but has mode {mode}")
-    axes = (1, 2, 3) if axes == (0, 0, 0) else axes
-    if min(sizes) < 1 or sorted(axes) != [1, 2, 3] or extended < 0:
-        raise ValueError(
-            f"{name} is damaged: sizes {sizes}, axes {list(axes)}, extended header of {extended} bytes"
-        )
-    kind = np.dtype(order + MODES[mode])
-    wanted, found = int(np.prod(sizes, dtype=object)) * kind.itemsize, len(raw) - HEADER - extended
-    if found < wanted:
-        raise ValueError(
-            f"{name} ends early: {found} bytes of voxels, expected {wanted} for sizes {sizes}"
-        )
-    stored = np.frombuffer(raw, kind, wanted // kind.itemsize, HEADER + extended).reshape(
-        sizes, order="F"
-    )
-    voxels = np.ascontiguousarray(stored.transpose(np.argsort(axes)), np.float32)
-    pixel = cell[0] / samples[0] if samples[0] > 0 and cell[0] > 0 else 0.0
-    return voxels, float(pixel)
+    mrcfile = checks.extra("mrcfile", "volumes")
+    with reading("MRC file", path) as where, mrcfile.open(where) as file:
+        stored, head = np.array(file.data), file.header
+        axes = [int(head[word]) for word in ("mapc", "mapr", "maps")]
+        cell, angles = (np.array(head[word].tolist()) for word in ("cella", "cellb"))
+        samples = np.array([int(head[word]) for word in ("mx", "my", "mz")])
+    axes = [1, 2, 3] if axes == [0, 0, 0] else axes
+    wrong = ""
+    if stored.ndim not in (2, 3) or stored.size == 0 or np.iscomplexobj(stored):
+        wrong = f"must hold one volume of real numbers, but has {checks.describe(stored)}"
+    elif sorted(axes) != [1, 2, 3]:
+        wrong = f"is damaged: its axes are {axes}, not an order of 1, 2, 3"
+    elif cell.any() and angles.any() and not np.allclose(angles, 90, atol=0.01):
+        wrong = f"has a skewed cell, of angles {angles.tolist()}°, not of 90°"
+    pixel = np.divide(cell, samples, out=np.zeros(3), where=samples > 0)
+    if not wrong and not np.allclose(pixel, pixel[0], rtol=1e-3):
+        wrong = f"has uneven voxels, of {' × '.join(f'{side:g}' for side in pixel)} Å, not cubes"
+    if wrong:
+        raise ValueError(f"MRC file {str(path)!r} {wrong}")
+    voxels = stored.reshape(-1, *stored.shape[-2:]).T.transpose(np.argsort(axes))
+    return np.ascontiguousarray(voxels, np.float32), float(pixel[0])
 
 
 def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
@@ -71,27 +55,17 @@ def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
         voxels: three axes, x, y, z.
         pixel: side of a voxel in Å.
 
-    Raises: ValueError for another number of axes, NaN, or a pixel that is not positive.
-
+    Raises: ValueError for another number of axes, NaN, or a pixel that is not positive; ImportError
+    without mrcfile.
     Chapter: A molecule in motion.
     """
-    short = isinstance(voxels, (np.ndarray, jax.Array)) and voxels.dtype == np.int16
-    voxels = (
-        np.asarray(voxels)
-        if short
-        else np.asarray(checks.real_array("voxels", voxels, integers=True))
-    )
-    if voxels.ndim != 3 or voxels.size == 0:
-        raise ValueError(f"voxels must have shape (n_x, n_y, n_z), but got {voxels.shape}")
+    mrcfile = checks.extra("mrcfile", "volumes")
+    short = getattr(voxels, "dtype", None) == np.int16
+    array = np.asarray(voxels if short else checks.real_array("voxels", voxels, integers=True))
+    if array.ndim != 3 or array.size == 0:
+        raise ValueError(f"voxels must have shape (n_x, n_y, n_z), but got {array.shape}")
     pixel = checks.positive("pixel", pixel)
-    data = voxels.astype("<i2" if short else "<f4")
-    head = bytearray(HEADER)
-    cell = [pixel * n for n in data.shape]
-    mean, std = float(data.mean(dtype=np.float64)), float(data.std(dtype=np.float64))
-    struct.pack_into("<4i", head, 0, *data.shape, 1 if short else 2)
-    struct.pack_into("<3i6f3i", head, 28, *data.shape, *cell, 90.0, 90.0, 90.0, 1, 2, 3)
-    struct.pack_into("<3f2i", head, 76, float(data.min()), float(data.max()), mean, 1, 0)
-    struct.pack_into("<i", head, 108, 20140)  # the version of the format, that of 2014
-    head[208:216] = b"MAP DD\0\0"
-    struct.pack_into("<f", head, 216, std)
-    Path(path).write_bytes(bytes(head) + data.tobytes(order="F"))
+    with mrcfile.new(os.path.expanduser(path), overwrite=True) as file:
+        file.set_data(np.ascontiguousarray(array.T, np.int16 if short else np.float32))
+        file.voxel_size = pixel
+        file.header.nlabl, file.header.label = 0, b""  # it would write the time of day

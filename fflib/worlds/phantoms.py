@@ -7,13 +7,12 @@ the yardstick of every scanner.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.worlds.items import Items, shipped
 
 # grey added, half-axis along x, along y, centre x, y, angle of the first half-axis to x
 ELLIPSES = np.array(
@@ -47,17 +46,13 @@ ELLIPSOIDS = np.array(
 )
 
 
-def perturbed(key: jax.Array, parameters=ELLIPSES, scale: float = 1 / 20) -> jax.Array:
-    """Another head: scale·N(0, 1) added to every parameter, angles in radians among them.
-
-    The paper's phantoms, with its scale of 1/20.
+def perturbed(key: jax.Array, parameters=ELLIPSES) -> jax.Array:
+    """Another head, as the paper draws them: N(0, 1)/20 added to every parameter (angles: radians).
 
     Chapter: Computed tomography.
     """
     parameters = checks.real_array("parameters", parameters)
-    return parameters + checks.positive("scale", scale, zero=True) * jax.random.normal(
-        key, parameters.shape
-    )
+    return parameters + jax.random.normal(key, parameters.shape) / 20
 
 
 def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:
@@ -75,14 +70,14 @@ def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:
     Returns: (n, n) or (n, n, n), float32.
 
     Raises: ValueError for sizes below 1 or another number of parameters.
-
     Chapter: Computed tomography; in 3-D: Magnetic resonance.
     """
     n, k = checks.count("n", n), checks.count("oversample", oversample)
     parameters = np.asarray(checks.real_array("parameters", parameters), np.float64)
     if parameters.ndim != 2 or parameters.shape[1] not in (6, 8):
         raise ValueError(
-            f"parameters must have 6 (ellipses) or 8 (ellipsoids) columns, but got shape {parameters.shape}"
+            f"parameters must have 6 (ellipses) or 8 (ellipsoids) columns, but got shape "
+            f"{parameters.shape}"
         )
     d = parameters.shape[1] // 2 - 1
     points = (2 * np.arange(n * k) + 1 - k) / (n * k) - 1  # k = 1: −1, −1 + 2/n, …, 1 − 2/n
@@ -117,9 +112,8 @@ def ellipse_sinogram(n: int, angles, parameters=ELLIPSES) -> np.ndarray:
     Chapter: Computed tomography.
     """
     n = checks.count("n", n)
-    theta = -np.asarray(checks.real_array("angles", angles, integers=True), float)[
-        :, None
-    ]  # y is up
+    angles = np.asarray(checks.real_array("angles", angles, integers=True), float)
+    theta = -angles[:, None]  # y is up
     s = 2 * np.arange(n) / n - 1
     total = np.zeros((len(theta), n))
     for grey, a, b, x, y, phi in np.asarray(parameters, float):
@@ -129,32 +123,12 @@ def ellipse_sinogram(n: int, angles, parameters=ELLIPSES) -> np.ndarray:
     return total  # 2ρab √…/w² in units of half a side
 
 
-# --------------------------------------------------------------------------------------------------
-
-
-class Scans(NamedTuple):
-    """Pictures or volumes to be scanned.
-
-    Attributes:
-        names: E strings.
-        array: (E, n, n) or (E, n, n, n) in [0, 1].
-        sha256: checksum of the downloaded file they were made from; "" if made here.
-        origin: a sentence for the reader.
-
-    Chapter: Computed tomography.
-    """
-
-    names: list[str]
-    array: jax.Array
-    sha256: str
-    origin: str
-
-
-def heads(count: int, n: int, d: int = 2) -> Scans:
+def heads(count: int, n: int, d: int = 2) -> Items:
     """``count`` perturbed Shepp–Logan heads; in 2-D the first eight are those of the paper's test.
 
     The released code draws 16 heads from the key 10, scales its frequencies on the first eight and
-    reports the last eight. JAX's generator has changed its default since; the older one is asked for.
+    reports the last eight. It drew them with a generator that JAX has since replaced, so their
+    parameters ship as a table.
 
     Args:
         count: 1 … 8.
@@ -165,17 +139,11 @@ def heads(count: int, n: int, d: int = 2) -> Scans:
     """
     if checks.count("count", count) > 8:
         raise ValueError(f"count must be at most 8, but got {count}")
-    table = {2: ELLIPSES, 3: ELLIPSOIDS}[checks.one_of("d", d, (2, 3))]
-    with jax.threefry_partitionable(False):
-        keys, key = [], jax.random.key(10)
-        for _ in range(16):
-            key, draw = jax.random.split(key)
-            keys.append(draw)
-        drawn = [perturbed(draw, table) for draw in keys[8 : 8 + count]]
-    array = jnp.stack([shepp_logan(n, parameters) for parameters in drawn])
-    return Scans(
-        [f"head{k + 1}" for k in range(count)],
-        array,
+    with np.load(shipped("heads.npz")) as file:
+        drawn = file[{2: "ellipses", 3: "ellipsoids"}[checks.one_of("d", d, (2, 3))]][:count]
+    return Items(
+        tuple(f"head{k + 1}" for k in range(count)),
+        jnp.stack([shepp_logan(n, parameters) for parameters in drawn]),
         "",
         "Shepp–Logan heads with perturbed parameters",
     )

@@ -10,46 +10,28 @@ import warnings
 import zipfile
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
-from scipy import ndimage
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fflib import checks
 from fflib.worlds.fetch import FetchError, fetch
+from fflib.worlds.items import Items, reading
 
 IMAGES = ("astronaut", "cat", "coffee")
 PHOTOGRAPHS = ("div2k", "kodak", "builtin")
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")
 
 
-class Pictures(NamedTuple):
-    """Several pictures of one size.
+def collect(names, pictures, origin: str) -> Items:
+    """:class:`Items` from a list of arrays (H, W, 3) of one size with values in [0, 1].
 
-    Attributes:
-        names: one name a picture.
-        array: (E, H, W, 3), float32 in [0, 1].
-        sha256: of all their bytes (as 8-bit numbers), so that a result can say what it is about.
-        origin: a sentence that says what they are.
-
-    Chapter: Photographs and text.
-    """
-
-    names: tuple[str, ...]
-    array: jax.Array
-    sha256: str
-    origin: str
-
-
-def collect(names, pictures, origin: str) -> Pictures:
-    """:class:`Pictures` from a list of arrays (H, W, 3) of one size with values in [0, 1].
+    Their checksum is that of all their bytes, as 8-bit numbers.
 
     Raises: ValueError when the shapes differ or there are none.
-
     Chapter: Photographs and text.
     """
     shapes = sorted({np.shape(p) for p in pictures})
@@ -59,7 +41,7 @@ def collect(names, pictures, origin: str) -> Pictures:
         )
     array = jnp.stack(list(pictures))
     pixels = np.asarray(jnp.round(255 * array), np.uint8)
-    return Pictures(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
+    return Items(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
 
 
 def image(name: str, size: int | None = None) -> jax.Array:
@@ -100,6 +82,8 @@ def gaussian_blur(image, radius: float) -> jax.Array:
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"image must have shape (H, W, 3), but got {image.shape}")
     radius = checks.positive("radius", radius, zero=True)
+    from scipy import ndimage  # slow to load
+
     return jnp.asarray(ndimage.gaussian_filter(image, (radius, radius, 0), mode="nearest"))
 
 
@@ -108,30 +92,33 @@ def load_image(source, size: int | None = None) -> jax.Array:
 
     Grey becomes three equal channels. What is transparent shows white behind it. Of an odd size the
     last row or column is left out, since the split into training and test pixels pairs them. 16-bit
-    numbers keep their precision. Of an animation this is the first frame.
+    grey keeps its precision. Of an animation this is the first frame.
 
     Args:
-        source: a file that Pillow can read, or an array (H, W), (H, W, 1), (H, W, 3) or, with
-            transparency last, (H, W, 4): bytes, 16-bit whole numbers, booleans, or floats in [0, 1].
+        source: a file that Pillow can read, its ``Image``, or an array (H, W), (H, W, 1), (H, W, 3)
+            or, with transparency last, (H, W, 4): floats in [0, 1], or whole numbers by the rule of
+            :mod:`fflib.checks`.
         size: cut out the largest square in the middle and average it down to (size, size).
 
-    Raises: FileNotFoundError; ValueError for a file that is no picture, another shape, floats
-    outside [0, 1] or not finite, an odd ``size`` or one larger than the picture; TypeError for
-    another dtype.
-
+    Raises: FileNotFoundError; ValueError for a file that is no picture or too large for Pillow,
+    another shape, masked values, floats outside [0, 1] or not finite, an odd ``size`` or one larger
+    than the picture; TypeError for another dtype, 32-bit integers of a TIFF among them.
     Chapter: Photographs and text.
     """
+    name, pixels = "source", source
     if isinstance(source, (str, os.PathLike)):
-        name, pixels = str(source), _read(Path(source))
-    else:
-        name, pixels = "source", source
-    y = _unit(name, pixels)
+        name = str(source)
+        with reading("picture", source) as path, Image.open(path) as file:
+            pixels = _decoded(file)
+    elif isinstance(source, Image.Image):
+        pixels = _decoded(source)
+    y = checks.fractions(name, pixels)
     if y.ndim == 2:
         y = y[..., None]
     if y.ndim != 3 or y.shape[2] not in (1, 3, 4) or min(y.shape[:2]) < 2:
         raise ValueError(
-            f"{name} must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at least 2, "
-            f"but got {np.shape(pixels)}"
+            f"{name} must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at "
+            f"least 2, but got {np.shape(pixels)}"
         )
     if y.shape[2] == 4:
         y = y[..., :3] * y[..., 3:] + 1 - y[..., 3:]
@@ -156,7 +143,6 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     Returns: (size, size, 3), float32 in [0, 1].
 
     Raises: ValueError for an odd or too small size.
-
     Chapter: Photographs and text.
     """
     if checks.count("size", size, least=32) % 2:
@@ -182,11 +168,10 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     return load_image(np.asarray(page))
 
 
-def text_pages(key: jax.Array, count: int, size: int = 512) -> Pictures:
+def text_pages(key: jax.Array, count: int, size: int = 512) -> Items:
     """``count`` pages of :func:`text_image`, page i with ``fold_in(key, i)``.
 
     Raises: ValueError for count < 1 or a bad size.
-
     Chapter: Photographs and text.
     """
     pages = [
@@ -197,7 +182,7 @@ def text_pages(key: jax.Array, count: int, size: int = 512) -> Pictures:
     )
 
 
-def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Pictures:
+def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Items:
     """Photographs, cut to the square in their middle.
 
     "div2k": the first pictures of the DIV2K validation set, 512² cut out of the middle of each and
@@ -211,21 +196,21 @@ def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Pict
         source: where to begin in that list.
 
     Raises: ValueError for an unknown source, a size that is odd or larger than 512.
-
     Chapter: Photographs and text.
     """
     count = min(checks.count("count", count), 16)
     checks.one_of("source", source, PHOTOGRAPHS)
-    for place in PHOTOGRAPHS[PHOTOGRAPHS.index(source) :]:
+    for place, load, following in (("div2k", _div2k, "kodak"), ("kodak", _kodak, "builtin")):
         try:
-            return {"div2k": _div2k, "kodak": _kodak, "builtin": _builtin}[place](count, size)
+            if source == place:
+                return load(count, size)
         except FetchError as error:
-            following = PHOTOGRAPHS[PHOTOGRAPHS.index(place) + 1]
             warnings.warn(f"{error}. Taking the {following} photographs instead", stacklevel=2)
-    raise AssertionError("the built-in photographs need no fetching")
+            source = following
+    return _builtin(count, size)
 
 
-def _div2k(count, size) -> Pictures:
+def _div2k(count, size) -> Items:
     names = [f"{801 + i:04d}" for i in range(count)]
     with zipfile.ZipFile(fetch("DIV2K_valid_HR.zip")) as archive:
         crops = []
@@ -239,13 +224,13 @@ def _div2k(count, size) -> Pictures:
     )
 
 
-def _kodak(count, size) -> Pictures:
+def _kodak(count, size) -> Items:
     names = [f"kodim{1 + i:02d}" for i in range(count)]
     crops = [load_image(fetch(f"{name}.png"), size) for name in names]
     return collect(names, crops, f"Kodak test pictures 1 to {count}, middle 512²")
 
 
-def _builtin(count, size) -> Pictures:
+def _builtin(count, size) -> Items:
     sides = {name: image(name).shape[0] for name in IMAGES}
     names = [name for name in IMAGES if sides[name] >= size][:count]
     if not names:
@@ -256,41 +241,12 @@ def _builtin(count, size) -> Pictures:
     )
 
 
-def _read(path: Path) -> np.ndarray:
-    """The pixels of a file: (H, W), (H, W, 3) or (H, W, 4)."""
-    try:
-        with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):  # 16-bit grey, which Pillow may widen to 32 bits
-                return np.asarray(picture).astype(np.uint16)
-            clear = "A" in picture.getbands() or "transparency" in picture.info
-            return np.asarray(picture.convert("RGBA" if clear else "RGB"))
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{str(path)!r} is no picture that Pillow can read ({error})") from error
-
-
-def _unit(name: str, pixels) -> np.ndarray:
-    """Numbers of any usual kind as float32 in [0, 1]."""
-    pixels = np.asarray(pixels)
-    if pixels.size == 0:
-        raise ValueError(f"{name} is empty: got shape {pixels.shape}")
-    if pixels.dtype in (np.uint8, np.uint16):
-        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    if pixels.dtype == bool:
-        return pixels.astype(np.float32)
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise TypeError(
-            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {checks.describe(pixels)}"
-        )
-    checks.finite(name, pixels)
-    if pixels.min() < 0 or pixels.max() > 1:
-        raise ValueError(
-            f"{name} must hold floats in [0, 1], but they go from {pixels.min():g} to {pixels.max():g}; "
-            f"for values up to 255 divide by 255"
-        )
-    return pixels.astype(np.float32)
+def _decoded(picture: Image.Image) -> np.ndarray:
+    """The pixels, upright: (H, W) of the file's own type, or bytes (H, W, 3) or (H, W, 4)."""
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode[0] in "FI":  # grey floats, 16-bit and 32-bit integers
+        return np.asarray(picture)
+    return np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
 
 
 def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:

@@ -18,11 +18,8 @@ import numpy as np
 from fflib import checks
 from fflib.operators import cameras
 
-PITCH, LEVEL, STUD = (
-    0.3,
-    0.24,
-    (0.09, 0.05),
-)  # width of a cell, height of a brick, radius and height of a stud
+PITCH, LEVEL = 0.3, 0.24  # width of a cell, height of a brick
+STUD = (0.09, 0.05)  # radius and height
 GROUND = -0.5
 REACH = (2.5, 5.5)  # near and far for cameras at a distance of 4
 # How many bricks lie on each cell of the plate, and of which colour they are, seen from above.
@@ -40,7 +37,7 @@ LAMP = np.array([0.45, -0.30, 0.84]) / np.linalg.norm([0.45, -0.30, 0.84])
 
 
 class Solids(NamedTuple):
-    """Boxes and upright elliptic cylinders: centre (k, 3), half sizes (k, 3), colour (k, 3), round (k,).
+    """Boxes and upright elliptic cylinders: centre, half size and colour (k, 3), round (k,).
 
     Chapter: Radiance fields.
     """
@@ -52,7 +49,7 @@ class Solids(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The truth about rays: colour (..., 3) on black, depth (...), ``inf`` for a miss, and hit (...).
+    """The truth about rays: colour (..., 3) on black, depth (...), ``inf`` for a miss, hit (...).
 
     Chapter: Radiance fields.
     """
@@ -70,20 +67,17 @@ def bricks() -> Solids:
     Chapter: Radiance fields.
     """
     parts = [((0, 0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
-    bridge_level = 4
-    under_bridge = {(0, column) for column in range(1, 6)}
+    cell, bridge_level = PITCH / 2, 4
     for row, (heights, hues) in enumerate(zip(HEIGHTS, HUES, strict=True)):
         for column, (level, hue) in enumerate(zip(map(int, heights), hues, strict=True)):
             x, y = (column - 2.5) * PITCH, (2.5 - row) * PITCH
             if level:
                 height = level * LEVEL
-                parts.append(
-                    ((x, y, GROUND + height / 2), (PITCH / 2, PITCH / 2, height / 2), hue, False)
-                )
-            if (row, column) in under_bridge:
+                parts.append(((x, y, GROUND + height / 2), (cell, cell, height / 2), hue, False))
+            if row == 0 and column > 0:
                 level, hue = bridge_level, "w"
                 z = GROUND + (bridge_level - 0.5) * LEVEL
-                parts.append(((x, y, z), (PITCH / 2, PITCH / 2, LEVEL / 2), hue, False))
+                parts.append(((x, y, z), (cell, cell, LEVEL / 2), hue, False))
             z = GROUND + level * LEVEL + STUD[1] / 2
             parts.append(((x, y, z), (STUD[0], STUD[0], STUD[1] / 2), hue, True))
     centre, half, hue, is_round = zip(*parts, strict=True)
@@ -157,44 +151,30 @@ def _pattern(point, is_round):
     return jnp.where(is_round | (cell % 2 == 0), 1.0, 0.62)
 
 
-def views(
-    size: int,
-    poses,
-    solids: Solids | None = None,
-    *,
-    focal: float | None = None,
-    oversample: int = 2,
-) -> cameras.Views:
+def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
     """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
 
     Args:
-        size: pixels along a side.
+        size: pixels along a side; the focal length is 1.25 times that.
         poses: cameras, (n, 4, 4).
-        solids: the scene (default: :func:`bricks`).
-        focal: focal length in pixels (default 1.25 times the size).
         oversample: rays along each side of a pixel.
 
     Raises: ValueError for sizes below 1 or poses that are no rotations.
-
     Chapter: Radiance fields.
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
-    solids = bricks() if solids is None else solids
-    poses = cameras.check_poses(poses)
-    focal = float(checks.positive("focal", 1.25 * size if focal is None else focal))
-    images = _photographs(solids, poses, focal, size, oversample)
+    poses, focal = cameras.check_poses(poses), 1.25 * size
+    images = _photographs(bricks(), poses, focal, size, oversample)
     return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
 
 
-def depth(size: int, pose, focal: float, solids: Solids | None = None) -> jax.Array:
+def depth(size: int, pose, focal: float) -> jax.Array:
     """True distance along the ray through every pixel's centre, (size, size); inf where it misses.
 
     Chapter: Radiance fields.
     """
     pixels = cameras.pixel_centres(size, size)
-    return trace(
-        bricks() if solids is None else solids, *cameras.rays(pose, pixels, focal, (size, size))
-    ).depth
+    return trace(bricks(), *cameras.rays(pose, pixels, focal, (size, size))).depth
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))

@@ -32,7 +32,6 @@ def builtin(name: str) -> Mesh:
     out; "urchin": a ball with 80 bumps; "chain": a ring with ridges, on which scales are chosen.
 
     Raises: ValueError for another name.
-
     Chapter: Solid shapes.
     """
     checks.one_of("name", name, BUILTIN)
@@ -124,7 +123,6 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
 
     Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that has
     no inside (see :func:`fflib.operators.meshes.mesh`).
-
     Chapter: Solid shapes.
     """
     import trimesh
@@ -200,7 +198,6 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
     use :func:`load_mesh`.
 
     Raises: ValueError for an unknown name.
-
     Chapter: Solid shapes.
     """
     for name in names:

@@ -10,15 +10,15 @@ class Source(NamedTuple):
 
     Attributes:
         url: its public address; "" where it has none and must be in FFLIB_DATA.
-        sha256: its checksum; "" where none is known (then only the length is checked).
-        size: its length in bytes; 0 if unknown.
+        sha256: its checksum; every file has one, whatever a server answers.
+        size: its length in bytes.
 
     Chapter: Photographs and text.
     """
 
     url: str
-    sha256: str = ""
-    size: int = 0
+    sha256: str
+    size: int
 
 
 _KODAK = {
@@ -64,19 +64,22 @@ SOURCES = {
         for k, known in _KODAK.items()
     },
     **{f"lego_{size}_rgba_premult.npz": Source("", *known) for size, known in _LEGO.items()},
-    "nerf_example_data.zip": Source(
-        "https://cseweb.ucsd.edu/~viscomp/projects/LF/papers/ECCV20/nerf/nerf_example_data.zip"
+    "nerf_synthetic.zip": Source(  # of the authors; checksum as google-research/sunds has it
+        "https://drive.usercontent.google.com/download?id=18JxhpWD-4ZmuFKLzKlAw-w5PpzZxXOcG"
+        "&export=download&confirm=t",
+        "f01fd1b4ab045b0d453917346f26f898657bb5bec4834b95fdad1f361826e45e",
+        1679356967,
     ),
     "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz": Source(
-        "https://raw.githubusercontent.com/nilearn/nilearn/a0115edefd75f5c9c31802ea0336c2e015cc784e/nilearn/datasets/"
-        "data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
+        "https://raw.githubusercontent.com/nilearn/nilearn/a0115edefd75f5c9c31802ea0336c2e015cc784e/"
+        "nilearn/datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz",
         "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6",
         1617531,
     ),
     **{f"{name}.obj": Source("", *known) for name, known in _SCANS.items()},
     "clean70SRibosome_vol_65p.mrc": Source(
-        "https://raw.githubusercontent.com/ComputationalCryoEM/ASPIRE-Python/24e057f3997f4b2acf7b36a91bedc339f1e16a7a/"
-        "src/aspire/data/clean70SRibosome_vol_65p.mrc",
+        "https://raw.githubusercontent.com/ComputationalCryoEM/ASPIRE-Python/"
+        "24e057f3997f4b2acf7b36a91bedc339f1e16a7a/src/aspire/data/clean70SRibosome_vol_65p.mrc",
         "f9de03dd206be3bace4b1aa44feb72c052949f73d419d73bc99ff6b5c8f3256b",
         1099524,
     ),

@@ -18,8 +18,8 @@ from fflib import data, features
 from fflib.experiments import image, protocol, records
 from fflib.experiments.protocol import Experiment, item_keys, run
 from fflib.network import mlp
-from fflib.worlds.fetch import FetchError
 from fflib.training import fit
+from fflib.worlds.fetch import FetchError
 
 ITEMS = SimpleNamespace(
     names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers"
@@ -199,7 +199,7 @@ def test_a_row_is_remade():
     """At toy size, a real training: the same number again, and another one from another key."""
     tiny = image.Setting(steps=20, width=16, m=8, rates=image.TEXT.rates, scales=image.TEXT.scales)
     small = Experiment(
-        lambda: data.text_pages(jax.random.key(0), 2, 32),
+        lambda: pictures.text_pages(jax.random.key(0), 2, 32),
         partial(image._solve, setting=tiny),
         dataclasses.asdict(tiny),
     )

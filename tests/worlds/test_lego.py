@@ -41,7 +41,7 @@ def test_the_compact_file_is_split_as_in_the_paper(tmp_path, monkeypatch):
 
 
 def test_the_public_archive_is_read_the_same_way(tmp_path, monkeypatch):
-    """Every picture to train, every 16th of 200 to test; colours times opacity, averaged; the focal length."""
+    """Every picture to train, every 16th of 200 to test; colours times opacity, averaged."""
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for part, n in (("train", 100), ("test", 200)):
             frames = [
@@ -72,7 +72,7 @@ def test_neither_file(monkeypatch):
         raise FetchError(f"could not get {name}")
 
     monkeypatch.setattr(lego, "fetch", fetch)
-    with pytest.raises(FetchError, match="nerf_example_data.zip"):
+    with pytest.raises(FetchError, match=r"nerf_synthetic\.zip"):
         lego.lego()
     with pytest.raises(ValueError, match="size must be 100, 200 or 400, but got 50"):
         lego.lego(50)

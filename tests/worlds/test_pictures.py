@@ -1,4 +1,4 @@
-"""Pictures of every kind a reader may bring, generated pages, and photographs with and without a network."""
+"""Pictures of every kind a reader may bring, generated pages, and photographs."""
 
 import warnings
 import zipfile
@@ -10,7 +10,7 @@ from PIL import Image
 
 from fflib import data
 from fflib.worlds import pictures
-from fflib.worlds.sources import SOURCES, Source
+from fflib.worlds.fetch import FetchError
 
 KEY = jax.random.key(0)
 BYTES = np.random.default_rng(0).integers(0, 256, (6, 8, 4), np.uint8)
@@ -122,13 +122,13 @@ def test_what_is_no_picture_is_refused(bad, error, says):
 
 
 def test_files_that_are_no_pictures(tmp_path):
-    with pytest.raises(FileNotFoundError, match="nowhere.png"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.png"):
         pictures.load_image(tmp_path / "nowhere.png")
     (tmp_path / "text.png").write_text("not a picture")
     Image.fromarray(BYTES[..., :3]).resize((99, 99)).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
     for name in ("text.png", "cut.png", ""):
-        with pytest.raises(ValueError, match="is no picture that Pillow can read"):
+        with pytest.raises(ValueError, match=r"^picture .* cannot be read"):
             pictures.load_image(tmp_path / name)
 
 
@@ -136,6 +136,118 @@ def test_files_that_are_no_pictures(tmp_path):
 def test_sizes_that_do_not_fit(size):
     with pytest.raises(ValueError, match="size must be"):
         pictures.load_image(np.zeros((12, 20, 3)), size)
+
+
+# --- files and objects whose numbers mean more than asarray shows
+
+
+def grey_files(folder, seed):
+    """Random grey files of every mode Pillow writes: (path, what they say or None)."""
+    rng = np.random.default_rng(seed)
+    unit = rng.random((6, 8)).astype(np.float32)
+    for name, array, known in (
+        ("float.tif", unit, unit),
+        ("float64.tif", unit.astype(np.float64), unit),
+        ("bytes.tif", (255 * unit).astype(np.uint8), (255 * unit).astype(np.uint8) / 255),
+        ("16.tif", (65535 * unit).astype(np.uint16), (65535 * unit).astype(np.uint16) / 65535),
+        ("16.png", (65535 * unit).astype(np.uint16), (65535 * unit).astype(np.uint16) / 65535),
+        ("32.tif", (100_000 * unit).astype(np.int32), None),
+        ("wide.tif", (255 * unit).astype(np.int32), None),
+        ("signed.tif", (200 * unit - 100).astype(np.int32), None),
+        ("above.tif", 2 * unit + 1, None),
+        ("below.tif", unit - 1, None),
+        ("nan.tif", np.where(unit > unit.mean(), unit, np.nan), None),
+    ):
+        Image.fromarray(array.astype(np.float32) if array.dtype == np.float64 else array).save(
+            folder / name
+        )
+        yield folder / name, known
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_grey_files_are_read_by_their_own_range_or_refused_by_name(tmp_path, seed):
+    for path, known in grey_files(tmp_path, seed):
+        if known is None:
+            with pytest.raises((ValueError, TypeError), match=path.name):
+                pictures.load_image(path)
+            with Image.open(path) as file, pytest.raises((ValueError, TypeError), match="source"):
+                pictures.load_image(file)
+        else:
+            got = np.asarray(pictures.load_image(path))
+            np.testing.assert_allclose(got, np.repeat(known[..., None], 3, -1), atol=1e-6)
+            with Image.open(path) as file:
+                np.testing.assert_array_equal(pictures.load_image(file), got)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_a_picture_object_is_what_its_file_is(tmp_path, mode):
+    """Palettes, masks and colour spaces: as Pillow itself turns them into red, green and blue."""
+    picture = (
+        Image.fromarray(BYTES)
+        .convert("RGB" if mode == "HSV" else "RGBA")
+        .convert("P" if mode == "PA" else mode)
+    )
+    picture = picture.convert("PA") if mode == "PA" else picture
+    rgba = np.asarray(picture.convert("RGBA"), float) / 255
+    expected = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
+    np.testing.assert_allclose(pictures.load_image(picture), expected, atol=1e-6)
+    if mode in ("1", "L", "LA", "P", "RGB", "RGBA"):
+        picture.save(tmp_path / "x.png")
+        np.testing.assert_allclose(pictures.load_image(tmp_path / "x.png"), expected, atol=1e-6)
+
+
+def test_masked_pixels_are_refused():
+    array = np.ma.masked_greater(BYTES[..., 0], 127)
+    with pytest.raises(ValueError, match=r"source has \d+ masked values: fill them, source.filled"):
+        pictures.load_image(array)
+    unmasked = np.ma.array(BYTES[..., 0])
+    np.testing.assert_array_equal(pictures.load_image(unmasked), pictures.load_image(BYTES[..., 0]))
+
+
+@pytest.mark.parametrize("kind", ["u1", "<u2", ">u2", "?", "f2", "f4", ">f4", "f8"])
+def test_every_type_of_numbers(kind):
+    """Floats stand for themselves, bytes and 16 bits for parts of their largest number."""
+    for seed in range(3):
+        unit = np.random.default_rng(seed).random((4, 6))
+        kept = np.dtype(kind)
+        top = np.iinfo(kept).max if kept.kind == "u" else 1
+        array = (unit > 0.5) if kept.kind == "b" else (top * unit).astype(kept)
+        got = np.asarray(pictures.load_image(array))[..., 0]
+        np.testing.assert_allclose(got, array.astype(float) / top, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["i1", "i2", "u4", "i4", "u8", "i8", "c8", "U1"])
+def test_numbers_of_no_scale_are_refused(kind):
+    with pytest.raises(TypeError, match=r"source must hold bytes, 16-bit numbers"):
+        pictures.load_image(np.ones((4, 4)).astype(kind))
+
+
+def test_what_lies_outside_by_rounding_is_taken_on_both_sides():
+    y = np.full((4, 4), 0.5)
+    for edge, back in ((-1e-7, 0.0), (1 + 1e-7, 1.0)):
+        y[0, 0] = edge
+        assert pictures.load_image(y)[0, 0, 0] == back
+    for far in (-1e-4, 1 + 1e-4):
+        y[0, 0] = far
+        with pytest.raises(ValueError, match=r"source must hold floats in \[0, 1\]"):
+            pictures.load_image(y)
+
+
+def test_a_picture_of_200_megapixels(tmp_path):
+    Image.new("1", (16_000, 13_000)).save(tmp_path / "huge.png")
+    with pytest.raises(ValueError, match=r"huge\.png.*208000000 pixels"):
+        pictures.load_image(tmp_path / "huge.png")
+
+
+def test_a_tilde_is_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Image.fromarray(BYTES).save(tmp_path / "x.png")
+    np.testing.assert_array_equal(pictures.load_image("~/x.png"), pictures.load_image(BYTES))
+
+
+def test_lists_of_unequal_lengths():
+    with pytest.raises(TypeError, match="source must be an array, but got lists"):
+        pictures.load_image([[0.0, 1.0], [0.5]])
 
 
 # --- pages of text
@@ -191,10 +303,14 @@ def test_built_in_photographs():
 
 @pytest.fixture
 def nothing_at_hand(monkeypatch, tmp_path):
-    monkeypatch.setenv("FFLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("FFLIB_DATA", str(tmp_path))
-    for name in SOURCES:
-        monkeypatch.setitem(SOURCES, name, Source(""))
+    """What a test puts into the folder is all that can be fetched."""
+
+    def fetch(name):
+        if not (tmp_path / name).exists():
+            raise FetchError(f"could not get {name}")
+        return tmp_path / name
+
+    monkeypatch.setattr(pictures, "fetch", fetch)
     return tmp_path
 
 

@@ -1,0 +1,55 @@
+"""What worlds share: items of an experiment, the files that ship, errors about the reader's own."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class Items(NamedTuple):
+    """What an experiment is done on: pictures, scans or solids.
+
+    Attributes:
+        names: E strings.
+        array: arrays whose leading axis is E, one array or a dict of them.
+        sha256: of what they were made from, so that a result can say what it is about, or "".
+        origin: a sentence that says what they are.
+
+    Chapter: Photographs and text.
+    """
+
+    names: tuple[str, ...]
+    array: Any
+    sha256: str
+    origin: str
+
+
+def shipped(name: str) -> io.BytesIO:
+    """A file that comes with the library (fflib/worlds/assets/NOTICE.md says whose it is).
+
+    Chapter: none; used by the modules beside it.
+    """
+    return io.BytesIO(resources.files("fflib.worlds").joinpath("assets", name).read_bytes())
+
+
+@contextmanager
+def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
+    """The path with ``~`` expanded, for a block that reads a file by a library.
+
+    Raises: FileNotFoundError and ImportError as they come; ValueError naming the file for all else,
+    since damage makes libraries raise almost anything.
+    Chapter: none; used by the modules beside it.
+    """
+    try:
+        yield Path(path).expanduser()
+    except (FileNotFoundError, ImportError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{kind} {str(path)!r} cannot be read ({error or type(error).__name__}): is it whole?"
+        ) from error
