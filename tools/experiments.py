@@ -48,13 +48,13 @@ def commit() -> str:
 
 def chosen(names: list[str], scale: str) -> dict:
     """The experiments of a scale whose names begin so; without names those of the paper's rows."""
-    known = {k: v for k, v in experiments().items() if v.scale == scale}
-    if not names:
-        return {k: v for k, v in known.items() if not k.endswith("_ours")}
+    fifth = any("ours" in name for name in names)
     return {
         k: v
-        for k, v in known.items()
-        if any(k.startswith(n) or (n == "ours" and k.endswith(n)) for n in names)
+        for k, v in experiments().items()
+        if v.scale == scale
+        and k.endswith("_ours") == fifth
+        and any(k.startswith(name) or name == "ours" for name in names or [""])
     }
 
 
