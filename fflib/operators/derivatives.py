@@ -79,7 +79,10 @@ def gradient(f: Callable) -> Callable:
 
     def slopes(v):
         v = _points(v)
-        along_axis = lambda e: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+
+        def along_axis(e):
+            return jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+
         return jax.vmap(along_axis, out_axes=-1)(jnp.eye(v.shape[-1], dtype=v.dtype))
 
     return slopes
@@ -121,7 +124,9 @@ def laplacian(f: Callable) -> Callable:
         v = _points(v)
 
         def along_axis(e):
-            first = lambda v: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+            def first(v):
+                return jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+
             return jax.jvp(first, (v,), (jnp.broadcast_to(e, v.shape),))[1]
 
         return jax.vmap(along_axis)(jnp.eye(v.shape[-1], dtype=v.dtype)).sum(0)
@@ -174,8 +179,11 @@ def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callab
     Chapter: Derivatives as data.
     """
     B = A if B is None else B
+
     # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ, and an operator with constant coefficients moves along
-    in_second = lambda delta: B(lambda u: kernel(-u))(-delta)
+    def in_second(delta):
+        return B(lambda u: kernel(-u))(-delta)
+
     return A(in_second)
 
 
@@ -198,7 +206,10 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
     columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
     sizes = [sum(len(x) for _, x in side) for side in (rows, columns)]
     checks.fits_in_memory("the matrix of covariances", *sizes, itemsize=16)
-    block = lambda A, x, B, y: jax.jit(observed(kernel, A, B))(x[:, None] - y[None])
+
+    def block(A, x, B, y):
+        return jax.jit(observed(kernel, A, B))(x[:, None] - y[None])
+
     return jnp.block([[block(A, x, B, y) for B, y in columns] for A, x in rows])
 
 
@@ -238,7 +249,10 @@ def symbol(A: Callable, k) -> jax.Array:
             "k must have shape (..., d), one frequency along the last axis, but got a single number"
         )
     at = jnp.zeros_like(k)  # the wave's phase is 0 here
-    phase = lambda v: 2 * jnp.pi * (v * k).sum(-1)
+
+    def phase(v):
+        return 2 * jnp.pi * (v * k).sum(-1)
+
     return A(lambda v: jnp.cos(phase(v)))(at) + 1j * A(lambda v: jnp.sin(phase(v)))(at)
 
 

@@ -138,7 +138,8 @@ def picture(
     Chapter: Radiance fields.
     """
     origins, directions = rays(pose, pixel_centres(*size), focal, size)
-    one_row = lambda ray: render(
-        field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far
-    )
+
+    def one_row(ray):
+        return render(field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far)
+
     return jax.lax.map(one_row, (origins, directions), batch_size=rows)

@@ -36,7 +36,10 @@ def _shell_correlation(a, b):
     f, g = transform(a, 3), transform(b, 3)
     k = frequencies(n) * n
     shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
-    total = lambda z: jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
+
+    def total(z):
+        return jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
+
     size = jnp.sqrt(total(jnp.abs(f) ** 2)) * jnp.sqrt(
         total(jnp.abs(g) ** 2)
     )  # the product of squares overflows
