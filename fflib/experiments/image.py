@@ -37,7 +37,8 @@ class Setting:
         steps: full-batch steps of Adam.
         width: units of each of the three hidden layers.
         m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.muon.muon`.
+        rates: learning rate for each mapping: of Adam, for "ours" of
+            :func:`fflib.experiments.muon.muon`.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a picture).
 
@@ -101,7 +102,6 @@ def paint(
 
     Returns: what the networks paint on all pixels, (E, H, W, 3), and the history of
     :func:`fflib.training.fit`, with ``looks`` also ``history["picture"]`` of shape (T, E, H, W, 3).
-
     Raises: ValueError for other shapes, values outside [0, 1], another mapping, or a number of keys
     other than E. Chapter: Photographs and text.
     """

@@ -1,8 +1,9 @@
-"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with the measurement.
+"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with the
+measurement.
 
 Computed tomography and magnetic resonance differ in one argument, the operator: any function
-operator(f, how) of a picture or volume. Against :mod:`fflib.experiments.image` the loss has one more
-function call in it, and the score compares with a picture that the network never saw.
+operator(f, how) of a picture or volume. Against :mod:`fflib.experiments.image` the loss has one
+more function call in it, and the score compares with a picture that the network never saw.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def reconstruct(
     looks: int = 0,
     progress: bool = True,
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
-    """Train one network a scan, all as one program, until operator(f, how) is near what was observed.
+    """Train one network a scan, all as one program, until operator(f, how) is near what was
+    observed.
 
     Args:
         observed: (E, …), one measurement a scan, real or complex.
@@ -106,10 +108,9 @@ def reconstruct(
         progress: show a progress bar.
 
     Returns: the reconstructions (E, *shape) and the history of :func:`fflib.training.fit`, with
-    ``looks`` also ``history["f"]``, shape (T, E, *shape).
-
-    Raises: ValueError when observed and keys differ in number, for another mapping, NaN, and when the
-    operator gives another shape than was observed. Chapter: Computed tomography; Magnetic resonance.
+    ``looks`` also ``history["f"]``, shape (T, E, *shape). Raises: ValueError when observed and keys
+    differ in number, for another mapping, NaN, and when the operator gives another shape than was
+    observed. Chapter: Computed tomography; Magnetic resonance.
     """
     draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     scale = setting.scales.get(mapping)
@@ -153,8 +154,8 @@ def optimise_grid(
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """The same training without a network: every pixel is a parameter, behind a sigmoid, from ½.
 
-    Arguments (``looks`` and ``progress``, too) and results as in :func:`reconstruct`.
-    Chapter: Computed tomography.
+    Arguments (``looks`` and ``progress``, too) and results as in :func:`reconstruct`. Chapter:
+    Computed tomography.
     """
     params = jnp.zeros((len(observed), *shape))
     how_to = dict(steps=steps, optimizer=adam(rate), label="grid") | more
@@ -185,9 +186,8 @@ def _train(params, seen, observed, how, operator, shape, *, looks=0, **how_to):
 
 
 def score(f, truth) -> dict[str, float]:
-    """PSNR in dB of one reconstruction, clipped to [0, 1] first; f and truth are arrays of one shape.
-
-    Chapter: Computed tomography.
+    """PSNR in dB of one reconstruction, clipped to [0, 1] first; f and truth are arrays of one
+    shape. Chapter: Computed tomography.
     """
     return {"psnr": float(metrics.psnr(jnp.clip(f, 0.0, 1.0), truth))}
 
@@ -208,9 +208,8 @@ def paper_mask(n: int) -> jax.Array:
 
 
 class Instrument(NamedTuple):
-    """A scanner of the table: how it measures n points a side, what is done without a network, y ↦ mean f.
-
-    Chapter: Computed tomography.
+    """A scanner of the table: how it measures n points a side, what is done without a network, y ↦
+    mean f. Chapter: Computed tomography.
     """
 
     operator: Callable

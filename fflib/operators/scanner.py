@@ -5,8 +5,8 @@ operator turns that into a prediction of the measurement, and the loss compares 
 
     v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean ‖A f − y‖².
 
-All of it can be differentiated and compiled, so nothing else about training changes. These are
-the operators of the CT and MRI experiments of Tancik et al. 2020; any function of an array will do.
+All of it can be differentiated and compiled, so nothing else about training changes. These are the
+operators of the CT and MRI experiments of Tancik et al. 2020; any function of an array will do.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
 
 
 def angles(count: int) -> jax.Array:
-    """``count`` directions of view in radians, equally spaced over half a turn: linspace(0, π) without π.
+    """``count`` directions of view in radians, equally spaced over half a turn: linspace(0, π)
+    without π.
 
     Raises: ValueError when count < 1. Chapter: Computed tomography.
     """
@@ -65,13 +66,14 @@ def angles(count: int) -> jax.Array:
 def project(
     image, angles, interpolation: str = "nearest", detectors: int | None = None
 ) -> jax.Array:
-    r"""Parallel-beam projections, the Radon transform of a picture on the unit square (Eq. ct-radon).
+    r"""Parallel-beam projections, the Radon transform of a picture on the unit square (Eq.
+    ct-radon).
 
     p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
     is turned by θ about its middle and averaged over its rows. Detector j of m sits at s = j/m − ½;
-    f is 0 outside the square. The side of the square is the unit of length.
-    A sinogram of scikit-image, ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after
-    ``theirs.T / n, -np.radians(degrees)``: it sums pixels and turns the other way.
+    f is 0 outside the square. The side of the square is the unit of length. A sinogram of
+    scikit-image, ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T
+    / n, -np.radians(degrees)``: it sums pixels and turns the other way.
 
     Args:
         image: (n, n), real.
@@ -80,11 +82,8 @@ def project(
             to the integral and four times the work).
         detectors: m, if it is not n.
 
-    Returns: (k, m), the sinogram.
-
-    Raises: ValueError for another shape, no angles, degrees, NaN; TypeError for complex pictures.
-
-    Chapter: Computed tomography.
+    Returns: (k, m), the sinogram. Raises: ValueError for another shape, no angles, degrees, NaN;
+    TypeError for complex pictures. Chapter: Computed tomography.
     """
     image, angles = _square_picture("image", image), _directions(angles)
     order = INTERPOLATION[checks.one_of("interpolation", interpolation, tuple(INTERPOLATION))]
@@ -108,18 +107,18 @@ def _detectors(n: int, count: int | None):
 def filtered_back_projection(sinogram, angles, size: int | None = None) -> jax.Array:
     r"""The classical reconstruction: f(v) = ∫₀^π (p(θ, ·) * h)(s(v, θ)) dθ with the ramp filter h.
 
-    h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency (Ramachandran
-    and Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ, interpolated linearly. Each
-    view counts for half of the turn to its neighbours on either side (mod π).
+    h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency
+    (Ramachandran and Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ,
+    interpolated linearly. Each view counts for half of the turn to its neighbours on either side
+    (mod π).
 
     Args:
         sinogram: (k, m) as :func:`project` returns it.
         angles: (k,) radians in [−2π, 2π], as spread out as they are.
         size: n, pixels along a side, if it is not m.
 
-    Returns: (n, n); noise and few angles take it outside the range of the true picture.
-
-    Raises: ValueError when the shapes disagree, for NaN or no angles. Chapter: Computed tomography.
+    Returns: (n, n); noise and few angles take it outside the range of the true picture. Raises:
+    ValueError when the shapes disagree, for NaN or no angles. Chapter: Computed tomography.
     """
     sinogram, angles = _array("sinogram", sinogram, 2), _directions(angles)
     if len(sinogram) != len(angles):
@@ -170,9 +169,8 @@ def kspace_mask(
         draws: number of draws.
         std: standard deviation in cells (cycles per side), on every axis.
 
-    Returns: boolean, of the given shape.
-
-    Raises: ValueError for sizes or draws below 1 and std ≤ 0. Chapter: Magnetic resonance.
+    Returns: boolean, of the given shape. Raises: ValueError for sizes or draws below 1 and std ≤ 0.
+    Chapter: Magnetic resonance.
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
@@ -184,17 +182,15 @@ def kspace_mask(
 
 
 def masked_fft(volume, mask) -> jax.Array:
-    """What the scanner measures: M F f, the unnormalised discrete Fourier transform where mask is True.
+    """What the scanner measures: M F f, the unnormalised discrete Fourier transform where mask is
+    True.
 
     Args:
         volume: real, any number of axes.
         mask: boolean, same shape, frequency 0 at index 0.
 
-    Returns: complex, same shape, 0 where nothing was measured.
-
-    Raises: ValueError for NaN, a mask of another shape, or one that lets nothing through.
-
-    Chapter: Magnetic resonance.
+    Returns: complex, same shape, 0 where nothing was measured. Raises: ValueError for NaN, a mask
+    of another shape, or one that lets nothing through. Chapter: Magnetic resonance.
     """
     volume = _array("volume", volume)
     return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
@@ -213,7 +209,8 @@ def zero_filled(observed) -> jax.Array:
 
 
 def hermitian_filled(observed, mask) -> jax.Array:
-    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) fills mirror cells.
+    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) fills mirror
+    cells.
 
     A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too, which
     :func:`zero_filled` ignores. Raises: ValueError when observed and mask differ in shape or mask
@@ -226,7 +223,9 @@ def hermitian_filled(observed, mask) -> jax.Array:
 
 
 def mirrored(spectrum) -> jax.Array:
-    """The array at −k instead of k, on every axis, frequency 0 at index 0. Chapter: Magnetic resonance."""
+    """The array at −k instead of k, on every axis, frequency 0 at index 0. Chapter: Magnetic
+    resonance.
+    """
     spectrum = jnp.asarray(spectrum)
     axes = tuple(range(spectrum.ndim))
     return jnp.roll(jnp.flip(spectrum, axes), 1, axes)
