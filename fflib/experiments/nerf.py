@@ -71,10 +71,6 @@ class SceneSetting:
     warmup: int = 0
     published: bool = False
 
-    def end(self, far: float) -> float:
-        """Where the last interval ends."""
-        return render.ENDLESS if self.published else far
-
 
 PAPER = SceneSetting(
     steps=50_000,
@@ -149,9 +145,14 @@ class Scene:
     gamma: Any
     model: MLP = dataclasses.field(metadata=dict(static=True))
     params: Any
+    published: bool = dataclasses.field(default=False, metadata=dict(static=True))
 
     def __call__(self, points) -> tuple[jax.Array, jax.Array]:
         return render.radiance(self.model(self.params, self.gamma(points)))
+
+    def end(self, far: float) -> float:
+        """Where the last interval of its rays ends."""
+        return render.ENDLESS if self.published else far
 
 
 def _loss(params, seen):
@@ -224,10 +225,11 @@ def train(
         params = start_in_fog(params, views)
         optimizer = optimizer or muon(setting.rates[OURS], setting.steps)
     rate = setting.rates.get(mapping, setting.rates["rest"])
+    blank = Scene(gamma, model, None, setting.published)
     params, history = fit(
         params,
         _loss,
-        {"views": views, "scene": Scene(gamma, model, None), "end": setting.end(views.far)},
+        {"views": views, "scene": blank, "end": blank.end(views.far)},
         steps=setting.steps,
         optimizer=optimizer or adam(rate, setting.warmup),
         key=pairs[0, 1],
@@ -240,30 +242,27 @@ def train(
         label=mapping,
     )
     members = [jax.tree.map(itemgetter(e), params) for e in range(len(keys))]
-    return [Scene(gamma, model, p) for p in members], history
+    return [dataclasses.replace(blank, params=p) for p in members], history
 
 
-@partial(jax.jit, static_argnames=("samples", "published"))
-def look(
-    scene: Scene, views: cameras.Views, samples: int, published: bool = False
-) -> render.Rendered:
+@partial(jax.jit, static_argnames="samples")
+def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
     """What a trained scene looks like from the cameras of ``views``; arrays have leading axis n.
 
     Chapter: Radiance fields.
     """
     t = render.samples(views.near, views.far, samples)
-    end = render.ENDLESS if published else views.far
+    how = dict(far=scene.end(views.far), published=scene.published)
 
     def one(camera):
-        return render.picture(scene, *camera, views.size, t, end, published=published)
+        return render.picture(scene, *camera, views.size, t, **how)
 
     return jax.lax.map(one, (views.poses, views.lens))
 
 
-def scores(scene: Scene, views: cameras.Views, samples: int, published: bool = False) -> np.ndarray:
+def scores(scene: Scene, views: cameras.Views, samples: int) -> np.ndarray:
     """PSNR in dB of each of the views, (n,). Chapter: Radiance fields."""
-    drawn = look(scene, views, samples, published).colour
-    return np.asarray(_psnrs(drawn, views.images), float)
+    return np.asarray(_psnrs(look(scene, views, samples).colour, views.images), float)
 
 
 _psnrs = jax.jit(jax.vmap(metrics.psnr))
@@ -301,7 +300,7 @@ def _solve(
         ", ", "_"
     )
     scenes, _ = train(seen, keys[:1], mapping, setting, every=500, checkpoint=Path(folder) / name)
-    found = scores(scenes[0], test[np.asarray(chosen)], setting.samples, setting.published)
+    found = scores(scenes[0], test[np.asarray(chosen)], setting.samples)
     return [{"psnr": value} for value in found]
 
 

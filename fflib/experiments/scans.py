@@ -91,21 +91,15 @@ def reconstruct(
     """Train one network a scan, all as one program, until operator(f, how) is near what was
     observed.
 
-    Args:
+    Args, besides those of :func:`fflib.experiments.image.paint`:
         observed: (E, …), one measurement a scan, real or complex.
         how: second argument of the operator, a pytree of arrays: angles of the views, the mask of
             frequencies, or None.
-        keys: E random keys, see :func:`fflib.experiments.protocol.item_keys`.
-        mapping: "none", "basic", "positional", "gaussian" or "ours".
-        setting: the numbers of the run.
         operator: f, how ↦ A f, a function that JAX can differentiate, such as
             :func:`fflib.operators.scanner.project` or :func:`fflib.operators.scanner.masked_fft`.
         shape: of f, sizes along its axes.
         mean: y ↦ about the mean of f, at which "ours" starts (default: of a linear operator the
             constant picture nearest to y).
-        optimizer: instead of the mapping's own.
-        looks: how often, besides the start, to record the reconstructions on the way.
-        progress: show a progress bar.
 
     Returns: the reconstructions (E, *shape) and the history of :func:`fflib.training.fit`, with
     ``looks`` also ``history["f"]``, shape (T, E, *shape). Raises: ValueError when observed and keys

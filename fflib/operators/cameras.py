@@ -53,7 +53,7 @@ class Views:
         return self.images.shape[1:3]
 
     def turn(self, rotation) -> Views:
-        """The same pictures of the scene turned by ``rotation`` (3, 3) together with its cameras."""
+        """The same pictures of the scene turned by ``rotation`` (3, 3), cameras and all."""
         return dataclasses.replace(self, poses=turn(self.poses, rotation))
 
 
@@ -129,7 +129,7 @@ def _lenses(lens, n, height, width):
 
 
 def _warn_of_backs(poses, near):
-    """Look at what each camera has before it, at the distance ``near``, through the others' eyes."""
+    """Look at what each camera has before it, at the distance ``near``, by the others."""
     place, ahead = poses[:, :3, 3], -poses[:, :3, 2]
     seen = place + near * ahead
     front = np.einsum("ijk,ik->ij", seen[None] - place[:, None], ahead) > 0
@@ -137,7 +137,7 @@ def _warn_of_backs(poses, near):
     if len(poses) > 2 and away > 0.5:
         warnings.warn(
             f"{away:.0%} of the cameras look away from what the others see: do their poses look "
-            f"along −z, with y up (OpenGL)? Of OpenCV's, along +z, change the sign of columns 1 and 2",
+            f"along −z, y up (OpenGL)? Of OpenCV's, along +z, change the signs of columns 1 and 2",
             stacklevel=3,
         )
 
@@ -154,9 +154,8 @@ def check_poses(poses) -> jax.Array:
     checks.rotations("poses", poses[..., :3, :3])
     if not isinstance(poses, jax.core.Tracer):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
-        wrong = np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6
-        if wrong.any():
-            i = np.argmax(wrong)
+        i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)
+        if off[i]:
             raise ValueError(
                 f"poses[{i}] must end with the row 0 0 0 1, but got {last[i].tolist()}"
             )

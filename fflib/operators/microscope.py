@@ -42,9 +42,8 @@ def centred_fft(array, d: int) -> jax.Array:
 
 
 def centred_ifft(spectrum, d: int) -> jax.Array:
-    """The real array of this :func:`centred_fft` (its real part, where the spectrum has no partner).
-
-    Chapter: A molecule in motion.
+    """The real array of this :func:`centred_fft` (its real part, where the spectrum has no
+    partner). Chapter: A molecule in motion.
     """
     axes = tuple(range(-d, 0))
     return jnp.fft.fftshift(jnp.fft.ifftn(jnp.fft.ifftshift(spectrum, axes), axes=axes), axes).real
@@ -92,8 +91,8 @@ def slice_points(k, poses) -> jax.Array:
     """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂.
 
     R₁ and R₂ are rows of R. From k (P, 2) and rotations (N, 3, 3) come (N, P, 3), in the units of
-    k. Raises: ValueError for other shapes, and when the poses are no rotations.
-    Chapter: A molecule in motion.
+    k. Raises: ValueError for other shapes, and when the poses are no rotations. Chapter: A molecule
+    in motion.
     """
     k, poses = checks.points("k", k, 2), rotations("poses", poses)
     if poses.ndim != 3:
@@ -136,8 +135,7 @@ def contrast(
     amplitude: float = 0.1,
     b_factor: float = 0.0,
 ):
-    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), a real number for every
-    frequency.
+    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), real, of the shape of k.
 
     χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
 
@@ -182,17 +180,10 @@ def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.A
     finer than the box asks for, which keeps the interpolation's error outside the box; dividing by
     its transform, sinc² along each axis, undoes its fading inside.
 
-    Args:
-        k: (P, 2) in cycles per pixel.
-        y: (N, P) complex; noise of variance 1 is what ``ridge`` = noise over signal is meant for.
-        gain: (N, P), C of every value.
-        poses: (N, 3, 3).
-        n: voxels along a side.
-        ridge: > 0, how much is needed before a cell is believed.
-        pad: 1, 2, …
-
-    Returns: the volume (n, n, n). Raises: ValueError when shapes disagree, poses are no rotations
-    or ridge is not positive. Chapter: A molecule in motion.
+    From k (P, 2) in cycles per pixel, complex y (N, P), gain C (N, P) and poses (N, 3, 3) to the
+    volume (n, n, n). ``ridge`` > 0 is noise over signal, where y has noise of variance 1. Raises:
+    ValueError when shapes disagree, poses are no rotations or ridge is not positive. Chapter: A
+    molecule in motion.
     """
     at = slice_points(k, poses)
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)

@@ -36,14 +36,8 @@ def half_mean_square(residual) -> jax.Array:
 def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
     """Aᴴ of a linear operator A on arrays of one shape: Re⟨Ax, y⟩ = Re⟨x, Aᴴy⟩ for all x and y.
 
-    JAX derives it, by transposing A's program. For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives.
-
-    Args:
-        operator: x ↦ A x, linear.
-        shape: shape of x.
-        dtype: dtype of x (default: the default float).
-
-    Chapter: Computed tomography.
+    JAX derives it, by transposing A's program, x of this shape and dtype (default: float) ↦ A x.
+    For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives. Chapter: Computed tomography.
     """
     like = jax.ShapeDtypeStruct(tuple(shape), dtype or jnp.zeros(()).dtype)
     transpose = jax.linear_transpose(operator, like)
@@ -55,10 +49,9 @@ def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
 
 
 def angles(count: int) -> jax.Array:
-    """``count`` directions of view in radians, equally spaced over half a turn: linspace(0, π)
-    without π.
+    """``count`` directions of view in radians, linspace(0, π) without π, or a ValueError.
 
-    Raises: ValueError when count < 1. Chapter: Computed tomography.
+    Chapter: Computed tomography.
     """
     return jnp.arange(checks.count("count", count)) * (jnp.pi / count)
 
@@ -66,8 +59,7 @@ def angles(count: int) -> jax.Array:
 def project(
     image, angles, interpolation: str = "nearest", detectors: int | None = None
 ) -> jax.Array:
-    r"""Parallel-beam projections, the Radon transform of a picture on the unit square (Eq.
-    ct-radon).
+    r"""Parallel-beam projections, the Radon transform of a picture on [0, 1]² (Eq. ct-radon).
 
     p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
     is turned by θ about its middle and averaged over its rows. Detector j of m sits at s = j/m − ½;
@@ -160,17 +152,10 @@ def kspace_mask(
     """Which frequencies the scanner visits: cells hit by ``draws`` from N(centre, std²·I).
 
     The defaults are the paper's for 96³, where about one cell in eight is hit. Draws outside the
-    grid are lost. Frequency 0 is at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
-    to the middle to look at.
-
-    Args:
-        key: jax random key.
-        shape: of the volume, one size an axis.
-        draws: number of draws.
-        std: standard deviation in cells (cycles per side), on every axis.
-
-    Returns: boolean, of the given shape. Raises: ValueError for sizes or draws below 1 and std ≤ 0.
-    Chapter: Magnetic resonance.
+    grid are lost; ``std`` is in cells (cycles per side), on every axis. Returns booleans of the
+    volume's shape, frequency 0 at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
+    to the middle to look at. Raises: ValueError for sizes or draws below 1 and std ≤ 0. Chapter:
+    Magnetic resonance.
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
@@ -182,15 +167,11 @@ def kspace_mask(
 
 
 def masked_fft(volume, mask) -> jax.Array:
-    """What the scanner measures: M F f, the unnormalised discrete Fourier transform where mask is
-    True.
+    """What the scanner measures: M F f, the plain discrete Fourier transform where mask is True.
 
-    Args:
-        volume: real, any number of axes.
-        mask: boolean, same shape, frequency 0 at index 0.
-
-    Returns: complex, same shape, 0 where nothing was measured. Raises: ValueError for NaN, a mask
-    of another shape, or one that lets nothing through. Chapter: Magnetic resonance.
+    The volume is real, of any number of axes; the mask boolean, of the same shape, frequency 0 at
+    index 0; the result complex, 0 where nothing was measured. Raises: ValueError for NaN, a mask of
+    another shape, or one that lets nothing through. Chapter: Magnetic resonance.
     """
     volume = _array("volume", volume)
     return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
@@ -209,8 +190,7 @@ def zero_filled(observed) -> jax.Array:
 
 
 def hermitian_filled(observed, mask) -> jax.Array:
-    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) fills mirror
-    cells.
+    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) where missing.
 
     A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too, which
     :func:`zero_filled` ignores. Raises: ValueError when observed and mask differ in shape or mask
@@ -223,12 +203,9 @@ def hermitian_filled(observed, mask) -> jax.Array:
 
 
 def mirrored(spectrum) -> jax.Array:
-    """The array at −k instead of k, on every axis, frequency 0 at index 0. Chapter: Magnetic
-    resonance.
-    """
-    spectrum = jnp.asarray(spectrum)
-    axes = tuple(range(spectrum.ndim))
-    return jnp.roll(jnp.flip(spectrum, axes), 1, axes)
+    """The array at −k instead of k, frequency 0 at index 0. Chapter: Magnetic resonance."""
+    axes = tuple(range(jnp.ndim(spectrum)))
+    return jnp.roll(jnp.flip(jnp.asarray(spectrum), axes), 1, axes)
 
 
 # --------------------------------------------------------------------------------------------------

@@ -19,13 +19,13 @@ BENT = ("k1", "k2", "k3", "k4", "p1", "p2")
 def captured_views(
     path: str | os.PathLike, *, near: float, far: float, axes: str | None = None, every: int = 1
 ) -> cameras.Views:
-    """The views that a ``transforms.json`` describes, as COLMAP's converters, nerfstudio and Blender
-    write it.
+    """The views that a ``transforms.json`` describes, as COLMAP's converters, nerfstudio and
+    Blender write it.
 
-    Focal lengths are ``fl_x`` and ``fl_y`` in pixels or ``camera_angle_x`` and ``_y`` in radians, the
-    middle ``cx`` and ``cy`` (default: the picture's), each for all frames or for one; where a picture
-    is smaller than ``w`` × ``h`` they shrink with it. ``transform_matrix`` is (3, 4) or (4, 4), camera
-    to world. Pictures lie beside the file; what is clear in them becomes black.
+    Focal lengths are ``fl_x`` and ``fl_y`` in pixels or ``camera_angle_x`` and ``_y`` in radians,
+    the middle ``cx`` and ``cy`` (default: the picture's), each for all frames or for one; where a
+    picture is smaller than ``w`` × ``h`` they shrink with it. ``transform_matrix`` is (3, 4) or (4,
+    4), camera to world. Pictures lie beside the file; what is clear in them becomes black.
 
     Args:
         path: of the file; ``~`` is expanded.
@@ -34,9 +34,9 @@ def captured_views(
             "opencv" (along +z, y down: COLMAP). Not needed where the file has it as ``axes``.
         every: take every so manieth frame.
 
-    Raises: ValueError naming the frame and what it lacks: axes nobody told, lens distortion, another
-    size, no focal length; FileNotFoundError. Warns as :func:`fflib.operators.cameras.views`.
-    Chapter: Radiance fields.
+    Raises: ValueError naming the frame and what it lacks: axes nobody told, lens distortion,
+    another size, no focal length; FileNotFoundError. Warns as
+    :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
     path = Path(path).expanduser()
     told = json.loads(path.read_text(encoding="utf-8"))

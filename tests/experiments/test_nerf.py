@@ -143,7 +143,7 @@ def test_as_published(views):
     assert "published" not in nerf.told(nerf.PLAIN) and nerf.PLAIN.scales["ladder"] == 8
     scenes_, history = nerf.train(views, KEYS, "gaussian", published, every=1, progress=False)
     assert (history["loss"][-10:].mean(0) < history["loss"][:10].mean(0)).all()
-    seen = nerf.look(scenes_[0], views, 10, published=True)
+    seen = nerf.look(scenes_[0], views, 10)
     corners = cameras.pixel_centres(12, 12) - 0.5
     o, d = cameras.rays(views.poses[2], corners, views.lens[2], (12, 12), unit=False)
     t = jnp.broadcast_to(render.samples(views.near, views.far, 10), (12, 12, 10))

@@ -29,6 +29,7 @@ def only(monkeypatch, path):
 def test_the_compact_file_is_split_as_in_the_paper(tmp_path, monkeypatch):
     images = np.zeros((120, 100, 100, 4), np.uint8)
     images[:, 0, 0, 0] = np.arange(120)
+    images[:, 0, 0, 3] = 255
     np.savez(tmp_path / "lego.npz", images=images, poses=POSES, focal=np.float32(138.9))
     only(monkeypatch, tmp_path / "lego.npz")
     train, test = lego.lego(100)
