@@ -210,7 +210,6 @@ def train(
         views: the pictures to learn from.
         keys: E random keys.
         mapping: one of ``MAPPINGS``, or "ours".
-        setting: the numbers of the run.
         gamma, optimizer: instead of the mapping that ``mapping`` stands for, and of its optimizer.
         every, checkpoint, progress: as :func:`fflib.training.fit` takes them.
 

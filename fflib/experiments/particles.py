@@ -227,9 +227,7 @@ def learn_molecule(
 
     Args:
         particles: see :func:`observe`.
-        gammas: mappings of R³ with equally many features (:mod:`fflib.features`), or ``[None]`` for
-            no mapping.
-        setting: the numbers of the run.
+        gammas: mappings of R³ with equally many features, or ``[None]`` for no mapping.
         key: draws weights, batches and first latents.
         latent: give every image a number z, learned.
         progress, label: of the bar.

@@ -14,6 +14,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from fflib import checks
 
@@ -50,7 +51,8 @@ class Views:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures."""
-        return self.images.shape[1:3]
+        _, height, width, _ = self.images.shape
+        return height, width
 
     def turn(self, rotation) -> Views:
         """The same pictures of the scene turned by ``rotation`` (3, 3), cameras and all."""
@@ -152,7 +154,7 @@ def check_poses(poses) -> jax.Array:
     if poses.shape[-2:] != (4, 4):
         raise ValueError(f"poses must have shape (..., 4, 4), but got {poses.shape}")
     checks.rotations("poses", poses[..., :3, :3])
-    if not isinstance(poses, jax.core.Tracer):
+    if not isinstance(poses, Tracer):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
         i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)
         if off[i]:

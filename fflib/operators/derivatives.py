@@ -129,7 +129,7 @@ def _points(name, v, **how):
     return v
 
 
-def _pointwise(f):
+def _pointwise(f: Callable) -> Callable:
     """f, made to refuse functions whose output is not one entry (or row) a point."""
     if not callable(f):
         raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
@@ -237,7 +237,7 @@ def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
     kernels.fitting(model, mapping)
     if model.activation != "sin":
         raise ValueError(f"model must have activation 'sin', but has {model.activation!r}")
-    inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), 0.0, 0.0
+    inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), jnp.zeros(()), 0.0
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
         theta = w * inner + beta + s**2 * n_in * slope * theta

@@ -129,30 +129,32 @@ def _arrays_of(vertices, faces, name):
     return checks.finite(f"vertices of {name}", vertices), faces
 
 
-def _edges(faces: np.ndarray) -> np.ndarray:
-    """Every face's three edges, in its direction: (3F, 2)."""
-    return np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+def _edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Each face's three edges in its direction, (3F, 2); which edge each is; faces of an edge."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    _, which, count = np.unique(
+        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    return edges, which.reshape(-1), count
 
 
-def _parts(links: np.ndarray, n: int) -> np.ndarray:
-    """Which connected part each of n vertices belongs to."""
+def _bodies(made: Mesh) -> np.ndarray:
+    """Which connected body every face belongs to."""
+    links, n = _edges(made.faces)[0], len(made.vertices)
     graph = coo_array((np.ones(len(links)), links.T), (n, n))
-    return connected_components(graph, directed=False)[1]
+    return connected_components(graph, directed=False)[1][made.faces[:, 0]]
 
 
 def _check_edges(faces: np.ndarray, name: str) -> None:
     """Every edge once in each direction: then the surface has no border and one side is outside."""
-    edges = _edges(faces)
-    _, which, count = np.unique(
-        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
+    edges, which, count = _edges(faces)
     if (count != 2).any():
         raise ValueError(
             f"{name} is not closed: {(count == 1).sum()} of its {len(count)} edges belong to one "
             f"face only and {(count > 2).sum()} to more than two, so that it has no inside; "
             f"holes=True closes small holes"
         )
-    balance = np.bincount(which.reshape(-1), np.where(edges[:, 0] < edges[:, 1], 1, -1))
+    balance = np.bincount(which, np.where(edges[:, 0] < edges[:, 1], 1, -1))
     if balance.any():
         raise ValueError(
             f"{name} is not oriented: across {np.count_nonzero(balance)} of its {len(count)} edges "
@@ -162,11 +164,8 @@ def _check_edges(faces: np.ndarray, name: str) -> None:
 
 def _closed(vertices, faces):
     """A face from every edge that has one face only to the middle of its hole."""
-    edges = _edges(faces)
-    _, which, count = np.unique(
-        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
-    loops = _loops(edges[count[which.reshape(-1)] == 1].tolist())
+    edges, which, count = _edges(faces)
+    loops = _loops(edges[count[which] == 1].tolist())
     middle = [vertices[loop].mean(0) for loop in loops]
     fans = [
         np.column_stack([np.roll(loop, -1), loop, np.full(len(loop), len(vertices) + k)])
@@ -196,8 +195,7 @@ def _loops(border: list) -> list[list[int]]:
 
 def _bodies_turned(made: Mesh) -> Mesh:
     """Turn every body of negative volume that does not lie inside the others."""
-    body = _parts(_edges(made.faces), len(made.vertices))[made.faces[:, 0]]
-    faces = made.faces.copy()
+    body, faces = _bodies(made), made.faces.copy()
     for b in np.flatnonzero(np.bincount(body, _volumes(made)) < 0):
         others = Mesh(made.vertices, faces[body != b])
         if not inside(others, made.triangles[body == b][:1].mean(1))[0]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.ndimage import map_coordinates
 
 from fflib import checks
@@ -229,7 +230,7 @@ def _square_picture(name: str, value) -> jax.Array:
 
 def _directions(angles) -> jax.Array:
     angles = _array("angles", angles, 1)
-    if not isinstance(angles, jax.core.Tracer) and (most := np.abs(angles).max()) > 6.2832:
+    if not isinstance(angles, Tracer) and (most := np.abs(angles).max()) > 6.2832:
         raise ValueError(
             f"angles must be radians in [−2π, 2π], but reach {most:.4g}: "
             f"of degrees give jnp.radians(angles)"
@@ -243,6 +244,6 @@ def _mask(mask, shape) -> jax.Array:
         raise TypeError(f"mask must be boolean, but got {checks.describe(mask)}")
     if mask.shape != shape:
         raise ValueError(f"mask must have the shape {shape} of what it masks, but got {mask.shape}")
-    if not isinstance(mask, jax.core.Tracer) and not np.asarray(mask).any():
+    if not isinstance(mask, Tracer) and not np.asarray(mask).any():
         raise ValueError(f"mask is False everywhere ({mask.shape}): nothing would be measured")
     return mask

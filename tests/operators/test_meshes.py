@@ -1,11 +1,13 @@
 """Meshes: inside against analytic solids and solid angles, contours, files, and what is refused."""
 
 import gzip
+import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+from library import library_modules
 
 from fflib.operators import contour, meshes
 from fflib.operators.meshes import Mesh
@@ -333,7 +335,7 @@ def test_small_holes_are_closed_on_request():
     whole = contour.contour(ball(space(40)))
     rng = np.random.default_rng(2)
     gone = rng.random(len(whole.faces)) < 0.01
-    with pytest.raises(ValueError, match="not closed: .* holes=True"):
+    with pytest.raises(ValueError, match=r"not closed: .* holes=True"):
         meshes.mesh(whole.vertices, whole.faces[~gone])
     made = meshes.mesh(whole.vertices, whole.faces[~gone], holes=True)
     points = rng.random((5000, 3))
@@ -528,3 +530,12 @@ def test_without_the_scans_there_are_the_built_in_solids(tmp_path, monkeypatch):
     ):
         found = solids.scans(("dragon",))
     assert found.names == ("rope",)
+
+
+def test_importing_the_library_loads_no_mesh_library():
+    """They are an extra: whoever has no meshes needs neither."""
+    names = [name for name in library_modules() if not name.startswith("fflib.show")]
+    script = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+    script += "print(sorted({'igl', 'trimesh'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -66,7 +66,7 @@ def test_axes_are_told_never_guessed(tmp_path):
     """OpenCV's cameras with rows left out; the file may say so itself; a wrong answer is warned of."""
     path = folder(tmp_path, TOLD, poses=(POSES @ FLIP)[:, :3])
     np.testing.assert_allclose(read(path, "opencv").poses, POSES, atol=1e-6)
-    with pytest.warns(UserWarning, match="100% of the cameras look away .*OpenCV"):
+    with pytest.warns(UserWarning, match=r"100% of the cameras look away .*OpenCV"):
         read(path, "opengl")
     with pytest.raises(ValueError, match=r"axes must be 'opengl' or 'opencv', .* but got None"):
         read(path, None)
