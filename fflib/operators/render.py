@@ -76,7 +76,7 @@ def composite(density, colour, t, far: float) -> Rendered:
             f"{jnp.shape(density)}, {jnp.shape(colour)} and {jnp.shape(t)}"
         )
     lengths = jnp.diff(t, append=far)
-    if not isinstance(lengths, Tracer) and (least := np.min(lengths)) < 0:
+    if not isinstance(lengths, Tracer) and (least := np.min(lengths)) < -1e-6 * far:
         raise ValueError(f"t must rise and end before far = {far}, but falls by {-least:.3g}")
     thickness = density * lengths
     # the sum of those before; a difference of sums would cancel behind a wall
