@@ -33,7 +33,7 @@ def train(checkpoint: str, result: str) -> None:
     from fflib.worlds import scenes
 
     checkpoints.SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
-    setting = nerf.Setting(
+    setting = nerf.SceneSetting(
         STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
     )
     views = scenes.views(16, cameras.hemisphere(8), oversample=1)

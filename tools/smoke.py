@@ -75,7 +75,7 @@ def trial(name: str) -> dict:
 def coarser(views, every: int = 4):
     """The same cameras with fewer, larger pixels: every so manieth, from the middle of the block."""
     images = views.images[:, every // 2 :: every, every // 2 :: every]
-    return dataclasses.replace(views, images=images, focal=views.focal / every)
+    return dataclasses.replace(views, images=images, lens=views.lens / every)
 
 
 def main(names: list[str]) -> int:

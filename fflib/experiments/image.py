@@ -7,12 +7,13 @@ network and comparison; the rest of what follows stays as it is.
 from __future__ import annotations
 
 import dataclasses
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from fflib import checks, data, metrics
 from fflib.experiments.protocol import (
@@ -25,6 +26,7 @@ from fflib.experiments.protocol import (
     with_fifth_row,
 )
 from fflib.network import MLP, mlp
+from fflib.operators.scanner import half_mean_square
 from fflib.worlds import pictures
 
 
@@ -36,7 +38,8 @@ class Setting:
         steps: full-batch steps of Adam.
         width: units of each of the three hidden layers.
         m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping: of Adam, for "ours" of :func:`fflib.experiments.protocol.muon`.
+        rates: learning rate for each mapping: of Adam, for "ours" of
+            :func:`fflib.experiments.protocol.muon`.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a picture).
 
@@ -64,21 +67,27 @@ TEXT = dataclasses.replace(
 )
 
 
-@cache  # the same functions for the same model, so that what was compiled for them is found again
-def _functions(model: MLP):
-    def loss(params, seen):
-        return 0.5 * jnp.mean((model(params, seen["x"]) - seen["y"]) ** 2)
+def _loss(params, seen):
+    return half_mean_square(seen["model"](params, seen["x"]) - seen["y"])
 
-    def look(params, seen):
-        return {"picture": model(params, seen["everywhere"])}
 
-    return loss, look, jax.jit(model.apply)
+def _look(params, seen):
+    return {"picture": seen["model"](params, seen["everywhere"])}
+
+
+_painted = jax.jit(MLP.apply, static_argnums=0)
 
 
 def paint(
-    pictures, keys: jax.Array, mapping: str, setting: Setting, *, optimizer: optax.GradientTransformation | None = None,
-    looks: int = 0, progress: bool = True,
-) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
+    pictures,
+    keys: jax.Array,
+    mapping: str,
+    setting: Setting,
+    *,
+    optimizer: optax.GradientTransformation | None = None,
+    looks: int = 0,
+    progress: bool = True,
+) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """Train one network a picture, all as one program, on every second pixel of every second row.
 
     Each picture gets its own draw of the frequencies and of the network.
@@ -94,31 +103,26 @@ def paint(
 
     Returns: what the networks paint on all pixels, (E, H, W, 3), and the history of
     :func:`fflib.training.fit`, with ``looks`` also ``history["picture"]`` of shape (T, E, H, W, 3).
-
-    Raises: ValueError for other shapes, another mapping, or a number of keys other than E.
-
-    Chapter: Photographs and text.
+    Raises: ValueError for other shapes, values outside [0, 1], another mapping, or a number of keys
+    other than E. Chapter: Photographs and text.
     """
     pictures = checks.real_array("pictures", pictures)
     if pictures.ndim != 4 or len(keys) != len(pictures):
         raise ValueError(
-            f"pictures must have shape (E, H, W, 3) with one of the keys each, but got {pictures.shape} "
-            f"and {len(keys)} keys"
+            f"pictures must have shape (E, H, W, 3) with one of the keys each, "
+            f"but got {pictures.shape} and {len(keys)} keys"
+        )
+    if pictures.min() < 0 or pictures.max() > 1:
+        raise ValueError(
+            f"pictures must lie in [0, 1], but reach from {pictures.min():.3g} to "
+            f"{pictures.max():.3g}: of bytes give pictures / 255"
         )
     (v, _), _ = data.train_test_image(pictures[0])
     everywhere = data.grid(pictures.shape[1:3])
     draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     gammas = [encode(mapping, key, setting.m, 2, setting.scales.get(mapping)) for key in draw]
-
-    model = mlp(
-        gammas[0].num_features,
-        setting.width,
-        depth=4,
-        d_out=pictures.shape[-1],
-        output="sigmoid",
-        biases=0.01,
-    )
-    loss, look, paint_one = _functions(model)
+    d_in, d_out = gammas[0].num_features, pictures.shape[-1]
+    model = mlp(d_in, setting.width, depth=4, d_out=d_out, output="sigmoid", biases=0.01)
     seen = {"x": jnp.stack([gamma(v) for gamma in gammas]), "y": pictures[:, ::2, ::2]}
     if looks:
         seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
@@ -127,20 +131,20 @@ def paint(
         params = start_at(params, seen["y"].mean((1, 2)))
     params, history = train(
         params,
-        loss,
-        seen,
+        _loss,
+        seen | {"model": Partial(model)},
         steps=setting.steps,
         optimizer=optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps),
-        look=look,
+        look=_look,
         looks=looks,
         progress=progress,
         label=mapping,
     )
-    members = [
-        jax.tree.unflatten(jax.tree.structure(params), p)
-        for p in zip(*jax.tree.leaves(params), strict=True)
-    ]
-    painted = [paint_one(p, gamma(everywhere)) for p, gamma in zip(members, gammas, strict=True)]
+
+    def member(e):
+        return jax.tree.map(lambda leaf: leaf[e], params)
+
+    painted = [_painted(model, member(e), gamma(everywhere)) for e, gamma in enumerate(gammas)]
     return jnp.stack(painted), history
 
 
@@ -150,9 +154,7 @@ def score(painted, picture) -> dict[str, float]:
     Args: painted and picture, (H, W, 3).
 
     Returns: "psnr" in dB and "ssim" on the unseen pixels (as a picture of half the size), and
-    "psnr_seen" in dB on the pixels that trained.
-
-    Chapter: Photographs and text.
+    "psnr_seen" in dB on the pixels that trained. Chapter: Photographs and text.
     """
     (_, seen), (_, unseen) = data.train_test_image(picture)
     (_, seen_painted), (_, unseen_painted) = data.train_test_image(painted)

@@ -1,27 +1,31 @@
 """Learn a molecule from its noisy projections: a coordinate network in Fourier space.
 
-frequency k → γ(k) → MLP → V̂(k), times the microscope's contrast → compare with the image there. The
-central-slice theorem makes the measurement local: a value of an image is a value of the volume's transform, so
-one training example is one number of one image, and a random handful of those is a batch. With a number z
-for each image beside γ(k), learned with the weights, the network holds a whole movement (cryoDRGN, Zhong et al.
-2021, reads z off the image with a second network).
+frequency k → γ(k) → MLP → V̂(k), times the microscope's contrast → compare with the image there.
+The central-slice theorem makes the measurement local: a value of an image is a value of the
+volume's transform, so one training example is one number of one image, and a random handful of
+those is a batch. With a number z for each image beside γ(k), learned with the weights, the network
+holds a whole movement (cryoDRGN, Zhong et al. 2021, reads z off the image with a second network).
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from fflib import checks
 from fflib.haste import hasty
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
+from fflib.operators.scanner import half_mean_square
 from fflib.training import fit
 from fflib.worlds import molecules
 
@@ -46,13 +50,13 @@ class Particles(NamedTuple):
     poses: jax.Array
 
 
-def transforms(images, n: int) -> jax.Array:
+def half_transforms(images, n: int) -> jax.Array:
     """The kept half of the transforms of images (N, n, n): (N, P) complex.
 
     Chapter: A molecule in motion.
     """
     row, column = microscope.half_disc(n).T
-    return microscope.transform(images, 2)[..., row, column]
+    return microscope.centred_fft(images, 2)[..., row, column]
 
 
 def observe(
@@ -64,15 +68,14 @@ def observe(
         key: of the noise.
         mol: one molecule, or as many as there are poses (leaves of its arrays with leading axis N).
         poses: (N, 3, 3).
-        contrast: function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n); 1.0 for none.
+        contrast: function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n); 1.0 for
+            none.
         n: pixels along a side.
         pixel: side of a pixel in Å.
         snr: variance of the pixels of a clean image (the mean over images) over that of the noise.
 
-    Returns: the particles, and the images (N, n, n) as the detector sees them.
-
-    Raises: ValueError for poses that are no rotations, another number of molecules, an snr that is not positive.
-
+    Returns: the particles, and the images (N, n, n) as the detector sees them. Raises: ValueError
+    for poses that are no rotations, another number of molecules, an snr that is not positive.
     Chapter: A molecule in motion.
     """
     poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
@@ -81,9 +84,10 @@ def observe(
         raise ValueError(
             f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}"
         )
-    spread = lambda leaf, axes: jnp.broadcast_to(
-        leaf, (len(poses), *leaf.shape[leaf.ndim - axes :])
-    )
+
+    def spread(leaf, axes):
+        return jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+
     each = jax.tree.map(spread, mol, SHAPE)
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
@@ -101,16 +105,18 @@ def _detected(key, shadows, gain, snr):
     sigma = jnp.sqrt(jnp.var(clean, axis=(1, 2)).mean() / snr)
     seen = clean + sigma * jax.random.normal(key, clean.shape)
     row, column = microscope.half_disc(n).T
-    return seen, transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma)
+    return seen, half_transforms(seen, n) / (n * sigma), gain[:, row, column] / (n * sigma)
 
 
 @partial(jax.jit, static_argnames=("n", "pixel"))
 def _shadows(mols, poses, n, pixel):
-    shadow = lambda pair: molecules.projection(molecules.turned(*pair), n, pixel)
+    def shadow(pair):
+        return molecules.projection(molecules.turned(*pair), n, pixel)
+
     return jax.lax.map(shadow, (mols, poses), batch_size=256)
 
 
-class Setting(NamedTuple):
+class MoleculeSetting(NamedTuple):
     """The numbers of a training.
 
     Attributes:
@@ -120,7 +126,8 @@ class Setting(NamedTuple):
         rate: learning rate at the start; it falls to a tenth along a cosine.
         batch: values of images in a step.
         prior: weight of mean z² (only with a latent), which keeps the latents near 0.
-        pace: how much faster than a weight a latent moves: the network sees z = pace · (what Adam steps).
+        pace: how much faster than a weight a latent moves: the network sees z = pace · (what Adam
+            steps).
 
     Chapter: A molecule in motion.
     """
@@ -134,17 +141,18 @@ class Setting(NamedTuple):
     pace: float = 10.0
 
 
-class Field(NamedTuple):
-    """A trained network: V̂(k; z), in the units of the data.
-
-    Chapter: A molecule in motion.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
+class FourierVolume:
+    """A trained network: V̂(k; z), in the units of the data; a pytree. Chapter: A molecule in
+    motion.
     """
 
-    model: MLP
-    gamma: Callable | None
+    model: MLP = dataclasses.field(metadata=dict(static=True))
+    gamma: Any
     params: dict
-    scale: float
-    pace: float
+    scale: Any
+    pace: Any
 
     @property
     def z(self) -> jax.Array | None:
@@ -155,7 +163,7 @@ class Field(NamedTuple):
         """V̂(k), complex; k (..., 3) in cycles per pixel, z a number where there is a latent."""
         k = checks.real_array("k", k)
         if (z is None) != (self.z is None):
-            raise ValueError(f"z must be {'given' if z is None else 'left out'}: see Field.z")
+            raise ValueError(f"z must be {'given' if z is None else 'left out'}: see its z")
         latent = None if z is None else jnp.full(k.shape[:-1], z, k.dtype)
         return self.scale * _values(self.model, self.params["net"], self.gamma, k, latent)
 
@@ -165,11 +173,11 @@ class Field(NamedTuple):
         k = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).astype(np.float32)
         inside = np.linalg.norm(k, axis=-1) < 0.5
         values = self(k[inside], z)
-        return microscope.inverse(jnp.zeros((n, n, n), values.dtype).at[inside].set(values), 3)
+        return microscope.centred_ifft(jnp.zeros((n, n, n), values.dtype).at[inside].set(values), 3)
 
 
 @partial(jax.jit, static_argnums=0)
-def _values(model: MLP, net, gamma, k, z):
+def _values(model: Callable, net, gamma, k, z):
     """V̂/scale, complex: the network on the folded frequency, Hermitian by construction."""
     k, sign = microscope.fold(k)
     x = k if gamma is None else gamma(k)
@@ -178,57 +186,55 @@ def _values(model: MLP, net, gamma, k, z):
     return jax.lax.complex(real, sign * imaginary)
 
 
-@cache  # the same functions for the same model, so that what was compiled for them is found again
-def _functions(model: MLP, batch: int, prior: float, pace: float):
-    def draw(key, seen):
-        """Values (image i, frequency p), chosen at random."""
+@dataclasses.dataclass(frozen=True)
+class Handful:
+    """So many values (image i, frequency p), chosen at random. Chapter: A molecule in motion."""
+
+    count: int
+
+    def __call__(self, key, seen):
+        """What the loss sees of the data in one step."""
         data = seen["particles"]
-        i, p = jax.random.randint(key, (2, batch), 0, jnp.array(data.y.shape)[:, None])
-        at = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
-        return {
-            "k": at,
-            "y": data.y[i, p],
-            "gain": data.gain[i, p] * seen["scale"],
-            "i": i,
-            "gamma": seen["gamma"],
-        }
-
-    def loss(params, b):
-        z = pace * params["z"][b["i"]] if "z" in params else None
-        r = b["gain"] * _values(model, params["net"], b["gamma"], b["k"], z) - b["y"]
-        misfit = jnp.mean(r.real**2 + r.imag**2)
-        return misfit if z is None else misfit + prior * jnp.mean(z**2)
-
-    return draw, loss
+        i, p = jax.random.randint(key, (2, self.count), 0, jnp.array(data.y.shape)[:, None])
+        k = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
+        gain = data.gain[i, p] * seen["scale"]
+        return {k: v for k, v in seen.items() if k != "particles"} | dict(
+            k=k, y=data.y[i, p], gain=gain, i=i
+        )
 
 
-def reconstruct(
+def _loss(params, b):
+    z = b["pace"] * params["z"][b["i"]] if "z" in params else None
+    v = _values(b["model"].func, params["net"], b["gamma"], b["k"], z)
+    misfit = 2 * half_mean_square(b["gain"] * v - b["y"])
+    return misfit if z is None else misfit + b["prior"] * jnp.mean(z**2)
+
+
+def learn_molecule(
     particles: Particles,
     gammas: Sequence,
-    setting: Setting,
+    setting: MoleculeSetting,
     key: jax.Array,
     *,
     latent: bool = False,
     progress: bool = True,
     label: str = "Fourier space",
-) -> tuple[list[Field], dict[str, np.ndarray]]:
+) -> tuple[list[FourierVolume], dict[str, np.ndarray]]:
     """Fit one network for each mapping to the same images, all as one program.
 
-    The loss is mean ‖C V̂ − y‖² in units of the noise: no honest model falls below 1 by more than it overfits.
+    The loss is mean ‖C V̂ − y‖² in units of the noise: no honest model falls below 1 by more than
+    it overfits.
 
     Args:
         particles: see :func:`observe`.
-        gammas: mappings of R³ with equally many features (:mod:`fflib.features`), or ``[None]`` for no mapping.
-        setting: the numbers of the run.
+        gammas: mappings of R³ with equally many features, or ``[None]`` for no mapping.
         key: draws weights, batches and first latents.
         latent: give every image a number z, learned.
         progress, label: of the bar.
 
-    Returns: a :class:`Field` for each mapping, and the history of :func:`fflib.training.fit`.
-
-    Raises: ValueError when the mappings differ in size or the poses are no rotations.
-
-    Chapter: A molecule in motion.
+    Returns: a :class:`FourierVolume` for each mapping, and the history of ``fit``. Raises:
+    ValueError when the mappings differ in size or the poses are no rotations. Chapter: A molecule
+    in motion.
     """
     microscope.slice_points(particles.k, particles.poses)
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
@@ -244,28 +250,26 @@ def reconstruct(
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1
     scale = float(jnp.sqrt(jnp.maximum(power, 1e-3) / jnp.mean(particles.gain**2)))
-    stacked = (
-        None if gammas[0] is None else jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
-    )
-    everyone = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf, (members, *jnp.shape(leaf))), particles
-    )
-    draw, loss = _functions(model, setting.batch, setting.prior, setting.pace)
+    shared = dict(particles=particles, scale=scale, prior=setting.prior, pace=setting.pace)
+    seen = jax.tree.map(lambda x: jnp.broadcast_to(x, (members, *jnp.shape(x))), shared)
+    if gammas[0] is not None:
+        seen["gamma"] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
     params, history = fit(
         params,
-        loss,
-        {"particles": everyone, "gamma": stacked, "scale": jnp.full(members, scale)},
+        _loss,
+        {"gamma": None, "model": Partial(model)} | seen,
         steps=setting.steps,
         optimizer=_adam(setting.rate, setting.steps),
         key=keys[2],
-        batch=draw,
+        batch=Handful(setting.batch),
         vmap=0,
         progress=progress,
         label=label,
     )
-    one = lambda e: jax.tree.map(lambda leaf: leaf[e], params)
+    own = [jax.tree.map(itemgetter(e), params) for e in range(members)]
     return [
-        Field(model, gamma, one(e), scale, setting.pace) for e, gamma in enumerate(gammas)
+        FourierVolume(model, gamma, p, scale, setting.pace)
+        for gamma, p in zip(gammas, own, strict=True)
     ], history
 
 

@@ -1,20 +1,23 @@
-"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with the measurement.
+"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with the
+measurement.
 
-Computed tomography and magnetic resonance differ in one argument, the operator; against
-:mod:`fflib.experiments.image` the loss has one more function call in it, and the score compares with a picture
-that the network never saw.
+Computed tomography and magnetic resonance differ in one argument, the operator: any function
+operator(f, how) of a picture or volume. Against :mod:`fflib.experiments.image` the loss has one
+more function call in it, and the score compares with a picture that the network never saw.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from fflib import checks, data, metrics
 from fflib.experiments.image import NATURAL, Setting
@@ -29,7 +32,7 @@ from fflib.experiments.protocol import (
     train,
     with_fifth_row,
 )
-from fflib.network import MLP, mlp
+from fflib.network import mlp
 from fflib.operators import scanner
 from fflib.worlds import brains, phantoms
 from fflib.worlds.items import Items
@@ -50,30 +53,26 @@ MRI_BRAIN = dataclasses.replace(
 MRI_SHEPP = dataclasses.replace(MRI_BRAIN, scales={"positional": 4.0, "gaussian": 2.0, "ours": 2.0})
 VIEWS, CT_SIZE, MRI_SIZE = 20, 512, 96
 GRID_RATE = 0.1
-MEANS = {  # what a measurement says about the mean of what was measured
-    scanner.project: jnp.mean,
-    scanner.masked_fft: lambda y: y[0, 0, 0].real / y.size,
-}
 
 
-@cache  # the same functions for the same model, so that what was compiled for them is found again
-def _functions(values: Callable, operator: Callable):
-    def loss(params, seen):
-        return scanner.half_mean_square(operator(values(params, seen), seen["how"]) - seen["y"])
-
-    def look(params, seen):
-        return {"f": values(params, seen)}
-
-    return loss, look, jax.jit(jax.vmap(values))
+def _values(params, seen):
+    """f on the grid, from its network or, without one, from its pixels."""
+    if seen["model"] is None:
+        return jax.nn.sigmoid(params)
+    return seen["model"](params, seen["x"])[..., 0]
 
 
-@cache
-def _network(model: MLP):
-    return lambda params, seen: model(params, seen["x"])[..., 0]
+def _loss(params, seen):
+    return scanner.half_mean_square(
+        seen["operator"](_values(params, seen), seen["how"]) - seen["y"]
+    )
 
 
-def _grid(params, seen):
-    return jax.nn.sigmoid(params)
+def _look(params, seen):
+    return {"f": _values(params, seen)}
+
+
+_every = jax.jit(jax.vmap(_values))
 
 
 def reconstruct(
@@ -84,105 +83,106 @@ def reconstruct(
     setting: Setting,
     *,
     operator: Callable,
-    size: int,
+    shape: Sequence[int],
+    mean: Callable | None = None,
     optimizer: optax.GradientTransformation | None = None,
     looks: int = 0,
     progress: bool = True,
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
-    """Train one network a scan, all as one program, until operator(f, how) is near what was observed.
+    """Train one network a scan, all as one program, until operator(f, how) is near what was
+    observed.
 
-    Args:
+    Args, besides those of :func:`fflib.experiments.image.paint`:
         observed: (E, …), one measurement a scan, real or complex.
-        how: second argument of the operator: angles of the views, or the mask of frequencies.
-        keys: E random keys, see :func:`fflib.experiments.protocol.item_keys`.
-        mapping: "none", "basic", "positional", "gaussian" or "ours".
-        setting: the numbers of the run.
-        operator: :func:`fflib.operators.scanner.project` or :func:`fflib.operators.scanner.masked_fft`.
-        size: n, points of the reconstruction along a side.
-        optimizer: instead of the mapping's own.
-        looks: how often, besides the start, to record the reconstructions on the way.
-        progress: show a progress bar.
+        how: second argument of the operator, a pytree of arrays: angles of the views, the mask of
+            frequencies, or None.
+        operator: f, how ↦ A f, a function that JAX can differentiate, such as
+            :func:`fflib.operators.scanner.project` or :func:`fflib.operators.scanner.masked_fft`.
+        shape: of f, sizes along its axes.
+        mean: y ↦ about the mean of f, at which "ours" starts (default: of a linear operator the
+            constant picture nearest to y).
 
-    Returns: the reconstructions (E, n, n) or (E, n, n, n), as many axes as the operator takes, and the
-    history of :func:`fflib.training.fit`, with ``looks`` also ``history["f"]``, shape (T, E, n, …).
-
-    Raises: ValueError when observed and keys differ in number, for another mapping, NaN.
-
-    Chapter: Computed tomography; Magnetic resonance.
+    Returns: the reconstructions (E, *shape) and the history of :func:`fflib.training.fit`, with
+    ``looks`` also ``history["f"]``, shape (T, E, *shape). Raises: ValueError when observed and keys
+    differ in number, for another mapping, NaN, and when the operator gives another shape than was
+    observed. Chapter: Computed tomography; Magnetic resonance.
     """
-    d = _axes(operator)
     draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    gammas = [encode(mapping, key, setting.m, d, setting.scales.get(mapping)) for key in draw]
+    scale = setting.scales.get(mapping)
+    gammas = [encode(mapping, key, setting.m, len(shape), scale) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, depth=4, output="sigmoid", biases=0.01)
-    v = data.grid(size, d)
-    features = {"x": jnp.stack([gamma(v) for gamma in gammas])}
-    values, params = _network(model), jax.vmap(model.init)(init)
+    v, params = data.grid(tuple(shape)), jax.vmap(model.init)(init)
+    seen = {"model": Partial(model), "x": jnp.stack([gamma(v) for gamma in gammas])}
     if mapping == OURS:
-        params = start_at(params, jax.vmap(MEANS[operator])(jnp.asarray(observed))[:, None])
-    optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps)
-    run = dict(
-        steps=setting.steps, optimizer=optimizer, looks=looks, progress=progress, label=mapping
+        mean = partial(_constant, operator, how, tuple(shape)) if mean is None else mean
+        params = start_at(params, jax.vmap(mean)(jnp.asarray(observed))[:, None])
+    return _train(
+        params,
+        seen,
+        observed,
+        how,
+        operator,
+        tuple(shape),
+        steps=setting.steps,
+        optimizer=optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps),
+        looks=looks,
+        progress=progress,
+        label=mapping,
     )
-    return _train(values, params, features, observed, how, operator, **run)
+
+
+def _constant(operator, how, shape, y):
+    """The number c for which A c is nearest to y."""
+    ones = operator(jnp.ones(shape), how)
+    return jnp.vdot(ones, y).real / jnp.vdot(ones, ones).real
 
 
 def optimise_grid(
-    observed, how, steps: int, *, operator: Callable, size: int, rate: float = GRID_RATE, looks: int = 0,
-    progress: bool = True,
-) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
+    observed,
+    how,
+    steps: int,
+    *,
+    operator: Callable,
+    shape: Sequence[int],
+    rate: float = GRID_RATE,
+    **more,
+) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """The same training without a network: every pixel is a parameter, behind a sigmoid, from ½.
 
-    Arguments and results as in :func:`reconstruct`.
-
-    Chapter: Computed tomography.
+    Arguments (``looks`` and ``progress``, too) and results as in :func:`reconstruct`. Chapter:
+    Computed tomography.
     """
-    params = jnp.zeros((len(observed), *_axes(operator) * (size,)))
-    run = dict(steps=steps, optimizer=adam(rate), looks=looks, progress=progress, label="grid")
-    return _train(_grid, params, {}, observed, how, operator, **run)
+    params = jnp.zeros((len(observed), *shape))
+    how_to = dict(steps=steps, optimizer=adam(rate), label="grid") | more
+    return _train(params, {"model": None}, observed, how, operator, tuple(shape), **how_to)
 
 
-def _train(
-    values, params, seen, observed, how, operator, *, steps, optimizer, looks, progress, label
-):
+def _train(params, seen, observed, how, operator, shape, *, looks=0, **how_to):
     observed = checks.finite("observed", jnp.asarray(observed))
-    count = jax.tree.leaves(params)[0].shape[0]
+    count = len(jax.tree.leaves(params)[0])
     if len(observed) != count:
         raise ValueError(
-            f"observed must have one measurement for each of the {count} keys, but got {observed.shape}"
+            f"observed must have one measurement for each of the {count} keys, "
+            f"but got {observed.shape}"
         )
-    how = jnp.asarray(how)
-    seen |= {"y": observed, "how": jnp.broadcast_to(how, (count, *how.shape))}
-    loss, look, all_values = _functions(values, operator)
-    params, history = train(
-        params,
-        loss,
-        seen,
-        steps=steps,
-        optimizer=optimizer,
-        look=look,
-        looks=looks,
-        progress=progress,
-        label=label,
-    )
-    made = history["f"][-1] if looks else all_values(params, seen)
-    return jnp.asarray(made), history
-
-
-def _axes(operator) -> int:
-    try:
-        return {scanner.project: 2, scanner.masked_fft: 3}[operator]
-    except KeyError:
+    gives = jax.eval_shape(operator, jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype), how).shape
+    if gives != observed.shape[1:]:
         raise ValueError(
-            f"operator must be scanner.project or scanner.masked_fft, but got {operator!r}"
-        ) from None
+            f"observed must hold measurements of shape {gives}, as operator gives them of f "
+            f"{shape}, but got {observed.shape}"
+        )
+
+    def each(leaf):
+        return jnp.broadcast_to(leaf, (count, *jnp.shape(leaf)))
+
+    seen |= {"y": observed, "how": jax.tree.map(each, how), "operator": Partial(operator)}
+    params, history = train(params, _loss, seen, look=_look, looks=looks, **how_to)
+    return jnp.asarray(history["f"][-1] if looks else _every(params, seen)), history
 
 
 def score(f, truth) -> dict[str, float]:
-    """PSNR in dB of one reconstruction, clipped to [0, 1] first.
-
-    Args: f and truth, arrays of one shape.
-
-    Chapter: Computed tomography.
+    """PSNR in dB of one reconstruction, clipped to [0, 1] first; f and truth are arrays of one
+    shape. Chapter: Computed tomography.
     """
     return {"psnr": float(metrics.psnr(jnp.clip(f, 0.0, 1.0), truth))}
 
@@ -201,59 +201,72 @@ def paper_mask(n: int) -> jax.Array:
 # --------------------------------------------------------------------------------------------------
 # The full runs
 
-METHODS = {
-    scanner.project: (lambda n: scanner.angles(VIEWS), scanner.filtered_back_projection),
-    scanner.masked_fft: (paper_mask, scanner.hermitian_filled),
-}
+
+class Instrument(NamedTuple):
+    """A scanner of the table: how it measures n points a side, what is done without a network, y ↦
+    mean f. Chapter: Computed tomography.
+    """
+
+    operator: Callable
+    how: Callable[[int], Any]
+    direct: Callable
+    mean: Callable
 
 
-def _solve(truth, keys, mapping, *, operator, setting):
-    (make_how, direct), n = METHODS[operator], truth.shape[-1]
-    how = make_how(n)
-    observed = jnp.stack([operator(f, how) for f in truth])
+TOMOGRAPH = Instrument(
+    scanner.project, lambda n: scanner.angles(VIEWS), scanner.filtered_back_projection, jnp.mean
+)
+RESONANCE = Instrument(
+    scanner.masked_fft, paper_mask, scanner.hermitian_filled, lambda y: y[0, 0, 0].real / y.size
+)
+
+
+def _solve(truth, keys, mapping, *, instrument: Instrument, setting):
+    operator, how, shape = instrument.operator, instrument.how(truth.shape[-1]), truth.shape[1:]
+    observed, run = jnp.stack([operator(f, how) for f in truth]), dict(shape=shape)
     if mapping == "direct":
-        made = [direct(y, how) for y in observed]
+        made = [instrument.direct(y, how) for y in observed]
     elif mapping == "grid":
-        made = optimise_grid(observed, how, setting.steps, operator=operator, size=n)[0]
+        made, _ = optimise_grid(observed, how, setting.steps, operator=operator, **run)
     else:
-        made = reconstruct(observed, how, keys, mapping, setting, operator=operator, size=n)[0]
-    name = (
-        "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"
-    )  # networks are compared among themselves
+        run |= dict(operator=operator, mean=instrument.mean)
+        made, _ = reconstruct(observed, how, keys, mapping, setting, **run)
+    # networks are compared among themselves
+    name = "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"
     return [{name: score(f, t)["psnr"]} for f, t in zip(made, truth, strict=True)]
 
 
 def _experiment(
-    load: Callable[[], Items], setting: Setting, size: int, operator: Callable
+    load: Callable[[], Items], setting: Setting, size: int, instrument: Instrument
 ) -> Experiment:
-    settings = dataclasses.asdict(setting) | {"operator": operator.__name__, "size": size}
-    settings |= {"views": VIEWS, "grid_rate": GRID_RATE}
-    solve = partial(_solve, operator=operator, setting=setting)
+    settings = dataclasses.asdict(setting) | {"operator": instrument.operator.__name__}
+    settings |= {"size": size, "views": VIEWS, "grid_rate": GRID_RATE}
+    solve = partial(_solve, instrument=instrument, setting=setting)
     return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
 
 
 def _reduced(
-    load: Callable[[], phantoms.Scans], setting: Setting, size: int, operator: Callable
+    load: Callable[[], Items], setting: Setting, size: int, instrument: Instrument
 ) -> Experiment:
-    short = _experiment(load, dataclasses.replace(setting, steps=500), size, operator)
+    short = _experiment(load, dataclasses.replace(setting, steps=500), size, instrument)
     return short._replace(mappings=MAPPINGS, scale="reduced")
 
 
-def _heads_and_brain(n: int) -> phantoms.Scans:
+def _heads_and_brain(n: int) -> Items:
     """One average brain and three phantoms, which are sharper."""
     brain, heads = brains.volumes(n), phantoms.heads(3, n, 3)
     array = jnp.concatenate([brain.array, heads.array])
-    return phantoms.Scans(
+    return Items(
         [*brain.names, *heads.names], array, brain.sha256, f"{brain.origin}; {heads.origin}"
     )
 
 
 EXPERIMENTS = with_fifth_row({
-    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, CT_SIZE, scanner.project),
-    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, CT_SIZE, scanner.project),
-    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, MRI_SIZE, scanner.masked_fft),
-    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, scanner.masked_fft),
-    "ct_shepp_reduced": _reduced(partial(phantoms.heads, 8, 128), CT_SHEPP, 128, scanner.project),
-    "ct_brain_reduced": _reduced(partial(brains.slices, 8, 128), CT_BRAIN, 128, scanner.project),
-    "mri_brain_reduced": _reduced(partial(_heads_and_brain, 48), MRI_BRAIN, 48, scanner.masked_fft),
+    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, CT_SIZE, TOMOGRAPH),
+    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, CT_SIZE, TOMOGRAPH),
+    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, MRI_SIZE, RESONANCE),
+    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, RESONANCE),
+    "ct_shepp_reduced": _reduced(partial(phantoms.heads, 8, 128), CT_SHEPP, 128, TOMOGRAPH),
+    "ct_brain_reduced": _reduced(partial(brains.slices, 8, 128), CT_BRAIN, 128, TOMOGRAPH),
+    "mri_brain_reduced": _reduced(partial(_heads_and_brain, 48), MRI_BRAIN, 48, RESONANCE),
 })  # fmt: skip

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.tree_util import Partial
 
 from fflib import checks, features, metrics
 from fflib.experiments import protocol
@@ -27,7 +29,7 @@ LOOK = 1 << 13  # of the test points, so many on the way
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
+class SolidSetting:
     """The numbers of a run.
 
     Attributes:
@@ -40,7 +42,8 @@ class Setting:
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a unit; the solid fills most of one unit).
         rate_ours: rate of :func:`fflib.experiments.protocol.muon`, which trains "ours".
-        near_ours: share of the points of "ours" that lie near the surface, see :func:`fflib.worlds.labels.random_points`.
+        near_ours: share of the points of "ours" that lie near the surface, see
+            :func:`fflib.worlds.labels.random_points`.
 
     Chapter: Solid shapes; A fifth row.
     """
@@ -57,17 +60,15 @@ class Setting:
     near_ours: float = 0.5
 
 
-PAPER = Setting(
+PAPER = SolidSetting(
     10_000, 256, 8, 256, 32_768, 5e-4, 5000, {"positional": 6.0, "gaussian": 12.0, "ours": 9.0}
 )
 
 
-def encode(mapping: str, key: jax.Array, setting: Setting):
+def solid_mapping(mapping: str, key: jax.Array, setting: SolidSetting):
     """One of the paper's four mappings, of norm 1; "none" maps [0, 1]³ to [−1, 1]³.
 
-    Raises: ValueError for another name.
-
-    Chapter: Solid shapes.
+    Raises: ValueError for another name. Chapter: Solid shapes.
     """
     if mapping == "none":
         return features.none(3, shift=0.5, scale=2.0)
@@ -78,19 +79,17 @@ def encode(mapping: str, key: jax.Array, setting: Setting):
 def cross_entropy(logit, inside) -> jax.Array:
     """−⟨y log p + (1 − y) log(1 − p)⟩ with p = σ(logit), y = 1 inside and 0 outside: a scalar.
 
-    Written as ⟨softplus(logit) − y·logit⟩, which no logit overflows. At p = ½ it is log 2.
-
-    Chapter: Solid shapes.
+    Written as ⟨softplus(logit) − y·logit⟩, which no logit overflows. At p = ½ it is log 2. Chapter:
+    Solid shapes.
     """
     return jnp.mean(jax.nn.softplus(logit) - inside * logit)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
-class Field:
-    """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says inside.
-
-    Chapter: Solid shapes.
+class Occupancy:
+    """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says
+    inside. Chapter: Solid shapes.
     """
 
     gamma: Any
@@ -103,25 +102,34 @@ class Field:
 
 
 @jax.jit
-def _logits(field: Field, v):
-    one = lambda p: field.model(field.params, field.gamma(p))[0]
+def _logits(field: Occupancy, v):
+    def one(point):
+        return field.model(field.params, field.gamma(point))[0]
+
     return jax.lax.map(one, v, batch_size=min(len(v), 1 << 14))
 
 
-@cache  # the same functions for the same model, so that what was compiled for them is found again
-def _functions(model: MLP, n: int, near: float):
-    def loss(params, seen):
-        points, inside = seen["points"]
-        return cross_entropy(model(params, seen["gamma"](points))[..., 0], inside)
+def _loss(params, seen):
+    points, inside = seen["points"]
+    return cross_entropy(seen["model"](params, seen["gamma"](points))[..., 0], inside)
 
-    def batch(key, data):
-        return {"gamma": data["gamma"], "points": random_points(key, data, n, near)}
 
-    def look(params, data):
-        logit = model(params, data["gamma"](data["near"][:LOOK]))[..., 0]
-        return {"iou": metrics.iou(logit > 0, data["near_inside"][:LOOK])}
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Random points of the box, a share of them near the surface. Chapter: Solid shapes."""
 
-    return loss, batch, look
+    count: int
+    near: float
+
+    def __call__(self, key, data):
+        """What the loss sees of the data in one step."""
+        points = random_points(key, data, self.count, self.near)
+        return {"gamma": data["gamma"], "model": data["model"], "points": points}
+
+
+def _look(params, data):
+    logit = data["model"](params, data["gamma"](data["near"][:LOOK]))[..., 0]
+    return {"iou": metrics.iou(logit > 0, data["near_inside"][:LOOK])}
 
 
 @cache
@@ -133,56 +141,45 @@ def sculpt(
     array: dict[str, jax.Array],
     keys: jax.Array,
     mapping: str,
-    setting: Setting,
+    setting: SolidSetting,
     *,
     looks: int = 0,
     progress: bool = True,
-) -> tuple[list[Field], dict[str, np.ndarray]]:
+) -> tuple[list[Occupancy], dict[str, np.ndarray]]:
     """Train one network a solid, all as one program, on random points of the box.
 
-    Each solid gets its own draw of the frequencies and of the network.
-
-    Args:
-        array: of :class:`fflib.worlds.labels.Solids`, E of them.
-        keys: E random keys, see :func:`fflib.experiments.protocol.item_keys`.
-        mapping: "none", "basic", "positional", "gaussian" or "ours".
-        setting: the numbers of the run.
-        looks: how often, besides the start, to record the overlap near the surface on the way.
-        progress: show a progress bar.
+    Each solid gets its own draw of the frequencies and of the network. Arguments as those of
+    :func:`fflib.experiments.image.paint`, with ``array`` that of
+    :class:`fflib.worlds.labels.Solids`, E of them; ``looks`` records the overlap near the surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
-    ``history["iou"]`` of shape (T, E).
-
-    Raises: ValueError for another mapping, or a number of keys other than E.
-
-    Chapter: Solid shapes.
+    ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
+    other than E. Chapter: Solid shapes.
     """
     if len(keys) != len(array["box"]):
         raise ValueError(f"keys must be one a solid, {len(array['box'])}, but got {len(keys)}")
     draw, init, train = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
-    gammas = [encode(mapping, key, setting) for key in draw]
+    gammas = [solid_mapping(mapping, key, setting) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
-    loss, batch, look = _functions(
-        model, setting.batch, setting.near_ours if mapping == OURS else 0.0
-    )
     gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas)
+    ours = mapping == OURS
     params, history = protocol.train(
         jax.vmap(model.init)(init),
-        loss,
-        array | {"gamma": gamma},
+        _loss,
+        array | {"gamma": gamma, "model": Partial(model)},
         steps=setting.steps,
         optimizer=muon(setting.rate_ours, setting.steps)
-        if mapping == OURS
+        if ours
         else _adam(setting.rate, setting.decay),
-        look=look,
+        look=_look,
         looks=looks,
         key=train[0],
-        batch=batch,
+        batch=Points(setting.batch, setting.near_ours if ours else 0.0),
         progress=progress,
         label=mapping,
     )
-    pick = lambda tree, e: jax.tree.map(lambda x: x[e], tree)
-    return [Field(pick(gamma, e), pick(params, e), model) for e in range(len(keys))], history
+    members = [jax.tree.map(itemgetter(e), (gamma, params)) for e in range(len(keys))]
+    return [Occupancy(*member, model) for member in members], history
 
 
 def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
@@ -193,7 +190,6 @@ def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
         solid: the arrays of one solid.
 
     Returns: "iou" near the surface, the harder test and the one of Table 1, and "iou_uniform".
-
     Chapter: Solid shapes.
     """
     return {
@@ -207,9 +203,7 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
 
     Give the box that training points came from: what a network says beyond it is anybody's guess.
 
-    Raises: ValueError when the field is positive nowhere.
-
-    Chapter: Solid shapes.
+    Raises: ValueError when the field is positive nowhere. Chapter: Solid shapes.
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
@@ -218,14 +212,17 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
 
 def _solve(array, keys, mapping, setting):
     fields, _ = sculpt(array, keys, mapping, setting)
-    return [score(field, jax.tree.map(lambda x: x[e], array)) for e, field in enumerate(fields)]
+    solids_of = [jax.tree.map(itemgetter(e), array) for e in range(len(keys))]
+    return [score(field, solid) for field, solid in zip(fields, solids_of, strict=True)]
 
 
-def _experiment(setting: Setting, lines: int, tests: int, scale: str) -> Experiment:
+def _experiment(setting: SolidSetting, lines: int, tests: int, scale: str) -> Experiment:
     def load():
-        return prepare(solids.scans(), jax.random.key(0), lines=lines, tests=tests)
+        # test points near the surface on faces drawn regardless of area, as published
+        numbers = dict(lines=lines, tests=tests, by_face=True)
+        return prepare(solids.scans(), jax.random.key(0), **numbers)
 
-    settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests}
+    settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests, "by_face": True}
     return Experiment(load, partial(_solve, setting=setting), settings, scale=scale)
 
 

@@ -1,16 +1,20 @@
 r"""Cameras and the pictures they took: poses, rays, and views of a scene.
 
-A pose is a matrix (4, 4) that takes a point from the camera's frame to the world's. Cameras follow the
-convention of OpenGL and Blender: x to the right, y up, looking along −z.
+A pose is a matrix (4, 4) that takes a point from the camera's frame to the world's. Cameras follow
+the convention of OpenGL and Blender: x to the right, y up, looking along −z. A lens is a focal
+length f in pixels, or the four numbers (f_x, f_y, c_x, c_y) of a camera whose axis meets the
+picture c_x pixels from its left and c_y from its upper edge; f alone means the middle.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from fflib import checks
 
@@ -18,12 +22,13 @@ from fflib import checks
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Views:
-    """Pictures of one scene and the cameras that took them; ``views[:100]`` keeps the first hundred.
+    """Pictures of one scene and the cameras that took them; ``views[:100]`` keeps the first
+    hundred.
 
     Attributes:
         images: (n, H, W, 3) in [0, 1], on black.
         poses: (n, 4, 4), camera to world.
-        focal: focal length in pixels.
+        lens: (n, 4), f_x, f_y, c_x, c_y of every camera in pixels.
         near, far: distances along a ray between which the scene lies.
 
     Chapter: Radiance fields.
@@ -31,7 +36,7 @@ class Views:
 
     images: jax.Array
     poses: jax.Array
-    focal: float = dataclasses.field(metadata=dict(static=True))
+    lens: jax.Array
     near: float = dataclasses.field(default=2.0, metadata=dict(static=True))
     far: float = dataclasses.field(default=6.0, metadata=dict(static=True))
 
@@ -39,27 +44,39 @@ class Views:
         return len(self.images)
 
     def __getitem__(self, which) -> Views:
-        return dataclasses.replace(self, images=self.images[which], poses=self.poses[which])
+        kept = np.atleast_1d(np.arange(len(self))[which])
+        parts = {k: getattr(self, k)[kept] for k in ("images", "poses", "lens")}
+        return dataclasses.replace(self, **parts)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures."""
-        return self.images.shape[1:3]
+        _, height, width, _ = self.images.shape
+        return height, width
 
-    def turned(self, rotation) -> Views:
-        """The same pictures of the scene turned by ``rotation`` (3, 3) together with its cameras."""
+    def turn(self, rotation) -> Views:
+        """The same pictures of the scene turned by ``rotation`` (3, 3), cameras and all."""
         return dataclasses.replace(self, poses=turn(self.poses, rotation))
 
 
-def views(images, poses, focal: float, near: float = 2.0, far: float = 6.0) -> Views:
-    """Checked :class:`Views` of pictures (n, H, W, 3) or, premultiplied on black, (n, H, W, 4).
+def views(
+    images, poses, lens, near: float = 2.0, far: float = 6.0, *, alpha: str = "premultiplied"
+) -> Views:
+    """Checked :class:`Views` of pictures (n, H, W, 3) or (n, H, W, 4), bytes taken as 0 … 255.
 
-    Bytes (uint8) are taken as 0 … 255.
+    Args:
+        images: in [0, 1]; of four channels the last is the opacity, and what is clear becomes
+            black.
+        poses: (n, 4, 4).
+        lens: f, or (4,) for all cameras, or (n, 4).
+        near, far: distances along a ray between which the scene lies.
+        alpha: "premultiplied", colours that were multiplied by their opacity, or "straight", as
+            files of pictures have it.
 
     Raises: ValueError for other shapes, as many poses as pictures not given, values outside [0, 1],
-    poses that are no rotations, a focal length or distances that make no sense.
-
-    Chapter: Radiance fields.
+    colours above their opacity that are said to be premultiplied, poses that are no rotations, a
+    lens or distances that make no sense. Warns when most cameras look away from what the others
+    see. Chapter: Radiance fields.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
@@ -78,27 +95,70 @@ def views(images, poses, focal: float, near: float = 2.0, far: float = 6.0) -> V
         raise ValueError(
             f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}"
         )
-    focal = float(checks.positive("focal", focal))
+    lens = _lenses(lens, *images.shape[:3])
     check_range(near, far)
-    return Views(jnp.asarray(images[..., :3], jnp.float32), poses, focal, float(near), float(far))
+    _warn_of_backs(np.asarray(poses), near)
+    colours = jnp.asarray(_on_black(images, alpha), jnp.float32)
+    return Views(colours, poses, lens, float(near), float(far))
+
+
+def _on_black(images, alpha):
+    """Colours times opacity, if there is one."""
+    checks.one_of("alpha", alpha, ("premultiplied", "straight"))
+    if images.shape[-1] == 3:
+        return images
+    colour, opacity = images[..., :3], images[..., 3:]
+    if alpha == "straight":
+        return colour * opacity
+    if (excess := (colour - opacity).max()) > 1.5 / 255:  # bytes round both
+        raise ValueError(
+            f"images must be premultiplied, but colours exceed their opacity by up to "
+            f"{excess:.3g}; if they are as in a file, say alpha='straight'"
+        )
+    return colour
+
+
+def _lenses(lens, n, height, width):
+    """Every camera's (f_x, f_y, c_x, c_y), checked."""
+    lens = np.asarray(checks.real_array("lens", lens, integers=True), np.float64)
+    if lens.ndim == 0:
+        lens = np.array([lens, lens, width / 2, height / 2])
+    if lens.shape not in ((4,), (n, 4)):
+        raise ValueError(f"lens must be f, (4,) or ({n}, 4), but got shape {lens.shape}")
+    if (lens[..., :2] <= 0).any():
+        raise ValueError(f"lens must have focal lengths > 0, but got {lens[..., :2].min()}")
+    return jnp.asarray(np.broadcast_to(lens, (n, 4)), jnp.float32)
+
+
+def _warn_of_backs(poses, near):
+    """Look at what each camera has before it, at the distance ``near``, by the others."""
+    poses = poses[:: -(-len(poses) // 200)]  # all pairs of them
+    place, ahead = poses[:, :3, 3], -poses[:, :3, 2]
+    seen = place + near * ahead
+    front = np.einsum("ijk,ik->ij", seen[None] - place[:, None], ahead) > 0
+    away = (front.mean(1) < 0.4).mean()
+    if len(poses) > 2 and away > 0.5:
+        warnings.warn(
+            f"{away:.0%} of the cameras look away from what the others see: do their poses look "
+            f"along −z, y up (OpenGL)? Of OpenCV's, along +z, change the signs of columns 1 and 2",
+            stacklevel=3,
+        )
 
 
 def check_poses(poses) -> jax.Array:
     """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1.
 
-    Raises: ValueError that names the first pose that is none, and what is wrong with it.
-
-    Chapter: Radiance fields.
+    Raises: ValueError that names the first pose that is none, and what is wrong with it. Chapter:
+    Radiance fields.
     """
     poses = checks.real_array("poses", poses, integers=True)
     if poses.shape[-2:] != (4, 4):
         raise ValueError(f"poses must have shape (..., 4, 4), but got {poses.shape}")
     checks.rotations("poses", poses[..., :3, :3])
-    if not isinstance(poses, jax.core.Tracer):
+    if not isinstance(poses, Tracer):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
-        wrong = np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6
-        if wrong.any():
-            i = np.argmax(wrong)
+        i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)
+        if off[i]:
             raise ValueError(
                 f"poses[{i}] must end with the row 0 0 0 1, but got {last[i].tolist()}"
             )
@@ -108,9 +168,7 @@ def check_poses(poses) -> jax.Array:
 def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
     """The pose (4, 4) of a camera at ``position`` (3,) that looks at ``target``, ``up`` upwards.
 
-    Raises: ValueError when it looks nowhere, or straight along ``up``.
-
-    Chapter: Radiance fields.
+    Raises: ValueError when it looks nowhere, or straight along ``up``. Chapter: Radiance fields.
     """
     position, target, up = (
         np.asarray(checks.real_array(name, value, integers=True), np.float64)
@@ -118,7 +176,8 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
     )
     if not position.shape == target.shape == up.shape == (3,):
         raise ValueError(
-            f"position, target and up must have shape (3,), but got {position.shape}, {target.shape} and {up.shape}"
+            f"position, target and up must have shape (3,), but got {position.shape}, "
+            f"{target.shape} and {up.shape}"
         )
     back = position - target
     right = np.cross(up, back)
@@ -133,12 +192,10 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
 def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
     """``n`` poses (n, 4, 4) spread evenly over the upper half of a sphere, looking at its centre.
 
-    A sequence of which every stretch is spread evenly (steps of the plastic number, mod 1): the first
-    hundred serve to train and the next ones (``skip=100``) to test.
+    A sequence of which every stretch is spread evenly (steps of the plastic number, mod 1): the
+    first hundred serve to train and the next ones (``skip=100``) to test.
 
-    Raises: ValueError when n < 1, skip < 0 or radius is not positive.
-
-    Chapter: Radiance fields.
+    Raises: ValueError when n < 1, skip < 0 or radius is not positive. Chapter: Radiance fields.
     """
     i = checks.count("skip", skip, least=0) + np.arange(checks.count("n", n)) + 1
     plastic = 1.324717957244746
@@ -149,27 +206,10 @@ def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
     return jnp.stack([look_at(checks.positive("radius", radius) * p) for p in positions])
 
 
-def turntable(n: int, radius: float = 4.0, height: float = 0.5) -> jax.Array:
-    """``n`` poses (n, 4, 4) around the z-axis, ``height`` (−1 … 1) times the radius above the centre.
-
-    Raises: ValueError when n < 1, radius is not positive or height ≤ −1 or ≥ 1.
-
-    Chapter: Radiance fields.
-    """
-    if not -1 < height < 1:
-        raise ValueError(f"height must lie between −1 and 1, but got {height}")
-    angle = 2 * np.pi * np.arange(checks.count("n", n)) / n
-    rho = np.full(n, np.sqrt(1 - height**2))
-    positions = np.stack([rho * np.cos(angle), rho * np.sin(angle), np.full(n, height)], axis=1)
-    return jnp.stack([look_at(checks.positive("radius", radius) * p) for p in positions])
-
-
 def turn(poses, rotation) -> jax.Array:
     """The poses (..., 4, 4) of the cameras after the world was turned by ``rotation`` (3, 3).
 
-    Raises: ValueError when ``rotation`` is none.
-
-    Chapter: Radiance fields.
+    Raises: ValueError when ``rotation`` is none. Chapter: Radiance fields.
     """
     poses, rotation = check_poses(poses), checks.rotations("rotation", rotation)
     if rotation.ndim != 2:
@@ -184,37 +224,37 @@ def pixel_centres(height: int, width: int) -> jax.Array:
     Chapter: Radiance fields.
     """
     rows, columns = checks.count("height", height), checks.count("width", width)
-    return (
-        jnp.stack(jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij"), axis=-1) + 0.5
-    )
+    return jnp.stack(jnp.indices((rows, columns)), axis=-1) + 0.5
 
 
-def rays(pose, pixels, focal: float, size: tuple[int, int]) -> tuple[jax.Array, jax.Array]:
+def rays(
+    pose, pixels, lens, size: tuple[int, int], *, unit: bool = True
+) -> tuple[jax.Array, jax.Array]:
     """The rays through points of the picture.
 
-    In the camera's frame d ∝ ((column − W/2)/f, (H/2 − row)/f, −1); R turns it into the world.
+    In the camera's frame d ∝ ((column − c_x)/f_x, (c_y − row)/f_y, −1); R turns it into the world.
 
     Args:
         pose: (..., 4, 4), camera to world; leading axes broadcast with those of ``pixels``.
         pixels: (..., 2), row and column in pixels (see :func:`pixel_centres`).
-        focal: focal length f in pixels.
+        lens: f, or (..., 4) as leading axes of ``pose``.
         size: height H and width W of the picture.
+        unit: whether directions have length 1, so that t along a ray is the distance; else d is as
+            above, and t the depth along the camera's axis.
 
-    Returns: origins and unit directions, (..., 3) each.
-
-    Raises: ValueError when ``pose`` is no rotation or ``focal`` is not positive.
-
-    Chapter: Radiance fields.
+    Returns: origins and directions, (..., 3) each. Raises: ValueError when ``pose`` is no rotation
+    or ``lens`` is not positive. Chapter: Radiance fields.
     """
-    pose, focal = check_poses(pose), checks.positive("focal", focal)
+    pose, lens = check_poses(pose), checks.real_array("lens", lens, integers=True)
+    if lens.ndim == 0:
+        checks.positive("lens", lens)
+        lens = jnp.stack([lens, lens, jnp.asarray(size[1] / 2), jnp.asarray(size[0] / 2)])
+    f_x, f_y, c_x, c_y = jnp.moveaxis(lens, -1, 0)
     row, column = pixels[..., 0], pixels[..., 1]
-    d = jnp.stack(
-        [(column - size[1] / 2) / focal, (size[0] / 2 - row) / focal, -jnp.ones_like(row)], -1
-    )
-    d = d / jnp.linalg.norm(d, axis=-1, keepdims=True)
-    d = jnp.einsum(
-        "...ij,...j->...i", pose[..., :3, :3], d, precision="highest"
-    )  # rounded factors would miss pixels
+    d = jnp.stack([(column - c_x) / f_x, (c_y - row) / f_y, -jnp.ones_like(row)], -1)
+    d = d / jnp.linalg.norm(d, axis=-1, keepdims=True) if unit else d
+    # rounded factors would miss pixels
+    d = jnp.einsum("...ij,...j->...i", pose[..., :3, :3], d, precision="highest")
     return jnp.broadcast_to(pose[..., :3, 3], d.shape), d
 
 

@@ -1,20 +1,21 @@
 r"""Derivatives of a coordinate network as data, and what they do to its kernel.
 
-Some instruments measure slopes, and a differential equation is a statement about second derivatives.
-Both see A f instead of f, with A a derivative in the coordinates. Here an operator is a function that
-takes a function and returns one, so that the code reads as the equation:
+Some instruments measure slopes, and a differential equation is a statement about second
+derivatives. Both see A f instead of f, with A a derivative in the coordinates. Here an operator is
+a function that takes a function and returns one, so that the code reads as the equation:
 
     u = lambda v: model(params, gamma(v))[..., 0]
     residual = laplacian(u)(v) + g
 
-Functions act on each point of an array (..., d) by itself, as every network of coordinates does. Then
-one forward pass carries a derivative along with the values at all points (``jax.jvp``); no Jacobian
-matrix is ever formed.
+Functions act on each point of an array (..., d) by itself, as every network of coordinates does.
+Then one forward pass carries a derivative along with the values at all points (``jax.jvp``); no
+Jacobian matrix is ever formed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -29,22 +30,17 @@ from fflib.theory import kernels
 
 
 def value(f: Callable) -> Callable:
-    """A f = f: the operator of plain regression.
-
-    Chapter: Derivatives as data.
-    """
+    """A f = f: the operator of plain regression. Chapter: Derivatives as data."""
     return _pointwise(f)
 
 
 def along(axis: int) -> Callable:
     """The operator A f = ∂f/∂v_axis.
 
-    ``along(0)(f)`` maps v (..., d) to an array of f's shape. One pass forward through f and its linear
-    part: twice the multiplications of f. Applied r times it gives the r-th derivative, at most 2^r times.
-
-    Raises: TypeError or ValueError for an axis that is no whole number ≥ 0, or that the points lack.
-
-    Chapter: Derivatives as data.
+    ``along(0)(f)`` maps v (..., d) to an array of f's shape. One pass forward through f and its
+    linear part: twice the multiplications of f. Applied r times it gives the r-th derivative, at
+    most 2^r times. Raises: TypeError or ValueError for an axis that is no whole number ≥ 0, or that
+    the points lack. Chapter: Derivatives as data.
     """
     axis = checks.count("axis", axis, least=0)
 
@@ -52,12 +48,12 @@ def along(axis: int) -> Callable:
         f = _pointwise(f)
 
         def derivative(v):
-            v = _points(v)
+            v = _points("v", v)
             if axis >= v.shape[-1]:
                 raise ValueError(
                     f"axis must be below {v.shape[-1]}, the dimension of the points, but got {axis}"
                 )
-            return jax.jvp(f, (v,), (jnp.zeros_like(v).at[..., axis].set(1),))[1]
+            return _slope(f, v, jnp.eye(v.shape[-1], dtype=v.dtype)[axis])
 
         return derivative
 
@@ -67,40 +63,40 @@ def along(axis: int) -> Callable:
 def gradient(f: Callable) -> Callable:
     """∇f: v (..., d) to f's shape and a last axis d, forward mode along each axis.
 
-    The values are computed once, their linear part d times: 1 + d times the multiplications of f. For
-    one output, reverse mode (``jax.grad``) takes about three, whatever d is; but what is wanted here is
-    the gradient *inside* a loss, differentiated once more, and that is cheaper forward.
-
+    The values are computed once, their linear part d times: 1 + d times the multiplications of f.
+    For one output, reverse mode (``jax.grad``) takes about three, whatever d is; but what is wanted
+    here is the gradient *inside* a loss, differentiated once more, and that is cheaper forward.
     Raises: TypeError for integer coordinates, ValueError when f does not act point by point.
-
     Chapter: Derivatives as data.
     """
     f = _pointwise(f)
 
     def slopes(v):
-        v = _points(v)
-        along_axis = lambda e: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
-        return jax.vmap(along_axis, out_axes=-1)(jnp.eye(v.shape[-1], dtype=v.dtype))
+        v = _points("v", v)
+        return jax.vmap(partial(_slope, f, v), out_axes=-1)(jnp.eye(v.shape[-1], dtype=v.dtype))
 
     return slopes
 
 
-def divergence(F: Callable) -> Callable:
-    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d).
+def _slope(f, v, e):
+    """The derivative of f at v in the direction e."""
+    return jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
 
-    Raises: ValueError when F does not return one number for each coordinate.
+
+def divergence(F: Callable) -> Callable:
+    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d), or a ValueError.
 
     Chapter: Derivatives as data.
     """
 
-    def trace(v):
-        v = _points(v)
+    def sources(v):
+        v = _points("v", v)
         shape = jax.eval_shape(F, v).shape
         if shape != v.shape:
             raise ValueError(f"F must map (..., d) to (..., d), but {v.shape} gave {shape}")
         return jnp.trace(gradient(F)(v), axis1=-2, axis2=-1)
 
-    return trace
+    return sources
 
 
 def laplacian(f: Callable) -> Callable:
@@ -110,35 +106,30 @@ def laplacian(f: Callable) -> Callable:
     multiplications of f (XLA computes the two equal slopes of each axis once; Taylor mode,
     ``jax.experimental.jet``, does it by design). The trace of the full Hessian would take d² pairs.
 
-    Raises: as :func:`gradient`. The second derivative of a ReLU network is 0 wherever it exists: no error
-    says so.
-
-    Chapter: Derivatives as data.
+    Raises: as :func:`gradient`. The second derivative of a ReLU network is 0 wherever it exists: no
+    error says so. Chapter: Derivatives as data.
     """
     f = _pointwise(f)
 
     def second(v):
-        v = _points(v)
-
-        def along_axis(e):
-            first = lambda v: jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
-            return jax.jvp(first, (v,), (jnp.broadcast_to(e, v.shape),))[1]
-
-        return jax.vmap(along_axis)(jnp.eye(v.shape[-1], dtype=v.dtype)).sum(0)
+        v = _points("v", v)
+        return jax.vmap(lambda e: _slope(lambda u: _slope(f, u, e), v, e))(
+            jnp.eye(v.shape[-1], dtype=v.dtype)
+        ).sum(0)
 
     return second
 
 
-def _points(v):
-    v = checks.real_array("v", v)
+def _points(name, v, **how):
+    v = checks.real_array(name, v, **how)
     if v.ndim == 0:
         raise ValueError(
-            "v must have shape (..., d), one point along the last axis, but got a single number"
+            f"{name} must have shape (..., d), one along the last axis, but got a single number"
         )
     return v
 
 
-def _pointwise(f):
+def _pointwise(f: Callable) -> Callable:
     """f, made to refuse functions whose output is not one entry (or row) a point."""
     if not callable(f):
         raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
@@ -161,22 +152,15 @@ def _pointwise(f):
 def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callable:
     """The covariance of A f at x with B f at x', as a function of Δ = x − x'.
 
-    A_x B_x' k(x − x'): for derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ).
-
-    Args:
-        kernel: stationary kernel k(Δ), (..., d) to (...), as smooth at Δ = 0 as A and B together ask:
-            the kernel of a ReLU network has a cusp there and no second derivative.
-        A, B: operators with constant coefficients that give a scalar: :func:`value`, :func:`along`,
-            :func:`laplacian`, or a function made of them, ``lambda f: lambda v: …``. B = A if absent.
-
-    Returns: a function of Δ (..., d).
-
-    Chapter: Derivatives as data.
+    A_x B_x' k(x − x'): for derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ). A and B (A
+    if absent) have constant coefficients and give a scalar: :func:`value`, :func:`along`,
+    :func:`laplacian`, or a function made of them, ``lambda f: lambda v: …``. The stationary kernel
+    k(Δ), (..., d) to (...), must be as smooth at Δ = 0 as A and B together ask: that of a ReLU
+    network has a cusp there and no second derivative. Chapter: Derivatives as data.
     """
     B = A if B is None else B
-    # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ, and an operator with constant coefficients moves along
-    in_second = lambda delta: B(lambda u: kernel(-u))(-delta)
-    return A(in_second)
+    # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ; constant coefficients move along
+    return A(lambda delta: B(lambda u: kernel(-u))(-delta))
 
 
 def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = None) -> jax.Array:
@@ -188,25 +172,21 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
         columns: the same for the columns; the rows' if absent.
 
     Returns: (Σ n_i, Σ m_j), ready for :func:`fflib.theory.kernels.kernel_regression` and
-    :func:`fflib.theory.dynamics.gradient_flow`.
-
-    Raises: ValueError for an empty list or points of different dimension; MemoryError when too large.
-
-    Chapter: Derivatives as data.
+    :func:`fflib.theory.dynamics.gradient_flow`. Raises: ValueError for an empty list or points of
+    different dimension; MemoryError when too large. Chapter: Derivatives as data.
     """
     rows = _observations("rows", rows)
     columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
     sizes = [sum(len(x) for _, x in side) for side in (rows, columns)]
     checks.fits_in_memory("the matrix of covariances", *sizes, itemsize=16)
-    block = lambda A, x, B, y: jax.jit(observed(kernel, A, B))(x[:, None] - y[None])
-    return jnp.block([[block(A, x, B, y) for B, y in columns] for A, x in rows])
+    return jnp.block([
+        [jax.jit(observed(kernel, A, B))(x[:, None] - y[None]) for B, y in columns] for A, x in rows
+    ])  # fmt: skip
 
 
 def _observations(name, observations, d=None):
     if not isinstance(observations, (list, tuple)) or not observations:
-        raise ValueError(
-            f"{name} must be a list of (operator, points) with at least one, but got {observations!r}"
-        )
+        raise ValueError(f"{name} must be a list of (operator, points), but got {observations!r}")
     checked = []
     for i, (A, x) in enumerate(observations):
         if not callable(A):
@@ -221,24 +201,17 @@ def _observations(name, observations, d=None):
 def symbol(A: Callable, k) -> jax.Array:
     """What A does to a wave: A e^{2πi k·v} = symbol · e^{2πi k·v}; complex, (...) for k (..., d).
 
-    2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``. Training on A f instead of f multiplies the
-    kernel's eigenvalue of that wave by ‖symbol‖².
-
-    Args:
-        A: operator with constant coefficients that gives a scalar.
-        k: frequencies in cycles per unit of v.
-
-    Raises: ValueError or TypeError for frequencies that are not numbers with a last axis d.
-
-    Chapter: Derivatives as data.
+    2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``; k in cycles per unit of v. Training on A f
+    instead of f multiplies the kernel's eigenvalue of that wave by ‖symbol‖². A has constant
+    coefficients and gives a scalar. Raises: ValueError or TypeError for frequencies that are not
+    numbers with a last axis d. Chapter: Derivatives as data.
     """
-    k = checks.real_array("k", k, integers=True)
-    if k.ndim == 0:
-        raise ValueError(
-            "k must have shape (..., d), one frequency along the last axis, but got a single number"
-        )
+    k = _points("k", k, integers=True)
     at = jnp.zeros_like(k)  # the wave's phase is 0 here
-    phase = lambda v: 2 * jnp.pi * (v * k).sum(-1)
+
+    def phase(v):
+        return 2 * jnp.pi * (v * k).sum(-1)
+
     return A(lambda v: jnp.cos(phase(v)))(at) + 1j * A(lambda v: jnp.sin(phase(v)))(at)
 
 
@@ -247,31 +220,24 @@ def symbol(A: Callable, k) -> jax.Array:
 
 
 def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
-    """The NTK of a network with activation "sin" behind γ(v), as a function of the offset Δ = v − v'.
+    """The NTK of a network with activation "sin" behind γ(v), as a function of Δ = v − v'.
 
-    Where the ReLU's kernel has a cusp, this one is smooth: it may be differentiated at Δ = 0. With q the
-    variance and c the covariance of two pre-activations,
+    Where the ReLU's kernel has a cusp, this one is smooth: it may be differentiated at Δ = 0. With
+    q the variance and c the covariance of two pre-activations,
 
         E[sin u sin u'] = e^{−q} sinh c,     E[cos u cos u'] = e^{−q} cosh c,
 
-    and layer by layer Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, where s is the weights'
-    deviation and (w, β) = (1, 1) in standard, (s², t²) in NTK parameterization, t the biases'.
+    and layer by layer Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, where s is the
+    weights' deviation and (w, β) = (1, 1) in standard, (s², t²) in NTK parameterization, t the
+    biases'. The mapping (a, B) is any Fourier mapping; Δ (..., d) gives (...).
 
-    Args:
-        model: the spec of the network that follows the mapping; activation "sin".
-        mapping: any Fourier mapping (a, B).
-        delta: offsets, (..., d).
-
-    Returns: (...).
-
-    Raises: ValueError for another activation, TypeError or ValueError for bad models, mappings and offsets.
-
-    Chapter: Derivatives as data.
+    Raises: ValueError for another activation, TypeError or ValueError for bad models, mappings and
+    offsets. Chapter: Derivatives as data.
     """
     kernels.fitting(model, mapping)
     if model.activation != "sin":
         raise ValueError(f"model must have activation 'sin', but has {model.activation!r}")
-    inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), 0.0, 0.0
+    inner, norm, theta, slope = mapping.kernel(delta), (mapping.a**2).sum(), jnp.zeros(()), 0.0
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
         theta = w * inner + beta + s**2 * n_in * slope * theta

@@ -1,14 +1,14 @@
 r"""The electron microscope: central slices, contrast, and direct inversion.
 
 An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz. In Fourier space
-projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)).
-The microscope multiplies each frequency by a known number, and the detector adds noise:
+projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)). The
+microscope multiplies each frequency by a known number, and the detector adds noise:
 
     y_i(k) = C_i(‖k‖) V̂(Rᵢᵀ(k, 0)) + noise.
 
-Frequencies are in cycles per pixel, in [−½, ½), where no unit is given. The Fourier transform is the
-plain sum over pixels with exp(−2πi k·x); pixel j of n lies at x = j − n//2, so a centred particle
-has a smooth transform. Images have axes x and y, volumes x, y and z.
+Frequencies are in cycles per pixel, in [−½, ½), where no unit is given. The Fourier transform is
+the plain sum over pixels with exp(−2πi k·x); pixel j of n lies at x = j − n//2, so a centred
+particle has a smooth transform. Images have axes x and y, volumes x, y and z.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.spatial.transform import Rotation
 
 from fflib import checks
 from fflib.checks import rotations as rotations
@@ -31,8 +32,8 @@ def frequencies(n: int) -> np.ndarray:
     return (np.arange(checks.count("n", n)) - n // 2) / n
 
 
-def transform(array, d: int) -> jax.Array:
-    """Centred discrete Fourier transform over the last ``d`` axes: Σ a(x) exp(−2πi k·x), frequency 0 at n//2.
+def centred_fft(array, d: int) -> jax.Array:
+    """Σ a(x) exp(−2πi k·x) over the last ``d`` axes, frequency 0 at n//2.
 
     Chapter: A molecule in motion.
     """
@@ -40,10 +41,9 @@ def transform(array, d: int) -> jax.Array:
     return jnp.fft.fftshift(jnp.fft.fftn(jnp.fft.ifftshift(array, axes), axes=axes), axes)
 
 
-def inverse(spectrum, d: int) -> jax.Array:
-    """The real array whose :func:`transform` is ``spectrum`` (its real part, where the spectrum has no partner).
-
-    Chapter: A molecule in motion.
+def centred_ifft(spectrum, d: int) -> jax.Array:
+    """The real array of this :func:`centred_fft` (its real part, where the spectrum has no
+    partner). Chapter: A molecule in motion.
     """
     axes = tuple(range(-d, 0))
     return jnp.fft.fftshift(jnp.fft.ifftn(jnp.fft.ifftshift(spectrum, axes), axes=axes), axes).real
@@ -59,20 +59,18 @@ def radius(n: int) -> np.ndarray:
 
 
 def filtered(images, gain) -> jax.Array:
-    """Images (..., n, n) whose transforms were multiplied by ``gain``, symmetric in ±k: what a lens makes of them.
+    """What a lens makes of images (..., n, n): their transforms times ``gain``, symmetric in ±k.
 
     Chapter: A molecule in motion.
     """
-    return inverse(gain * transform(images, 2), 2)
+    return centred_ifft(gain * centred_fft(images, 2), 2)
 
 
 def half_disc(n: int) -> np.ndarray:
-    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, one of each pair ±k.
+    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, half of them.
 
-    A real image has ŷ(−k) = conj ŷ(k), so one of each pair tells all. Frequency 0 is its own partner and the
-    first in the list.
-
-    Chapter: A molecule in motion.
+    A real image has ŷ(−k) = conj ŷ(k), so one of each pair ±k tells all. Frequency 0 is its own
+    partner and the first in the list. Chapter: A molecule in motion.
     """
     x, y = np.meshgrid(*2 * [np.arange(checks.count("n", n, least=4)) - n // 2], indexing="ij")
     keep = (np.hypot(x, y) < n / 2) & ((x > 0) | ((x == 0) & (y >= 0)))
@@ -85,33 +83,16 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    return _random_rotations(key, checks.count("count", count))
-
-
-@partial(jax.jit, static_argnames="count")
-def _random_rotations(key, count):
-    q = jax.random.normal(key, (count, 4))
-    w, x, y, z = jnp.moveaxis(q / jnp.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+    quaternions = jax.random.normal(key, (checks.count("count", count), 4))  # the real part first
+    return Rotation.from_quat(jnp.roll(quaternions, -1, axis=1)).as_matrix()
 
 
 def slice_points(k, poses) -> jax.Array:
-    """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂ (rows of R).
+    """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂.
 
-    Args:
-        k: (P, 2).
-        poses: rotations (N, 3, 3).
-
-    Returns: (N, P, 3), in the units of k.
-
-    Raises: ValueError for other shapes, and when the poses are no rotations.
-
-    Chapter: A molecule in motion.
+    R₁ and R₂ are rows of R. From k (P, 2) and rotations (N, 3, 3) come (N, P, 3), in the units of
+    k. Raises: ValueError for other shapes, and when the poses are no rotations. Chapter: A molecule
+    in motion.
     """
     k, poses = checks.points("k", k, 2), rotations("poses", poses)
     if poses.ndim != 3:
@@ -120,16 +101,11 @@ def slice_points(k, poses) -> jax.Array:
 
 
 def fold(k) -> tuple[jax.Array, jax.Array]:
-    """One of ±k, the one with k_z > 0 (or k_z = 0 and k_y > 0, …), and the sign s = ±1 with which to get it.
+    """Of ±k (..., 3) the one with k_z > 0 (or k_z = 0 and k_y > 0, …), s k, and the sign s = ±1.
 
-    A real volume has V̂(−k) = conj V̂(k): whoever knows V̂(s k) knows V̂(k) = Re V̂(s k) + i s Im V̂(s k).
-    So a network needs to learn half of the frequencies only.
-
-    Args: k, (..., 3).
-
-    Returns: (s k, s), shapes (..., 3) and (...).
-
-    Chapter: A molecule in motion.
+    A real volume has V̂(−k) = conj V̂(k): whoever knows V̂(s k) knows V̂(k) = Re V̂(s k) + i s Im
+    V̂(s k). So a network needs to learn half of the frequencies only. Returns (s k, s), shapes
+    (..., 3) and (...). Chapter: A molecule in motion.
     """
     x, y, z = jnp.moveaxis(k, -1, 0)
     first = jnp.where(z != 0, z, jnp.where(y != 0, y, x))
@@ -159,9 +135,9 @@ def contrast(
     amplitude: float = 0.1,
     b_factor: float = 0.0,
 ):
-    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), a real number for every frequency.
+    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), real, of the shape of k.
 
-    χ = π λ Δz k² − ½ π C_s λ³ k⁴,  C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
+    χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
 
     Δz > 0 is underfocus. C(0) = −A < 0: the molecule is darker than the ice.
 
@@ -173,9 +149,8 @@ def contrast(
         amplitude: A, the share of amplitude contrast, in [0, 1].
         b_factor: B in Å².
 
-    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B.
-
-    Chapter: A molecule in motion.
+    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B. Chapter: A
+    molecule in motion.
     """
     wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
     if checks.positive("amplitude", amplitude, zero=True) > 1:
@@ -200,25 +175,15 @@ def _contrast(k, defocus, wave, cs, amplitude, b_factor):
 def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.Array:
     r"""Direct Fourier inversion: put every measured slice back into the box, then transform.
 
-    Each value is shared out among the eight nearest cells by trilinear weights t, and every cell takes the
-    least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times finer than the box asks
-    for, which keeps the interpolation's error outside the box; dividing by its transform, sinc² along each
-    axis, undoes its fading inside.
+    Each value is shared out among the eight nearest cells by trilinear weights t, and every cell
+    takes the least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times
+    finer than the box asks for, which keeps the interpolation's error outside the box; dividing by
+    its transform, sinc² along each axis, undoes its fading inside.
 
-    Args:
-        k: (P, 2) in cycles per pixel.
-        y: (N, P) complex; noise of variance 1 is what ``ridge`` = noise over signal is meant for.
-        gain: (N, P), C of every value.
-        poses: (N, 3, 3).
-        n: voxels along a side.
-        ridge: > 0, how much is needed before a cell is believed.
-        pad: 1, 2, …
-
-    Returns: the volume (n, n, n).
-
-    Raises: ValueError when shapes disagree, poses are no rotations or ridge is not positive.
-
-    Chapter: A molecule in motion.
+    From k (P, 2) in cycles per pixel, complex y (N, P), gain C (N, P) and poses (N, 3, 3) to the
+    volume (n, n, n). ``ridge`` > 0 is noise over signal, where y has noise of variance 1. Raises:
+    ValueError when shapes disagree, poses are no rotations or ridge is not positive. Chapter: A
+    molecule in motion.
     """
     at = slice_points(k, poses)
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
@@ -246,4 +211,4 @@ def _invert(at, signal, weight, ridge, n):
         top = top.at[cell].add(share * signal, mode="drop")
         bottom = bottom.at[cell].add(share * weight, mode="drop")
     fade = jnp.sinc(frequencies(n)) ** 2
-    return inverse(top / (bottom + ridge), 3) / (fade[:, None, None] * fade[:, None] * fade)
+    return centred_ifft(top / (bottom + ridge), 3) / (fade[:, None, None] * fade[:, None] * fade)

@@ -1,11 +1,12 @@
 r"""Volume rendering: from a field of density and colour to what a camera sees of it.
 
-A ray o + t·d, ‖d‖ = 1, crosses the field between t = near and t = far. Light that starts at t reaches
-the camera with the transmittance T(t), so the pixel shows
+A ray o + t·d, ‖d‖ = 1, crosses the field between t = near and t = far. Light that starts at t
+reaches the camera with the transmittance T(t), so the pixel shows
 
     C = ∫ T(t) σ(t) c(t) dt,   T(t) = exp(−∫_near^t σ(s) ds),                  (Max 1995)
 
-computed from samples t_1 < … < t_n with δ_i = t_{i+1} − t_i, t_{n+1} = far (Mildenhall et al. 2020):
+computed from samples t_1 < … < t_n with δ_i = t_{i+1} − t_i, t_{n+1} = far (Mildenhall et al.
+2020):
 
     C = Σ w_i c_i,   w_i = T_i (1 − e^{−σ_i δ_i}),   T_i = exp(−Σ_{j<i} σ_j δ_j).
 
@@ -19,19 +20,22 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from fflib import checks
 from fflib.operators.cameras import Views, check_range, pixel_centres, rays
+
+ENDLESS = 1e10  # where the published last interval ends
 
 
 class Rendered(NamedTuple):
     """What rays see of a field; the background is black.
 
     ``colour`` (..., 3) is Σ w_i c_i. ``opacity`` (...) is Σ w_i, from 0 (all light passes) to 1.
-    ``depth`` (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at which the light stops, with
-    what passes through counted at far. ``weights`` (..., n) are the w_i ≥ 0.
-
-    Chapter: Radiance fields.
+    ``depth`` (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at which the light stops,
+    with what passes through counted at far. ``weights`` (..., n) are the w_i ≥ 0. Chapter: Radiance
+    fields.
     """
 
     colour: jax.Array
@@ -45,13 +49,9 @@ def samples(
 ) -> jax.Array:
     """Distances t_1 < … < t_n along rays, one in each of n equal parts of [near, far].
 
-    Uniform within its part with a ``key`` (stratified sampling), in its middle without.
-
-    Returns: array of shape ``shape`` + (n,).
-
-    Raises: ValueError unless 0 ≤ near < far and n ≥ 1.
-
-    Chapter: Radiance fields.
+    Uniform within its part with a ``key`` (stratified sampling), in its middle without. Returns an
+    array of shape ``shape`` + (n,). Raises: ValueError unless 0 ≤ near < far and n ≥ 1. Chapter:
+    Radiance fields.
     """
     check_range(near, far)
     u = 0.5 if key is None else jax.random.uniform(key, (*shape, checks.count("n", n)))
@@ -65,22 +65,22 @@ def composite(density, colour, t, far: float) -> Rendered:
     Args:
         density: σ_i ≥ 0 per unit length, (..., n).
         colour: c_i, (..., n, 3).
-        t: increasing distances, (..., n).
-        far: where the last interval ends.
+        t: distances, (..., n), none below the one before.
+        far: where the last interval ends, not before the last sample.
 
-    Raises: ValueError when the shapes disagree.
-
-    Chapter: Radiance fields.
+    Raises: ValueError when the shapes disagree, or distances fall. Chapter: Radiance fields.
     """
     if jnp.shape(colour) != (*jnp.shape(density), 3) or jnp.shape(t)[-1] != jnp.shape(density)[-1]:
         raise ValueError(
             f"density must have shape (..., n), colour (..., n, 3) and t (..., n), but got "
             f"{jnp.shape(density)}, {jnp.shape(colour)} and {jnp.shape(t)}"
         )
-    thickness = density * jnp.diff(t, append=far)
-    before = jnp.cumsum(thickness, axis=-1)[
-        ..., :-1
-    ]  # a difference of sums would cancel behind a wall
+    lengths = jnp.diff(t, append=far)
+    if not isinstance(lengths, Tracer) and (least := np.min(lengths)) < -1e-6 * far:
+        raise ValueError(f"t must rise and end before far = {far}, but falls by {-least:.3g}")
+    thickness = density * lengths
+    # the sum of those before; a difference of sums would cancel behind a wall
+    before = jnp.cumsum(thickness, axis=-1)[..., :-1]
     before = jnp.concatenate([jnp.zeros_like(thickness[..., :1]), before], axis=-1)
     weights = jnp.exp(-before) * -jnp.expm1(-thickness)
     opacity = weights.sum(-1)
@@ -93,11 +93,10 @@ def composite(density, colour, t, far: float) -> Rendered:
 
 
 def render(field: Callable, origins, directions, t, far: float) -> Rendered:
-    """What rays see of ``field``: points (..., 3) → density (...) and colour (..., 3).
+    """What rays (origins and directions (..., 3), distances (..., n)) see, as :func:`composite`
+    adds up.
 
-    Args: origins and directions (..., 3), distances t (..., n), far as in :func:`composite`.
-
-    Chapter: Radiance fields.
+    The field maps points (..., 3) to density (...) and colour (..., 3). Chapter: Radiance fields.
     """
     points = origins[..., None, :] + t[..., None] * directions[..., None, :]
     return composite(*field(points), t, far)
@@ -111,34 +110,38 @@ def radiance(raw) -> tuple[jax.Array, jax.Array]:
     return jax.nn.relu(raw[..., 3]), jax.nn.sigmoid(raw[..., :3])
 
 
-def random_rays(key: jax.Array, seen: Views, count: int, n: int) -> dict[str, jax.Array]:
+def random_rays(
+    key: jax.Array, seen: Views, count: int, n: int, published: bool = False
+) -> dict[str, jax.Array]:
     """``count`` random pixels of random pictures with n stratified samples each: a minibatch.
 
-    Returns: dict of origins, directions, colour (count, 3) and t (count, n).
-
-    Chapter: Radiance fields.
+    With ``published`` as in the authors' notebook: rays through the pixels' upper left corners, t
+    the depth along the camera's axis. Returns a dict of origins, directions, colour (count, 3) and
+    t (count, n). Chapter: Radiance fields.
     """
     key_pixel, key_t = jax.random.split(key)
     view, row, column = jax.random.randint(
         key_pixel, (3, count), 0, jnp.array([len(seen), *seen.size])[:, None]
     )
-    pixels = jnp.stack([row, column], axis=-1) + 0.5
-    origins, directions = rays(seen.poses[view], pixels, seen.focal, seen.size)
+    pixels = jnp.stack([row, column], axis=-1) + (0.0 if published else 0.5)
+    o, d = rays(seen.poses[view], pixels, seen.lens[view], seen.size, unit=not published)
     t = samples(seen.near, seen.far, n, key_t, (count,))
-    return dict(origins=origins, directions=directions, colour=seen.images[view, row, column], t=t)
+    return dict(origins=o, directions=d, colour=seen.images[view, row, column], t=t)
 
 
 def picture(
-    field: Callable, pose, focal: float, size: tuple[int, int], t, far: float, rows: int = 8
-) -> Rendered:
+    field: Callable, pose, lens, size: tuple[int, int], t, far: float, rows: int = 8,
+    published: bool = False,
+) -> Rendered:  # fmt: skip
     """A whole picture of a field: colour (H, W, 3), depth and opacity (H, W), weights (H, W, n).
 
-    Samples ``t`` (n,) are those of every ray; ``rows`` rows of pixels are computed at a time.
-
-    Chapter: Radiance fields.
+    Samples ``t`` (n,) are those of every ray; ``rows`` rows of pixels are computed at a time;
+    ``published`` as in :func:`random_rays`. Chapter: Radiance fields.
     """
-    origins, directions = rays(pose, pixel_centres(*size), focal, size)
-    one_row = lambda ray: render(
-        field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far
-    )
-    return jax.lax.map(one_row, (origins, directions), batch_size=rows)
+    pixels = pixel_centres(*size) - (0.5 if published else 0.0)
+
+    def one_row(ray):
+        return render(field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far)
+
+    towards = rays(pose, pixels, lens, size, unit=not published)
+    return jax.lax.map(one_row, towards, batch_size=rows)

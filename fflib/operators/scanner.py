@@ -5,8 +5,8 @@ operator turns that into a prediction of the measurement, and the loss compares 
 
     v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean ‖A f − y‖².
 
-All of it can be differentiated and compiled, so nothing else about training changes. These are
-the operators of the CT and MRI experiments of Tancik et al. 2020.
+All of it can be differentiated and compiled, so nothing else about training changes. These are the
+operators of the CT and MRI experiments of Tancik et al. 2020; any function of an array will do.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.ndimage import map_coordinates
 
 from fflib import checks
@@ -24,10 +25,9 @@ INTERPOLATION = {"nearest": 0, "linear": 1}
 
 
 def half_mean_square(residual) -> jax.Array:
-    """½ mean ``|r|²`` of a real or complex array of any shape: a real scalar, the loss of CT and MRI.
+    """½ mean ``|r|²`` of a real or complex array: a real scalar, the loss of pictures, CT and MRI.
 
     ``|r|²`` is written Re(r)² + Im(r)²: its gradient is right for complex r and finite at r = 0.
-
     Chapter: Magnetic resonance.
     """
     r = jnp.asarray(residual)
@@ -37,14 +37,8 @@ def half_mean_square(residual) -> jax.Array:
 def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
     """Aᴴ of a linear operator A on arrays of one shape: Re⟨Ax, y⟩ = Re⟨x, Aᴴy⟩ for all x and y.
 
-    JAX derives it, by transposing A's program. For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives.
-
-    Args:
-        operator: x ↦ A x, linear.
-        shape: shape of x.
-        dtype: dtype of x (default: the default float).
-
-    Chapter: Computed tomography.
+    JAX derives it, by transposing A's program, x of this shape and dtype (default: float) ↦ A x.
+    For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives. Chapter: Computed tomography.
     """
     like = jax.ShapeDtypeStruct(tuple(shape), dtype or jnp.zeros(()).dtype)
     transpose = jax.linear_transpose(operator, like)
@@ -56,38 +50,38 @@ def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
 
 
 def angles(count: int) -> jax.Array:
-    """``count`` directions of view, equally spaced over half a turn: linspace(0, π) without π.
-
-    Raises: ValueError when count < 1.
+    """``count`` directions of view in radians, linspace(0, π) without π, or a ValueError.
 
     Chapter: Computed tomography.
     """
     return jnp.arange(checks.count("count", count)) * (jnp.pi / count)
 
 
-def project(image, angles, interpolation: str = "nearest") -> jax.Array:
-    r"""Parallel-beam projections, the Radon transform of a picture on the unit square (Eq. ct-radon).
+def project(
+    image, angles, interpolation: str = "nearest", detectors: int | None = None
+) -> jax.Array:
+    r"""Parallel-beam projections, the Radon transform of a picture on [0, 1]² (Eq. ct-radon).
 
     p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
-    is turned by θ about its middle and averaged over its rows. Detector j sits at s = j/n − ½;
-    f is 0 outside the square. The side of the square is the unit of length.
+    is turned by θ about its middle and averaged over its rows. Detector j of m sits at s = j/m − ½;
+    f is 0 outside the square. The side of the square is the unit of length. A sinogram of
+    scikit-image, ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T
+    / n, -np.radians(degrees)``: it sums pixels and turns the other way.
 
     Args:
         image: (n, n), real.
-        angles: (k,) radians, see :func:`angles`.
+        angles: (k,) radians in [−2π, 2π], any number in any order; see :func:`angles`.
         interpolation: "nearest" (the paper's: the value of the nearest pixel) or "linear" (closer
             to the integral and four times the work).
+        detectors: m, if it is not n.
 
-    Returns: (k, n), the sinogram.
-
-    Raises: ValueError for another shape, no angles, NaN; TypeError for complex pictures.
-
-    Chapter: Computed tomography.
+    Returns: (k, m), the sinogram. Raises: ValueError for another shape, no angles, degrees, NaN;
+    TypeError for complex pictures. Chapter: Computed tomography.
     """
     image, angles = _square_picture("image", image), _directions(angles)
     order = INTERPOLATION[checks.one_of("interpolation", interpolation, tuple(INTERPOLATION))]
     n = len(image)
-    t, s = jnp.meshgrid(*2 * [jnp.arange(n) - n / 2], indexing="ij")  # pixels from the middle
+    t, s = jnp.meshgrid(jnp.arange(n) - n / 2, _detectors(n, detectors), indexing="ij")
 
     def view(theta):
         row = n / 2 + s * jnp.sin(theta) + t * jnp.cos(theta)
@@ -97,41 +91,56 @@ def project(image, angles, interpolation: str = "nearest") -> jax.Array:
     return jax.vmap(view)(angles)
 
 
-def filtered_back_projection(sinogram, angles) -> jax.Array:
+def _detectors(n: int, count: int | None):
+    """Where detectors sit, in pixels from the middle."""
+    m = n if count is None else checks.count("detectors", count)
+    return (jnp.arange(m) - m / 2) * (n / m)
+
+
+def filtered_back_projection(sinogram, angles, size: int | None = None) -> jax.Array:
     r"""The classical reconstruction: f(v) = ∫₀^π (p(θ, ·) * h)(s(v, θ)) dθ with the ramp filter h.
 
-    h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency (Ramachandran and
-    Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ, interpolated linearly.
+    h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency
+    (Ramachandran and Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ,
+    interpolated linearly. Each view counts for half of the turn to its neighbours on either side
+    (mod π).
 
     Args:
-        sinogram: (k, n) as :func:`project` returns it.
-        angles: (k,) radians, equally spaced over half a turn.
+        sinogram: (k, m) as :func:`project` returns it.
+        angles: (k,) radians in [−2π, 2π], as spread out as they are.
+        size: n, pixels along a side, if it is not m.
 
-    Returns: (n, n); noise and few angles take it outside the range of the true picture.
-
-    Raises: ValueError when the shapes disagree, for NaN or no angles.
-
-    Chapter: Computed tomography.
+    Returns: (n, n); noise and few angles take it outside the range of the true picture. Raises:
+    ValueError when the shapes disagree, for NaN or no angles. Chapter: Computed tomography.
     """
     sinogram, angles = _array("sinogram", sinogram, 2), _directions(angles)
     if len(sinogram) != len(angles):
         raise ValueError(
-            f"sinogram must have one row for each of the {len(angles)} angles, but got shape {sinogram.shape}"
+            f"sinogram must have one row for each of the {len(angles)} angles, "
+            f"but got shape {sinogram.shape}"
         )
-    n = sinogram.shape[1]
-    m = np.fft.fftfreq(2 * n, 1 / (2 * n))  # 0, 1, …, n−1, −n, …, −1; zeros to 2n: no wrap-around
+    m = sinogram.shape[1]
+    n = m if size is None else checks.count("size", size)
+    k = np.fft.fftfreq(2 * m, 1 / (2 * m))  # 0, 1, …, m−1, −m, …, −1; zeros to 2m: no wrap-around
     with np.errstate(divide="ignore"):
-        ramp = np.where(m == 0, 1 / 4, np.where(m % 2 == 1, -1 / (np.pi * m) ** 2, 0.0))
-    filtered = jnp.fft.irfft(jnp.fft.rfft(sinogram, 2 * n) * np.fft.rfft(ramp), 2 * n)[:, :n] * n
-    row, column = jnp.meshgrid(*2 * [jnp.arange(n) - n / 2], indexing="ij")
+        ramp = np.where(k == 0, 1 / 4, np.where(k % 2 == 1, -1 / (np.pi * k) ** 2, 0.0))
+    filtered = jnp.fft.irfft(jnp.fft.rfft(sinogram, 2 * m) * np.fft.rfft(ramp), 2 * m)[:, :m] * m
+    row, column = jnp.meshgrid(*2 * [_detectors(m, n)], indexing="ij")
 
     def smear(q, theta):
-        s = n / 2 + column * jnp.cos(theta) + row * jnp.sin(theta)
+        s = m / 2 + column * jnp.cos(theta) + row * jnp.sin(theta)
         return map_coordinates(q, [s], 1, mode="constant")
 
-    return jax.vmap(smear)(filtered.astype(sinogram.dtype), angles).sum(axis=0) * (
-        jnp.pi / len(angles)
-    )
+    views = jax.vmap(smear)(filtered.astype(sinogram.dtype), angles)
+    return jnp.einsum("k,krc->rc", _shares(angles), views, precision="highest")
+
+
+def _shares(angles):
+    """Half of the way from the angle before to the angle after, on the circle of half a turn."""
+    order = jnp.argsort(angles % jnp.pi)
+    turn = (angles % jnp.pi)[order]
+    after = jnp.append(turn[1:], turn[0] + jnp.pi) - turn
+    return jnp.zeros_like(turn).at[order].set((after + jnp.roll(after, 1)) / 2)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -144,20 +153,10 @@ def kspace_mask(
     """Which frequencies the scanner visits: cells hit by ``draws`` from N(centre, std²·I).
 
     The defaults are the paper's for 96³, where about one cell in eight is hit. Draws outside the
-    grid are lost. Frequency 0 is at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
-    to the middle to look at.
-
-    Args:
-        key: jax random key.
-        shape: of the volume, one size an axis.
-        draws: number of draws.
-        std: standard deviation in cells (cycles per side), on every axis.
-
-    Returns: boolean, of the given shape.
-
-    Raises: ValueError for sizes or draws below 1 and std ≤ 0.
-
-    Chapter: Magnetic resonance.
+    grid are lost; ``std`` is in cells (cycles per side), on every axis. Returns booleans of the
+    volume's shape, frequency 0 at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
+    to the middle to look at. Raises: ValueError for sizes or draws below 1 and std ≤ 0. Chapter:
+    Magnetic resonance.
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
@@ -169,30 +168,20 @@ def kspace_mask(
 
 
 def masked_fft(volume, mask) -> jax.Array:
-    """What the scanner measures: M F f, the unnormalised discrete Fourier transform where mask is True.
+    """What the scanner measures: M F f, the plain discrete Fourier transform where mask is True.
 
-    Args:
-        volume: real, any number of axes.
-        mask: boolean, same shape, frequency 0 at index 0.
-
-    Returns: complex, same shape, 0 where nothing was measured.
-
-    Raises: ValueError for NaN, a mask of another shape, or one that lets nothing through.
-
-    Chapter: Magnetic resonance.
+    The volume is real, of any number of axes; the mask boolean, of the same shape, frequency 0 at
+    index 0; the result complex, 0 where nothing was measured. Raises: ValueError for NaN, a mask of
+    another shape, or one that lets nothing through. Chapter: Magnetic resonance.
     """
     volume = _array("volume", volume)
     return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
 
 
 def zero_filled(observed) -> jax.Array:
-    """Re F⁻¹ y: the volume if every frequency that was not measured were zero; (MF)ᴴy / number of voxels.
+    """Re F⁻¹ y, complex y as :func:`masked_fft` returns it: the volume if all else were zero.
 
-    Args:
-        observed: complex, as :func:`masked_fft` returns it.
-
-    Raises: ValueError when it is empty or not finite.
-
+    It is (MF)ᴴy over the number of voxels. Raises: ValueError when y is empty or not finite.
     Chapter: Magnetic resonance.
     """
     observed = checks.finite("observed", jnp.asarray(observed))
@@ -202,14 +191,11 @@ def zero_filled(observed) -> jax.Array:
 
 
 def hermitian_filled(observed, mask) -> jax.Array:
-    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) fills the mirror cells.
+    """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) where missing.
 
     A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too, which
-    :func:`zero_filled` ignores.
-
-    Raises: ValueError when observed and mask differ in shape or mask lets nothing through.
-
-    Chapter: Magnetic resonance.
+    :func:`zero_filled` ignores. Raises: ValueError when observed and mask differ in shape or mask
+    lets nothing through. Chapter: Magnetic resonance.
     """
     observed = jnp.asarray(observed)
     mask = _mask(mask, observed.shape)
@@ -218,13 +204,9 @@ def hermitian_filled(observed, mask) -> jax.Array:
 
 
 def mirrored(spectrum) -> jax.Array:
-    """The array at −k instead of k, on every axis, frequency 0 at index 0.
-
-    Chapter: Magnetic resonance.
-    """
-    spectrum = jnp.asarray(spectrum)
-    axes = tuple(range(spectrum.ndim))
-    return jnp.roll(jnp.flip(spectrum, axes), 1, axes)
+    """The array at −k instead of k, frequency 0 at index 0. Chapter: Magnetic resonance."""
+    axes = tuple(range(jnp.ndim(spectrum)))
+    return jnp.roll(jnp.flip(jnp.asarray(spectrum), axes), 1, axes)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -247,7 +229,13 @@ def _square_picture(name: str, value) -> jax.Array:
 
 
 def _directions(angles) -> jax.Array:
-    return _array("angles", angles, 1)
+    angles = _array("angles", angles, 1)
+    if not isinstance(angles, Tracer) and (most := np.abs(angles).max()) > 6.2832:
+        raise ValueError(
+            f"angles must be radians in [−2π, 2π], but reach {most:.4g}: "
+            f"of degrees give jnp.radians(angles)"
+        )
+    return angles
 
 
 def _mask(mask, shape) -> jax.Array:
@@ -256,6 +244,6 @@ def _mask(mask, shape) -> jax.Array:
         raise TypeError(f"mask must be boolean, but got {checks.describe(mask)}")
     if mask.shape != shape:
         raise ValueError(f"mask must have the shape {shape} of what it masks, but got {mask.shape}")
-    if not isinstance(mask, jax.core.Tracer) and not np.asarray(mask).any():
+    if not isinstance(mask, Tracer) and not np.asarray(mask).any():
         raise ValueError(f"mask is False everywhere ({mask.shape}): nothing would be measured")
     return mask

@@ -41,19 +41,22 @@ class Solids(NamedTuple):
     origin: str
 
 
-def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Solids:
+def prepare(
+    found: solids.Meshes, key: jax.Array, lines: int, tests: int, *, by_face: bool = False
+) -> Solids:
     """Ask the meshes everything that training and tests will want to know, once.
 
     A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step, so
     that its label is exact and costs a comparison with a few numbers. Test points are uniform in the
-    box, and on the surface with N(0, 0.01²) added to every coordinate.
+    box, and on the surface with N(0, 0.01²) added to every coordinate: uniform there, or, as
+    published, with ``by_face`` on faces drawn regardless of their area.
 
     Raises: ValueError when a number is below 1.
     Chapter: Solid shapes.
     """
     lines, tests = checks.count("lines", lines), checks.count("tests", tests)
     keys = jax.random.split(key, len(found.meshes))
-    made = [_prepare(m, k, lines, tests) for m, k in zip(found.meshes, keys, strict=True)]
+    made = [_prepare(m, k, lines, tests, by_face) for m, k in zip(found.meshes, keys, strict=True)]
     most = max(one["heights"].shape[1] for one in made)
     for one in made:
         one["heights"] = np.pad(
@@ -66,13 +69,16 @@ def prepare(found: solids.Meshes, key: jax.Array, lines: int, tests: int) -> Sol
     return Solids(found.names, array, digest, found.origin)
 
 
-def _prepare(m: meshes.Mesh, key: jax.Array, lines: int, tests: int) -> dict[str, np.ndarray]:
+def _prepare(
+    m: meshes.Mesh, key: jax.Array, lines: int, tests: int, by_face: bool
+) -> dict[str, np.ndarray]:
     k_lines, k_uniform, k_surface, k_noise = jax.random.split(key, 4)
     low, high = box = meshes.box(m).astype(np.float32)
     xy = low[:2] + (high - low)[:2] * np.asarray(jax.random.uniform(k_lines, (lines, 2)))
     uniform = low + (high - low) * np.asarray(jax.random.uniform(k_uniform, (tests, 3)))
     noise = SIGMA * np.asarray(jax.random.normal(k_noise, (tests, 3)))
-    near = (meshes.on_surface(m, k_surface, tests) + noise).astype(np.float32)
+    surface = meshes.on_surface(m, k_surface, tests, by_face=by_face)
+    near = (surface + noise).astype(np.float32)
     return {
         "box": box,
         "xy": xy,

@@ -13,12 +13,11 @@ import numpy as np
 
 from fflib import checks
 from fflib.operators.contour import contour
-from fflib.operators.meshes import Mesh, mesh, normalise
+from fflib.operators.meshes import Mesh, library, mesh, normalise
 from fflib.worlds.fetch import FetchError, fetch
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
 BUILTIN = ("rope", "gyroid", "urchin", "chain")
-KINDS = (".obj", ".ply", ".stl", ".off")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -35,7 +34,8 @@ def builtin(name: str) -> Mesh:
     Chapter: Solid shapes.
     """
     checks.one_of("name", name, BUILTIN)
-    return normalise({"rope": _rope, "gyroid": _gyroid, "urchin": _urchin, "chain": _chain}[name]())
+    made = {"rope": _rope, "gyroid": _gyroid, "urchin": _urchin, "chain": _chain}[name]()
+    return normalise(made)[0]
 
 
 def tube(curve, radius, around: int) -> Mesh:
@@ -116,22 +116,23 @@ def _urchin() -> Mesh:
 # From files
 
 
-def load_mesh(path: str | os.PathLike) -> Mesh:
-    """A closed mesh from a file: .obj, .ply, .stl or .off, also gzipped, read by trimesh.
+def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
+    """A closed mesh from a file, also gzipped, of any kind that trimesh reads: .obj, .ply, .stl, .off,
+    .glb, .3mf and more.
 
-    Faces of more than three corners are cut; textures, normals and colours are not read.
+    Faces of more than three corners are cut, the parts of a scene become one mesh; textures, normals
+    and colours are not read. ``~`` is expanded; ``holes`` as in :func:`fflib.operators.meshes.mesh`.
 
     Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that has
-    no inside (see :func:`fflib.operators.meshes.mesh`).
-    Chapter: Solid shapes.
+    no inside (see :func:`fflib.operators.meshes.mesh`). Chapter: Solid shapes.
     """
-    import trimesh
-
-    path = Path(path)
+    trimesh, path = library("trimesh"), Path(path).expanduser()
     packed = path.suffix.lower() == ".gz"
-    kind = (Path(path.stem) if packed else path).suffix.lower()
-    if kind not in KINDS:
-        raise ValueError(f"path must name a file of {', '.join(KINDS)}, but got {str(path)!r}")
+    kind = (Path(path.stem) if packed else path).suffix.lower().removeprefix(".")
+    if kind not in (kinds := trimesh.available_formats()):
+        raise ValueError(
+            f"path must name a file of {', '.join(sorted(kinds))}, but got {str(path)!r}"
+        )
     data = path.read_bytes()
     try:
         file = io.BytesIO(gzip.decompress(data) if packed else data)
@@ -141,7 +142,7 @@ def load_mesh(path: str | os.PathLike) -> Mesh:
         raise ValueError(
             f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?"
         ) from error
-    return mesh(vertices, faces, path.name)
+    return mesh(vertices, faces, path.name, holes=holes)
 
 
 def ply(made: Mesh) -> bytes:
@@ -164,9 +165,7 @@ def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
 
 
 def _trimesh(made: Mesh):
-    import trimesh
-
-    return trimesh.Trimesh(*made, process=False)
+    return library("trimesh").Trimesh(*made, process=False)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -194,8 +193,8 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
 
     The files known here are watertight reductions of the originals to 20 000–100 000 faces, coarser
     than the paper's, which have no address of their own: they are found in FFLIB_DATA by checksum. The
-    originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes; mend them, then
-    use :func:`load_mesh`.
+    originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes, for
+    :func:`load_mesh` with ``holes=True``.
 
     Raises: ValueError for an unknown name.
     Chapter: Solid shapes.
@@ -203,7 +202,7 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
     for name in names:
         checks.one_of("names", name, SCANS)
     try:
-        found = tuple(normalise(load_mesh(fetch(f"{name}.obj"))) for name in names)
+        found = tuple(normalise(load_mesh(fetch(f"{name}.obj")))[0] for name in names)
     except FetchError as error:
         warnings.warn(f"{error}. Taking the built-in solids instead", stacklevel=2)
         return solids(BUILTIN[: len(names)])

@@ -16,7 +16,7 @@ from fflib.operators import cameras, render
 from fflib.worlds import scenes
 
 KEYS = jax.random.split(jax.random.key(0), 2)
-TINY = nerf.Setting(
+TINY = nerf.SceneSetting(
     steps=60,
     width=32,
     m=12,
@@ -39,17 +39,17 @@ def views():
 
 def test_the_papers_numbers():
     """Radians, not cycles: the highest positional frequency is 2⁸ − 1, the Gaussian's deviation 26."""
-    freq = lambda name: 2 * np.pi * np.asarray(nerf.encode(name, KEYS[0], nerf.PAPER).B)
+    freq = lambda name: 2 * np.pi * np.asarray(nerf.scene_mapping(name, KEYS[0], nerf.PAPER).B)
     assert np.abs(freq("positional, aligned")).max() == pytest.approx(255, rel=1e-5)
-    assert sorted(set(np.round(np.abs(freq("ladder, aligned")).max(1)))) == [2**k for k in range(8)]
+    assert sorted(set(np.round(np.abs(freq("ladder, aligned")).max(1)))) == [2**k for k in range(9)]
     assert freq("gaussian").std() == pytest.approx(26, rel=0.1) and freq("gaussian").shape == (
         256,
         3,
     )
     np.testing.assert_allclose(freq("basic"), np.eye(3), rtol=1e-6)
     assert freq("positional").shape == (255, 3)
-    np.testing.assert_allclose(nerf.encode("none", KEYS[0], nerf.PAPER)(POINTS), POINTS)
-    v = nerf.encode("basic", KEYS[0], nerf.PAPER)(POINTS)
+    np.testing.assert_allclose(nerf.scene_mapping("none", KEYS[0], nerf.PAPER)(POINTS), POINTS)
+    v = nerf.scene_mapping("basic", KEYS[0], nerf.PAPER)(POINTS)
     np.testing.assert_allclose(v, np.concatenate([np.sin(POINTS), np.cos(POINTS)], 1), atol=1e-6)
 
 
@@ -58,7 +58,7 @@ def test_turned_is_to_the_turned_scene_what_aligned_is_to_the_scene(name):
     R = nerf.paper_turn()
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
     assert np.linalg.det(R) == pytest.approx(1)
-    aligned, turned = (nerf.encode(n, KEYS[0], TINY) for n in (f"{name}, aligned", name))
+    aligned, turned = (nerf.scene_mapping(n, KEYS[0], TINY) for n in (f"{name}, aligned", name))
     np.testing.assert_allclose(turned(POINTS @ R.T.astype(np.float32)), aligned(POINTS), atol=1e-4)
     assert (np.count_nonzero(np.round(aligned.B, 6), axis=1) <= 1).all()
     assert (np.count_nonzero(np.round(turned.B, 6), axis=1) > 1).any()
@@ -66,7 +66,7 @@ def test_turned_is_to_the_turned_scene_what_aligned_is_to_the_scene(name):
 
 def test_an_unknown_mapping_is_named():
     with pytest.raises(ValueError, match="mapping must be one of 'none', .*, but got 'fourier'"):
-        nerf.encode("fourier", KEYS[0], TINY)
+        nerf.scene_mapping("fourier", KEYS[0], TINY)
 
 
 # --- training
@@ -97,7 +97,7 @@ def test_members_differ_and_repeat(views):
 def test_turning_everything_leaves_the_first_loss_as_it_was(views):
     """Scene, cameras and mapping turned together: the same numbers up to rounding."""
     R = nerf.paper_turn()
-    gamma = nerf.encode("positional, aligned", KEYS[0], TINY)
+    gamma = nerf.scene_mapping("positional, aligned", KEYS[0], TINY)
     loss = lambda seen, gamma: nerf.train(
         seen,
         KEYS,
@@ -108,9 +108,9 @@ def test_turning_everything_leaves_the_first_loss_as_it_was(views):
         progress=False,
     )[1]["loss"]
     np.testing.assert_allclose(
-        loss(views, gamma), loss(views.turned(R), nerf.turned(gamma, R)), rtol=1e-3
+        loss(views, gamma), loss(views.turn(R), nerf.turned_mapping(gamma, R)), rtol=1e-3
     )
-    assert np.abs(loss(views, gamma) / loss(views, nerf.turned(gamma, R)) - 1).max() > 1e-3
+    assert np.abs(loss(views, gamma) / loss(views, nerf.turned_mapping(gamma, R)) - 1).max() > 1e-3
 
 
 def test_the_warm_up_raises_the_learning_rate():
@@ -130,16 +130,34 @@ def test_looking_and_scoring(views):
     seen = nerf.look(field, views, 10)
     assert seen.colour.shape == views.images.shape and seen.depth.shape == (6, 12, 12)
     t = render.samples(views.near, views.far, 10)
-    one = render.picture(field, views.poses[2], views.focal, views.size, t, views.far)
+    one = render.picture(field, views.poses[2], views.lens[2], views.size, t, views.far)
     np.testing.assert_allclose(seen.colour[2], one.colour, atol=1e-5)
     psnr = -10 * np.log10(((np.asarray(seen.colour) - views.images) ** 2).mean((1, 2, 3)))
     np.testing.assert_allclose(nerf.scores(field, views, 10), psnr, rtol=1e-4)
 
 
+def test_as_published(views):
+    """The published rays: corners of pixels, depth for t, and what the last sample sees has no end."""
+    published = dataclasses.replace(TINY, published=True)
+    assert nerf.PAPER.published and nerf.told(nerf.PAPER)["published"]
+    assert "published" not in nerf.told(nerf.PLAIN) and nerf.PLAIN.scales["ladder"] == 8
+    scenes_, history = nerf.train(views, KEYS, "gaussian", published, every=1, progress=False)
+    assert (history["loss"][-10:].mean(0) < history["loss"][:10].mean(0)).all()
+    seen = nerf.look(scenes_[0], views, 10)
+    corners = cameras.pixel_centres(12, 12) - 0.5
+    o, d = cameras.rays(views.poses[2], corners, views.lens[2], (12, 12), unit=False)
+    t = jnp.broadcast_to(render.samples(views.near, views.far, 10), (12, 12, 10))
+    want = render.render(scenes_[0], o, d, t, 1e10)
+    np.testing.assert_allclose(seen.colour[2], want.colour, atol=1e-5)
+    last = np.asarray(seen.opacity)[np.asarray(seen.weights)[..., -1] > 1e-3]
+    assert len(last) and (last > 0.99).all()  # whatever is left stops at the last sample
+
+
 def test_ours_is_the_aligned_encoding_at_a_scale_of_its_own():
     aligned = dataclasses.replace(TINY, scales={"positional": TINY.scales["ours"]})
     np.testing.assert_array_equal(
-        nerf.encode("ours", KEYS[0], TINY).B, nerf.encode("positional, aligned", KEYS[0], aligned).B
+        nerf.scene_mapping("ours", KEYS[0], TINY).B,
+        nerf.scene_mapping("positional, aligned", KEYS[0], aligned).B,
     )
 
 
@@ -204,11 +222,15 @@ def test_the_full_run_scores_every_test_picture(lego_folder):
 
 
 def test_a_mapping_is_data_not_program(views):
-    """Two Gaussian scales share one compiled program."""
-    a = nerf._functions(nerf.mlp(24, 32, 4, 4, biases=0.01), 64, 8, 6.0)
-    b = nerf._functions(nerf.mlp(24, 32, 4, 4, biases=0.01), 64, 8, 6.0)
-    assert a[0] is b[0] and a[1] is b[1]
-    assert isinstance(nerf.encode("gaussian", KEYS[0], TINY), features.Mapping)
+    """Two Gaussian scales share one compiled program: what is static compares by value."""
+    wider = dataclasses.replace(TINY, scales=TINY.scales | {"gaussian": 9.0})
+    a, b = (
+        nerf.Scene(nerf.scene_mapping("gaussian", KEYS[0], s), nerf.mlp(24, 32, 4, 4), None)
+        for s in (TINY, wider)
+    )
+    assert jax.tree.structure(a) == jax.tree.structure(b) and isinstance(a.gamma, features.Mapping)
+    assert hash(nerf.Minibatch(64, 8, False)) == hash(nerf.Minibatch(64, 8, False))
+    assert nerf.Minibatch(64, 8, False) != nerf.Minibatch(64, 8, True)
 
 
 # --- killed

@@ -14,11 +14,12 @@ import numpy as np
 import optax
 import pytest
 
-from fflib import data, features
+from fflib import features
 from fflib.experiments import image, protocol, records
 from fflib.experiments.protocol import Experiment, item_keys, run
 from fflib.network import mlp
 from fflib.training import fit
+from fflib.worlds import pictures
 from fflib.worlds.fetch import FetchError
 
 ITEMS = SimpleNamespace(

@@ -12,7 +12,7 @@ from fflib.experiments.protocol import MAPPINGS, item_keys
 from fflib.operators import meshes
 from fflib.worlds import labels, solids
 
-TINY = shape.Setting(
+TINY = shape.SolidSetting(
     40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0}
 )
 FOUND = solids.solids(("rope", "chain"))
@@ -52,10 +52,10 @@ def test_cross_entropy():
 def test_mappings_have_norm_one():
     v = jax.random.uniform(jax.random.key(0), (50, 3))
     for mapping in MAPPINGS[1:]:
-        gamma = shape.encode(mapping, jax.random.key(1), shape.PAPER)
+        gamma = shape.solid_mapping(mapping, jax.random.key(1), shape.PAPER)
         np.testing.assert_allclose(jnp.linalg.norm(gamma(v), axis=-1), 1, rtol=1e-5)
     np.testing.assert_allclose(
-        shape.encode("none", jax.random.key(1), shape.PAPER)(v), 2 * v - 1, rtol=1e-6
+        shape.solid_mapping("none", jax.random.key(1), shape.PAPER)(v), 2 * v - 1, rtol=1e-6
     )
 
 
@@ -125,8 +125,8 @@ def test_the_papers_numbers():
     assert (paper.steps, paper.width, paper.depth, paper.batch) == (10_000, 256, 8, 32_768)
     scales = {k: v for k, v in paper.scales.items() if k in MAPPINGS}
     assert (paper.rate, paper.decay, scales) == (5e-4, 5000, {"positional": 6.0, "gaussian": 12.0})
-    gaussian = shape.encode("gaussian", jax.random.key(0), paper)
-    assert (gaussian.m, shape.encode("positional", jax.random.key(0), paper).m) == (256, 255)
+    gaussian = shape.solid_mapping("gaussian", jax.random.key(0), paper)
+    assert (gaussian.m, shape.solid_mapping("positional", jax.random.key(0), paper).m) == (256, 255)
     schedule = shape._adam(1e-2, 100)
     assert schedule is shape._adam(1e-2, 100)
 
@@ -154,7 +154,7 @@ def test_a_full_run_in_small(tmp_path):
             "mapping must be one of",
         ),
         (
-            lambda: shape.Field(None, [], None)(jnp.ones((6, 2))),
+            lambda: shape.Occupancy(None, [], None)(jnp.ones((6, 2))),
             r"v must have shape \(..., 3\).* got shape \(6, 2\)",
         ),
         (lambda: shape.surface(lambda v: -jnp.ones(v.shape[:-1]), 8), "nothing inside"),

@@ -36,10 +36,12 @@ def test_centred_transform_by_its_definition(n):
     x, k = np.arange(n) - n // 2, microscope.frequencies(n)
     wave = np.exp(-2j * np.pi * np.outer(k, x))
     np.testing.assert_allclose(
-        in_float64(lambda a: microscope.transform(a, 2), a), wave @ a @ wave.T, atol=1e-10
+        in_float64(lambda a: microscope.centred_fft(a, 2), a), wave @ a @ wave.T, atol=1e-10
     )
     np.testing.assert_allclose(
-        in_float64(lambda a: microscope.inverse(microscope.transform(a, 2), 2), a), a, atol=1e-12
+        in_float64(lambda a: microscope.centred_ifft(microscope.centred_fft(a, 2), 2), a),
+        a,
+        atol=1e-12,
     )
 
 
@@ -56,7 +58,7 @@ def test_half_of_the_numbers_makes_the_whole_image():
     """A band-limited real image is rebuilt from the kept half and its conjugates."""
     image = np.random.default_rng(0).normal(size=(N, N))
     row, column = (cells := microscope.half_disc(N)).T
-    half = np.asarray(particles.transforms(jnp.asarray(image, jnp.float32)[None], N)[0])
+    half = np.asarray(particles.half_transforms(jnp.asarray(image, jnp.float32)[None], N)[0])
     spectrum = np.zeros((N, N), complex)
     spectrum[row, column] = half
     mirror = (-(cells - N // 2) + N // 2).T
@@ -98,7 +100,9 @@ def test_central_slice_theorem():
     at = microscope.slice_points(kept(), POSES)
     cut = molecules.transform(MOL, at / PIXEL)
     low = np.linalg.norm(kept(), axis=1) < 0.4
-    np.testing.assert_allclose(particles.transforms(shadows, N)[:, low], cut[:, low], atol=5e-4)
+    np.testing.assert_allclose(
+        particles.half_transforms(shadows, N)[:, low], cut[:, low], atol=5e-4
+    )
 
 
 def test_central_slice_theorem_from_voxels():
@@ -107,14 +111,14 @@ def test_central_slice_theorem_from_voxels():
     quarter = np.asarray(rotation([0.0, 1.0, 0.0], np.pi / 2))  # z' = −x, x' = z
     shadow = np.zeros((N, N))
     shadow[:] = V.sum(0).T  # axes (z, y): the view along x
-    spectrum = np.asarray(microscope.transform(jnp.asarray(V), 3))
+    spectrum = np.asarray(microscope.centred_fft(jnp.asarray(V), 3))
     at = (
         np.rint(np.asarray(microscope.slice_points(kept(), quarter[None]))[0] * N).astype(int)
         + N // 2
     )
     cut = spectrum[tuple(at.T)]
     np.testing.assert_allclose(
-        particles.transforms(jnp.asarray(shadow, jnp.float32)[None], N)[0], cut, atol=1e-5
+        particles.half_transforms(jnp.asarray(shadow, jnp.float32)[None], N)[0], cut, atol=1e-5
     )
 
 
@@ -242,7 +246,7 @@ def test_inversion_is_linear_and_least_squares_at_one_cell():
     made = microscope.invert(k, y, gain, eye, 8, ridge=0.25, pad=1)
     fade = np.sinc(microscope.frequencies(8)) ** 2
     spectrum = np.asarray(
-        microscope.transform(made * (fade[:, None, None] * fade[:, None] * fade), 3)
+        microscope.centred_fft(made * (fade[:, None, None] * fade[:, None] * fade), 3)
     )
     expected = (2 * (2 - 1j) - 0.5 * (1 + 3j)) / (4 + 0.25 + 0.25)
     np.testing.assert_allclose(spectrum[6, 5, 4], expected, rtol=1e-5)
@@ -256,8 +260,8 @@ def test_inversion_is_linear_and_least_squares_at_one_cell():
 def learned():
     data, _ = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1.0)
     gammas = [features.gaussian(jax.random.key(s), 32, 3, 4.0) for s in (0, 1)]
-    setting = particles.Setting(100, 32, depth=3, rate=5e-3, batch=1024)
-    return data, particles.reconstruct(data, gammas, setting, KEY, progress=False)
+    setting = particles.MoleculeSetting(100, 32, depth=3, rate=5e-3, batch=1024)
+    return data, particles.learn_molecule(data, gammas, setting, KEY, progress=False)
 
 
 def test_learning_finds_the_molecule(learned):
@@ -276,15 +280,15 @@ def test_fields_are_hermitian_and_volumes_band_limited(learned):
     at, there = np.asarray(field(k[inside])), np.asarray(field(-k[inside]))
     away = (k[inside] != 0).any(-1)  # frequency 0 is its own partner: only its real part counts
     np.testing.assert_allclose(there[away], at[away].conj(), atol=1e-6)
-    spectrum = np.asarray(microscope.transform(field.volume(N), 3))
+    spectrum = np.asarray(microscope.centred_fft(field.volume(N), 3))
     np.testing.assert_allclose(spectrum[inside][away], at[away], atol=1e-4)
     assert np.abs(spectrum[~inside]).max() < 1e-4
 
 
 def test_latents_are_one_a_particle_and_no_mapping_is_allowed(learned):
     data = learned[0]
-    setting = particles.Setting(1, 8, depth=2, batch=64)
-    (field,), _ = particles.reconstruct(data, [None], setting, KEY, latent=True, progress=False)
+    setting = particles.MoleculeSetting(1, 8, depth=2, batch=64)
+    (field,), _ = particles.learn_molecule(data, [None], setting, KEY, latent=True, progress=False)
     assert field.z.shape == (200,)
     k = jnp.full((4, 3), 0.1)
     assert field(k, 0.3).shape == (4,) and not np.allclose(field(k, 0.3), field(k, -0.3))
@@ -294,10 +298,21 @@ def test_latents_are_one_a_particle_and_no_mapping_is_allowed(learned):
         learned[1][0][0](k, 0.1)
 
 
+def test_a_learned_volume_goes_through_jit(learned):
+    """It is a pytree of arrays with the network's description in its structure; so are its gradients."""
+    field, k = learned[1][0][0], jnp.full((5, 3), 0.1)
+    np.testing.assert_allclose(jax.jit(lambda f, k: f(k))(field, k), field(k), rtol=1e-5)
+    np.testing.assert_allclose(
+        jax.jit(lambda f: f.volume(N))(field), field.volume(N), rtol=1e-3, atol=1e-4
+    )
+    slope = jax.grad(lambda f: jnp.abs(f(k)).sum())(field)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(slope.params)) > 0
+
+
 def test_in_float64_the_volume_is_float64():
     model = particles.mlp(3, 8, 2, 2)
     with x64(True):
-        field = particles.Field(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
+        field = particles.FourierVolume(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
         assert (
             field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128
             and field.volume(6).dtype == jnp.float64
@@ -335,9 +350,9 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
         (lambda: particles.observe(KEY, MOL, 2 * EYE, 1.0, N, PIXEL, 1.0), ["poses[0]", "no rotation"]),
         (lambda: particles.observe(KEY, MOL, EYE, 1.0, N, PIXEL, 0.0), ["snr", "> 0"]),
         (lambda: particles.observe(KEY, THREE, EYE, 1.0, N, PIXEL, 1.0), ["mol", "1, one a pose", "3"]),
-        (lambda: particles.reconstruct(FEW, [None], particles.Setting(1, 8), KEY), ["poses[0]", "no rotation"]),
+        (lambda: particles.learn_molecule(FEW, [None], particles.MoleculeSetting(1, 8), KEY), ["poses[0]", "no rotation"]),
         (
-            lambda: particles.reconstruct(ONE, [None, features.basic(3)], particles.Setting(1, 8), KEY),
+            lambda: particles.learn_molecule(ONE, [None, features.basic(3)], particles.MoleculeSetting(1, 8), KEY),
             ["gammas", "[3, 6]"],
         ),
     ],

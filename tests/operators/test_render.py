@@ -196,7 +196,7 @@ def test_look_at_looks_there_and_keeps_up_upwards():
 
 
 def test_poses_around_a_scene():
-    for poses in (cameras.hemisphere(64, 4.0), cameras.turntable(12, 4.0, 0.3)):
+    for poses in (cameras.hemisphere(64, 4.0), cameras.hemisphere(12, 4.0, skip=5)):
         positions = np.asarray(poses)[:, :3, 3]
         np.testing.assert_allclose(np.linalg.norm(positions, axis=1), 4, rtol=1e-5)
         np.testing.assert_allclose(poses[:, :3, 2] * 4, positions, atol=1e-5)
@@ -243,7 +243,7 @@ def test_a_picture_is_its_rays():
 def numbered(n=3, height=4, width=5):
     """Pictures whose colour tells their number, row and column."""
     i = np.stack(np.meshgrid(*map(np.arange, (n, height, width)), indexing="ij"), -1) / 10
-    return cameras.views(i.astype(np.float32), cameras.hemisphere(n), focal=6.0)
+    return cameras.views(i.astype(np.float32), cameras.hemisphere(n), 6.0)
 
 
 def test_random_rays_belong_to_their_colours():
@@ -260,7 +260,7 @@ def test_random_rays_belong_to_their_colours():
 def test_views_are_sliced_turned_and_read_from_bytes():
     seen = numbered()
     assert len(seen[:2]) == 2 and seen[:2].size == (4, 5)
-    turned = seen.turned(rotation())
+    turned = seen.turn(rotation())
     np.testing.assert_allclose(
         turned.poses[:, :3, 3], seen.poses[:, :3, 3] @ rotation().T, atol=1e-5
     )
@@ -268,6 +268,54 @@ def test_views_are_sliced_turned_and_read_from_bytes():
     bytes_[..., 0], bytes_[..., 3] = 51, 255
     read = cameras.views(bytes_, seen.poses, np.array(6.0)).images
     np.testing.assert_allclose(read, np.broadcast_to([0.2, 0, 0], (3, 4, 5, 3)), rtol=1e-6)
+
+
+def test_one_view_is_a_view():
+    one = numbered()[1]
+    assert len(one) == 1 and one.size == (4, 5) and one.lens.shape == (1, 4)
+    np.testing.assert_array_equal(one.images, numbered()[1:2].images)
+    with pytest.raises(IndexError):
+        numbered()[3]
+
+
+def test_straight_alpha_ends_on_black():
+    """White under opacity 0, as editors leave it, and half clear red."""
+    rgba = np.ones((2, 2, 2, 4), np.float32) * [1, 1, 1, 0]
+    rgba[:, 0, 0] = [1, 0, 0, 0.5]
+    read = cameras.views(rgba, POSES, 5.0, alpha="straight").images
+    np.testing.assert_allclose(read[0, 0, 0], [0.5, 0, 0])
+    assert read[:, 1].max() == 0
+
+
+def test_cameras_that_look_away_are_told():
+    """Poses of the other convention look outwards; a room seen from its middle, or a wall, is right."""
+    poses, flip = np.asarray(cameras.hemisphere(30)), np.diag([1.0, -1, -1, 1])
+    images = np.zeros((30, 2, 2, 3), np.float32)
+    cameras.views(images, poses, 5.0)
+    with pytest.warns(UserWarning, match="look away from what the others see"):
+        cameras.views(images, poses @ flip, 5.0)
+    room = np.stack([bad(p, set={(i, 3): 0.0 for i in range(3)}) for p in poses])
+    full = np.concatenate([room[:15], room[:15] @ np.diag([-1.0, 1, -1, 1])])
+    cameras.views(images, full, 5.0)
+    wall = np.stack([bad(np.eye(4), set={(0, 3): 0.1 * k}) for k in range(30)])
+    cameras.views(images, wall, 5.0)
+
+
+def test_depth_along_the_axis_is_the_distance_over_the_length():
+    """With directions that are not of length 1 the same points have t = depth, all in one plane."""
+    pose, lens = cameras.look_at([1.0, 2, 3]), jnp.array([9.0, 8.0, 2.0, 3.0])
+    pixels = cameras.pixel_centres(4, 5)
+    o, d = cameras.rays(pose, pixels, lens, (4, 5), unit=False)
+    _, u = cameras.rays(pose, pixels, lens, (4, 5))
+    np.testing.assert_allclose(d / jnp.linalg.norm(d, axis=-1, keepdims=True), u, atol=1e-6)
+    depth = ((o + 2.5 * d - pose[:3, 3]) * -pose[:3, 2]).sum(-1)
+    np.testing.assert_allclose(depth, 2.5, rtol=1e-5)
+    corner = render.random_rays(KEY, numbered(), 50, 4, published=True)
+    number, row, column = np.round(np.asarray(corner["colour"]) * 10).astype(int).T
+    _, want = cameras.rays(
+        numbered().poses[number], np.stack([row, column], -1), 6.0, (4, 5), unit=False
+    )
+    np.testing.assert_allclose(corner["directions"], want, rtol=1e-5, atol=1e-6)
 
 
 def bad(pose, **changes):
@@ -327,7 +375,7 @@ WRONG = {
         lambda: cameras.views(IMAGES, POSES[:1], 1.0),
         r"poses must have shape \(2, 4, 4\)",
     ),
-    "focal": (lambda: cameras.views(IMAGES, POSES, 0.0), "focal must be finite and > 0"),
+    "focal": (lambda: cameras.views(IMAGES, POSES, 0.0), "lens must have focal lengths > 0"),
     "near": (
         lambda: render.samples(3.0, 2.0, 4),
         "near and far must satisfy 0 <= near < far, but got 3.0 and 2.0",
@@ -342,7 +390,26 @@ WRONG = {
         lambda: cameras.look_at([1, 2]),
         r"position, target and up must have shape \(3,\), but got \(2,\)",
     ),
-    "height": (lambda: cameras.turntable(3, height=1.0), "height must lie between"),
+    "alpha": (
+        lambda: cameras.views(np.ones((2, 4, 4, 4)) * [1, 1, 1, 0], POSES, 1.0),
+        "images must be premultiplied, but colours exceed their opacity by up to 1; .*straight",
+    ),
+    "no such alpha": (
+        lambda: cameras.views(IMAGES, POSES, 1.0, alpha="none"),
+        "alpha must be one of 'premultiplied', 'straight'",
+    ),
+    "lens": (
+        lambda: cameras.views(IMAGES, POSES, np.ones(3)),
+        r"lens must be f, \(4,\) or \(2, 4\), but got shape \(3,\)",
+    ),
+    "far inside": (
+        lambda: render.composite(jnp.ones(4), jnp.ones((4, 3)), jnp.arange(1.0, 5.0), 3.5),
+        "t must rise and end before far = 3.5, but falls by 0.5",
+    ),
+    "unsorted": (
+        lambda: render.composite(jnp.ones(3), jnp.ones((3, 3)), jnp.array([1.0, 3.0, 2.0]), 6.0),
+        "t must rise .* but falls by 1",
+    ),
     "turn": (
         lambda: cameras.turn(cameras.hemisphere(1), np.eye(2)),
         r"rotation must have shape \(..., 3, 3\), but got \(2, 2\)",

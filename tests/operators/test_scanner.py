@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracles import central_difference, in_float64, x64
 from refusal import assert_refused
+from scipy import ndimage
 
 from fflib.operators import scanner
 from fflib.operators.scanner import angles, half_mean_square, kspace_mask, masked_fft, project
@@ -120,7 +121,10 @@ def test_against_an_independent_radon_transform():
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 def test_adjoint_of_the_projection(interpolation):
     n, theta = 16, angles(5)
-    operator = lambda x: project(x, theta, interpolation)
+
+    def operator(x):
+        return project(x, theta, interpolation)
+
     x, y = RNG.normal(size=(n, n)).astype(np.float32), RNG.normal(size=(5, n)).astype(np.float32)
     back = scanner.adjoint(operator, (n, n))(y)
     np.testing.assert_allclose(np.vdot(operator(x), y), np.vdot(x, back), rtol=1e-4)
@@ -169,6 +173,51 @@ def test_back_projection_is_linear():
     )
 
 
+def test_views_as_they_come():
+    """Uneven, negative, unordered angles: each counts for its share of the half turn, whatever the order."""
+    n, rng = 128, np.random.default_rng(3)
+    theta = np.sort(np.pi * (np.arange(240) / 240) ** 1.3)  # three times denser at one end
+    theta = rng.permutation(theta - np.pi * (rng.random(240) < 0.5)).astype(np.float32)
+    np.testing.assert_allclose(scanner._shares(jnp.asarray(theta)).sum(), np.pi, rtol=1e-5)
+    found = scanner.filtered_back_projection(phantoms.ellipse_sinogram(n, theta, DISC), theta)
+    v = 2 * np.arange(n) / n - 1
+    distance = np.hypot(v - 0.1, -v[:, None] + 0.2)
+    np.testing.assert_allclose(found[distance < 0.4], 0.7, atol=0.03)
+    even = angles(7)
+    np.testing.assert_allclose(scanner._shares(even), np.pi / 7, rtol=1e-5)
+
+
+def test_detectors_need_not_be_pixels():
+    """More or fewer detectors see the same line integrals at other places; back comes the same picture."""
+    n, theta = 64, angles(60)
+    for m in (48, 96):
+        seen = project(smooth(n), theta, "linear", detectors=m)
+        np.testing.assert_allclose(seen, smooth_sinogram(theta, m), atol=2e-3)
+        back = scanner.filtered_back_projection(seen, theta, size=n)
+        inner = np.hypot(*np.meshgrid(*2 * [np.arange(n) - n / 2])) < n / 2 - 2
+        np.testing.assert_allclose(back[inner], smooth(n)[inner], atol=0.03)
+    np.testing.assert_allclose(
+        project(smooth(n), theta, detectors=32), project(smooth(n), theta)[:, ::2], atol=1e-6
+    )
+
+
+def test_a_sinogram_of_scikit_image():
+    """Its convention, written out with scipy: turn the picture about n//2 by +θ degrees, sum columns."""
+    n, degrees = 64, np.array([0.0, 20.0, 75.0, 130.0])
+    picture = np.asarray(smooth(n))
+    theirs = []
+    for angle in np.radians(degrees):
+        # row and column of the picture at row and column of the turned one, about its middle
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        middle = np.full(2, n // 2)
+        turned = ndimage.affine_transform(picture, turn, middle - turn @ middle, order=1)
+        theirs.append(turned.sum(0))
+    theirs = np.stack(theirs, 1)  # (detectors, angles)
+    y, theta = theirs.T / n, -np.radians(degrees)
+    np.testing.assert_allclose(project(picture, theta, "linear"), y, atol=2e-3)
+    assert np.abs(project(picture, -theta, "linear") - y).max() > 0.05  # the other way round
+
+
 # --- magnetic resonance
 
 VOLUME = RNG.random((6, 7, 8)).astype(np.float32)
@@ -180,7 +229,7 @@ def test_masked_fft_is_the_sum_it_says():
     n = [np.arange(k) for k in VOLUME.shape]
     for k in np.argwhere(MASK)[:6]:
         phase = sum(np.multiply.outer(np.ones(1), x * f / len(x)).reshape([-1 if i == j else 1 for j in range(3)])
-                    for i, (x, f) in enumerate(zip(n, k)))  # fmt: skip
+                    for i, (x, f) in enumerate(zip(n, k, strict=True)))  # fmt: skip
         np.testing.assert_allclose(
             y[tuple(k)], (VOLUME * np.exp(-2j * np.pi * phase)).sum(), atol=1e-3
         )
@@ -238,7 +287,10 @@ def test_mask_has_its_density():
     """The expected fraction of cells hit: mean over cells of 1 − (1 − p)^draws."""
     n, draws, std = 24, 3000, 3.5
     k = np.fft.fftfreq(n, 1 / n)
-    below = lambda x: 0.5 * math.erf(x / std / math.sqrt(2))
+
+    def below(x):
+        return 0.5 * math.erf(x / std / math.sqrt(2))
+
     p1 = np.array([below(q + 0.5) - below(q - 0.5) for q in k])
     p = p1[:, None, None] * p1[:, None] * p1
     wanted = (1 - (1 - p) ** draws).mean()
@@ -280,7 +332,10 @@ def test_complex_loss_has_the_right_gradient():
     mask = RNG.random(truth.shape) < 0.5
     with x64(True):
         y = np.asarray(jnp.where(mask, jnp.fft.fftn(truth), 0))
-        loss = lambda f: half_mean_square(masked_fft(f, mask) - y)
+
+        def loss(f):
+            return half_mean_square(masked_fft(f, mask) - y)
+
         f = truth + RNG.normal(size=truth.shape)
         gradient = np.asarray(jax.grad(loss)(jnp.asarray(f)))
         at_truth = np.asarray(jax.grad(loss)(jnp.asarray(truth)))
@@ -323,6 +378,16 @@ CASES = {
         ["angles", "1 axes", "()"],
     ),
     "angles: no views": (lambda: angles(0), ValueError, ["count", "at least 1", "0"]),
+    "angles: degrees": (
+        lambda: project(np.zeros((4, 4)), np.linspace(-90, 90, 5)),
+        ValueError,
+        ["angles", "radians", "90", "jnp.radians"],
+    ),
+    "detectors: none": (
+        lambda: project(np.zeros((4, 4)), [0.0], detectors=0),
+        ValueError,
+        ["detectors", "at least 1"],
+    ),
     "angles: half a view": (lambda: angles(2.5), TypeError, ["count", "whole number"]),
     "projection: unknown interpolation": (
         lambda: project(np.zeros((4, 4)), [0.0], "cubic"),

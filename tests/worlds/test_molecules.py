@@ -33,7 +33,7 @@ def inside(k, radius):
 
 def test_transform_is_the_fft_of_the_density():
     """Poisson summation: sampled and summed, up to the aliases, which are small for wide blobs."""
-    spectrum = in_float64(lambda m: microscope.transform(volume(m, N, PIXEL), 3), SMALL)
+    spectrum = in_float64(lambda m: microscope.centred_fft(volume(m, N, PIXEL), 3), SMALL)
     exact = in_float64(lambda m: transform(m, cube(N) / PIXEL), SMALL)
     where = inside(cube(N), 0.35)
     np.testing.assert_allclose(spectrum[where], exact[where], atol=1e-4)

@@ -1,5 +1,7 @@
 """Phantoms: geometry, anti-aliasing, bad input; and the trainer on small scans."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,7 +138,7 @@ def ct(mapping="gaussian", observed=SEEN, keys=(0, 1), operator=scanner.project,
         mapping,
         TINY,
         operator=operator,
-        size=16,
+        shape=(16, 16),
         progress=False,
         **more,
     )
@@ -147,7 +149,10 @@ def test_training_explains_the_measurement(mapping):
     found, history = ct(mapping, looks=1)
     assert found.shape == (2, 16, 16) and history["f"].shape == (2, 2, 16, 16)
     np.testing.assert_array_equal(history["f"][-1], found)
-    loss = [0.5 * float(np.mean((scanner.project(f, VIEWS) - y) ** 2)) for f, y in zip(found, SEEN)]
+    loss = [
+        0.5 * float(np.mean((scanner.project(f, VIEWS) - y) ** 2))
+        for f, y in zip(found, SEEN, strict=True)
+    ]
     np.testing.assert_allclose(history["loss"][-1], loss, rtol=1e-3)
     assert (history["loss"][-1] < history["loss"][0] / 3).all()
 
@@ -158,16 +163,38 @@ def test_items_do_not_know_of_each_other():
 
 def test_grid_without_a_network():
     found, history = scans.optimise_grid(
-        SEEN, VIEWS, 150, operator=scanner.project, size=16, progress=False
+        SEEN, VIEWS, 150, operator=scanner.project, shape=(16, 16), progress=False
     )
     assert found.shape == (2, 16, 16) and (history["loss"][-1] < history["loss"][0] / 50).all()
     mask = scanner.kspace_mask(KEY, (8, 8, 8), 300, 2.0)
     volume = brains.volume(8)
     y = scanner.masked_fft(volume, mask)[None]
     found, _ = scans.optimise_grid(
-        y, mask, 300, operator=scanner.masked_fft, size=8, progress=False
+        y, mask, 300, operator=scanner.masked_fft, shape=(8, 8, 8), progress=False
     )
     assert np.linalg.norm(scanner.masked_fft(found[0], mask) - y[0]) < 0.1 * np.linalg.norm(y)
+
+
+def test_an_operator_of_ones_own():
+    """Linear interpolation by partial, and sums over squares that nobody has a name for, without a ``how``."""
+    linear = partial(scanner.project, interpolation="linear")
+    seen = jnp.stack([linear(f, VIEWS) for f in HEADS])
+    found, history = ct("ours", observed=seen, operator=linear)
+    explained = [
+        0.5 * float(np.mean((linear(f, VIEWS) - y) ** 2)) for f, y in zip(found, seen, strict=True)
+    ]
+    np.testing.assert_allclose(history["loss"][-1], explained, rtol=1e-3)
+
+    def blocks(f, how):
+        return f.reshape(4, 4, 8, 2).sum((1, 3))
+
+    whole, _ = scans.reconstruct(
+        jnp.stack([blocks(f, None) for f in HEADS]), None, item_keys(0, (0, 1)), "ours", TINY,
+        operator=blocks, shape=(16, 16), progress=False,
+    )  # fmt: skip
+    assert whole.shape == (2, 16, 16)
+    constant = scans._constant(blocks, None, (16, 16), 8 * 0.3 * np.ones((4, 8)))
+    assert float(constant) == pytest.approx(0.3)
 
 
 def test_heads_and_brains():
@@ -234,10 +261,10 @@ CASES = {
         ValueError,
         ["mapping", "'gaussian'", "'wavelets'"],
     ),
-    "training: unknown operator": (
-        lambda: ct(operator=jnp.abs),
+    "training: another operator's measurements": (
+        lambda: ct(operator=lambda f, how: f[0]),
         ValueError,
-        ["operator", "project", "masked_fft"],
+        ["observed", "(16,)", "(16, 16)", "(2, 5, 16)"],
     ),
     "heads: too many": (lambda: phantoms.heads(9, 8), ValueError, ["count", "at most 8", "9"]),
 }

@@ -107,13 +107,15 @@ def test_the_scene_fits_between_near_and_far_and_in_the_picture():
 def test_pictures_of_the_scene():
     poses = cameras.hemisphere(2)
     fine, coarse = scenes.views(24, poses), scenes.views(24, poses, oversample=1)
-    assert fine.images.shape == (2, 24, 24, 3) and fine.focal == pytest.approx(24 * 1.25)
+    assert fine.images.shape == (2, 24, 24, 3) and float(fine.lens[0, 0]) == pytest.approx(
+        24 * 1.25
+    )
     assert np.abs(np.asarray(fine.images) - coarse.images).mean() < 0.05
     seen = scenes.trace(
-        SOLIDS, *cameras.rays(poses[0], cameras.pixel_centres(24, 24), coarse.focal, (24, 24))
+        SOLIDS, *cameras.rays(poses[0], cameras.pixel_centres(24, 24), coarse.lens[0], (24, 24))
     )
     np.testing.assert_allclose(coarse.images[0], seen.colour, atol=2e-3)
-    np.testing.assert_array_equal(scenes.depth(24, poses[0], coarse.focal), seen.depth)
+    np.testing.assert_array_equal(scenes.depth(24, poses[0], 30.0), seen.depth)
 
 
 def test_every_surface_looks_the_same_from_everywhere():
