@@ -19,7 +19,6 @@ import numpy as np
 import optax
 
 from fflib import checks
-from fflib.haste import hasty
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
 from fflib.training import fit
@@ -239,7 +238,7 @@ def reconstruct(
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)
-    params = {"net": hasty(jax.vmap(model.init))(jax.random.split(keys[0], members))}
+    params = {"net": jax.jit(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1

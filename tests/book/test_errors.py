@@ -713,7 +713,11 @@ CASES = {
         TypeError,
         ["image", "floating-point", "uint8"],
     ),
-    "image: unknown": (lambda: pictures.image("lena"), ValueError, ["name", "'astronaut'", "'lena'"]),
+    "image: unknown": (
+        lambda: pictures.image("lena"),
+        ValueError,
+        ["name", "'astronaut'", "'lena'"],
+    ),
     "image: too large": (
         lambda: pictures.image("cat", 301),
         ValueError,

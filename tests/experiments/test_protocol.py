@@ -181,7 +181,9 @@ def test_muon_learns_weak_directions_that_gradient_descent_does_not():
     assert left["muon"] < 0.1 * left["sgd"], left
 
 
-@pytest.mark.parametrize(("numbers", "says"), [((0.0, 1), "rate must be"), ((1.0, 0), "steps must")])
+@pytest.mark.parametrize(
+    ("numbers", "says"), [((0.0, 1), "rate must be"), ((1.0, 0), "steps must")]
+)
 def test_muon_of_bad_numbers(numbers, says):
     with pytest.raises(ValueError, match=says):
         protocol.muon(*numbers)
