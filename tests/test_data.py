@@ -1,14 +1,10 @@
-"""Coordinates, random signals and the built-in photographs."""
-
-import hashlib
-from importlib import resources
+"""Coordinates, splits and random signals."""
 
 import jax
 import numpy as np
 import pytest
 
 from fflib import data
-from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
 
@@ -91,17 +87,3 @@ def test_signals_follow_their_key():
     draw = lambda seed: data.power_law_signal(jax.random.key(seed), 32, 1.0)
     np.testing.assert_array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))
-
-
-# --- photographs
-
-SHA256 = {
-    "astronaut": "ec79318f1443cc91a9f1d33d6c805775d51adec8d744b69c173e557945c98d53",
-    "cat": "f08432fe730a8eee98fe3a4ecd9606715ca9104f1291c9398056af654f8f57ad",
-    "coffee": "055272718f43aff98b46cee92e7260d31d58a6e3a46cbc5522d4108b3c1c6489",
-}
-FACTS = {
-    "astronaut": (512, (0.5552, 0.4156, 0.3788)),
-    "cat": (300, (0.5821, 0.4274, 0.3125)),
-    "coffee": (400, (0.6016, 0.3053, 0.1823)),
-}

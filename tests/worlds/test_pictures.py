@@ -1,7 +1,9 @@
-"""Pictures of every kind a reader may bring, generated pages, and photographs with and without a network."""
+"""Pictures of every kind a reader may bring, generated pages, photographs, blur."""
 
+import hashlib
 import warnings
 import zipfile
+from importlib import resources
 
 import jax
 import numpy as np
@@ -235,6 +237,17 @@ def test_pictures_of_different_sizes_are_refused():
 
 # --------------------------------------------------------------------------------------------------
 # Built-in photographs, and blur
+
+SHA256 = {
+    "astronaut": "ec79318f1443cc91a9f1d33d6c805775d51adec8d744b69c173e557945c98d53",
+    "cat": "f08432fe730a8eee98fe3a4ecd9606715ca9104f1291c9398056af654f8f57ad",
+    "coffee": "055272718f43aff98b46cee92e7260d31d58a6e3a46cbc5522d4108b3c1c6489",
+}
+FACTS = {
+    "astronaut": (512, (0.5552, 0.4156, 0.3788)),
+    "cat": (300, (0.5821, 0.4274, 0.3125)),
+    "coffee": (400, (0.6016, 0.3053, 0.1823)),
+}
 
 
 @pytest.mark.parametrize("name", pictures.IMAGES)
