@@ -1,7 +1,9 @@
-"""Files that are there whole or not at all; a trained network saved, loaded elsewhere, asked in pieces."""
+"""Files that are there whole or not at all; a network saved, loaded elsewhere, asked in pieces."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +53,8 @@ def test_another_process_sees_the_same_function(tmp_path):
         "import fflib as ff, numpy as np\n"
         "np.save('y.npy', ff.predict(ff.load('f.npz'), np.load('v.npy'), chunk=4))"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, env=path)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), f(V), rtol=1e-5, atol=1e-6)
 
 
