@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import jaxlib
 import numpy as np
 
-# Releases that keep what they packed of a matrix by its address alone, and the switch that forbids it.
+# Releases that keep what they packed of a matrix by its address alone; the switch that forbids it.
 FORGETFUL, SWITCH = ("0.7.2", "0.8.0", "0.8.1"), "--xla_cpu_use_xnnpack=false"
 
 
@@ -86,8 +86,8 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
         if not integers:
             raise TypeError(
                 f"{name} must hold floating-point numbers, but got {describe(array)}. "
-                f"Coordinates are real numbers (usually in [0, 1)): for pixel indices divide by the "
-                f"size first, or convert with {name}.astype(float)"
+                f"Coordinates are real numbers (usually in [0, 1)): for pixel indices divide by "
+                f"the size first, or convert with {name}.astype(float)"
             )
         array = array.astype(jnp.zeros(()).dtype)
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -97,9 +97,11 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
 
 
 def finite(name: str, array: jax.Array) -> jax.Array:
-    """No NaN and no infinity (skipped while jax traces)."""
+    """No NaN and no infinity, looked at where the array lies (skipped while jax traces)."""
     if not isinstance(array, jax.core.Tracer):
-        bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())
+        # on a CPU numpy sees the same memory and has nothing to compile
+        library = np if jax.default_backend() == "cpu" else jnp
+        bad = np.size(array) - int(library.isfinite(array).sum())
         if bad:
             raise ValueError(
                 f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"
@@ -216,26 +218,41 @@ def targets(name: str, value: Any, K) -> jax.Array:
     return y
 
 
-def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9) -> None:
-    """Refuse a dense array of more than ``limit`` bytes before it is asked for."""
-    size = math.prod(shape) * itemsize
-    if size > limit:
+def fits_in_memory(name: str, *shape: int, itemsize: int = 4) -> None:
+    """Refuse a dense array larger than this machine's memory before it is asked for.
+
+    ``itemsize`` is in single precision, twice that in double.
+    """
+    size = math.prod(shape) * itemsize * jnp.zeros(()).dtype.itemsize // 4
+    if size > (limit := _memory()):
         raise MemoryError(
-            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the {limit / 1e9:.0f} GB "
-            f"allowed here. Use fewer points, or a method that never forms the matrix"
+            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
+            f"{limit / 1e9:.0f} GB here. Use fewer points, or a method that never forms the matrix"
         )
+
+
+@functools.cache
+def _memory() -> float:
+    """Bytes of the device, or of the machine; 8 GB where neither can be asked for."""
+    told = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in told:
+        return told["bytes_limit"]
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # not on Windows
+        return 8e9
 
 
 @functools.cache
 def warn_of_wrong_products() -> None:
     """Warn, once, where a product of matrices cannot be relied on.
 
-    On a CPU, some releases of jaxlib may multiply by an older matrix that lay at the same address.
+    On a CPU, some releases of jaxlib may multiply by an older matrix of the same address.
     """
     switched = SWITCH in os.environ.get("XLA_FLAGS", "")
     if jaxlib.__version__ in FORGETFUL and jax.default_backend() == "cpu" and not switched:
         warnings.warn(
-            f"jaxlib {jaxlib.__version__} may multiply by a wrong matrix on a CPU: set the environment variable "
-            f"XLA_FLAGS={SWITCH} before jax starts, or take another version of jax",
+            f"jaxlib {jaxlib.__version__} may multiply by a wrong matrix on a CPU: set the "
+            f"environment variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
             stacklevel=3,
         )

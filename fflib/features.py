@@ -2,11 +2,10 @@ r"""Feature mappings: coordinates v in [0, 1)^d to the inputs of a network.
 
 All Fourier mappings are one pair (a, B): amplitudes and frequencies, in cycles per unit length,
 
-    γ(v) = [a sin(2πBv), a cos(2πBv)],                                                  (Eq. 5)
+    γ(v) = [a sin(2πBv), a cos(2πBv)],                                             (Eq. 5)
 
-from Tancik et al. 2020. They differ only in which (a, B) they hold. The 2π is always in the mapping,
-never in B. Sines first, then cosines: the order does not matter to a network, only to a reader who
-compares with the formula.
+from Tancik et al. 2020. They differ only in which (a, B) they hold. The 2π is always in the
+mapping, never in B. Sines come first, then cosines.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from fflib import checks
 
 
 def coordinates(v, d: int, name: str = "v") -> jax.Array:
-    """Coordinates of d numbers each, shape (..., d), checked; ``name`` is what error messages call them.
+    """Coordinates of d numbers each, shape (..., d), checked; errors call them ``name``.
 
     Raises: ValueError for another shape; TypeError for integers or complex numbers.
 
@@ -31,7 +30,8 @@ def coordinates(v, d: int, name: str = "v") -> jax.Array:
     if v.ndim == 0 or v.shape[-1] != d:
         hint = f"; for points on a line add a last axis: {name}[..., None]" if d == 1 else ""
         raise ValueError(
-            f"{name} must have shape (..., {d}), one point along the last axis, but got shape {v.shape}{hint}"
+            f"{name} must have shape (..., {d}), one point along the last axis, but got shape "
+            f"{v.shape}{hint}"
         )
     return v
 
@@ -61,8 +61,8 @@ class Mapping:
     def phase(self, v) -> jax.Array:
         """2πBv in radians, (..., d) to (..., m), in full precision on every device.
 
-        GPUs and TPUs round the factors of a product to 11 or 8 bits unless asked not to: of a phase of
-        1000 radians that would leave little.
+        GPUs and TPUs round the factors of a product to 11 or 8 bits unless asked not to: of a phase
+        of 1000 radians that would leave little.
         """
         return jnp.matmul(2 * jnp.pi * v, self.B.T, precision="highest")
 
@@ -202,16 +202,11 @@ def positional_nerf(levels: int, d: int) -> Mapping:
 
 
 def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
-    """The encoding of the Transformer, sin and cos of position / base^(j/k), for v = position / length.
+    """The Transformer's encoding, sin and cos of position / base^(j/k), for v = position / length.
 
-    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards to
-    nearly that over ``base`` (Vaswani et al. 2017).
-
-    Args:
-        m: frequencies of all axes together.
-        d: number of axes.
-        length: positions that the unit of v holds, e.g. the number of tokens, or of pixels on a side.
-        base: ratio that the ladder spans.
+    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards
+    to nearly that over ``base`` (Vaswani et al. 2017). ``length`` is how many positions the unit
+    of v holds, e.g. the number of tokens, or of pixels on a side.
 
     Raises: ValueError when d does not divide m, or length or base is not positive.
 

@@ -59,7 +59,8 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds
         raise ValueError(
-            f"{str(path)!r} cannot be read: it is damaged or of another kind; delete it or name another"
+            f"{str(path)!r} cannot be read: it is damaged or of another kind; delete it or name "
+            f"another"
         ) from error
 
 
@@ -84,7 +85,7 @@ class Trained:
         model: the network.
         params: its parameters.
 
-    Chapter: Fourier features on your own data.
+    Chapter: I have coordinates and values. What do I do?
     """
 
     gamma: Mapping | Identity
@@ -106,7 +107,7 @@ def save(path: str | os.PathLike, f: Trained) -> None:
     Raises: TypeError for anything but a :class:`Trained` of this module's mappings and network;
     OSError when the file cannot be written.
 
-    Chapter: Fourier features on your own data.
+    Chapter: I have coordinates and values. What do I do?
     """
     if not isinstance(f, Trained) or not isinstance(f.model, MLP):
         raise TypeError(f"f must be a Trained whose model is an MLP, but got {checks.describe(f)}")
@@ -130,7 +131,7 @@ def load(path: str | os.PathLike) -> Trained:
 
     Raises: FileNotFoundError; ValueError for a damaged file or one of another kind.
 
-    Chapter: Fourier features on your own data.
+    Chapter: I have coordinates and values. What do I do?
     """
     about, arrays = read(path)
     try:
@@ -160,7 +161,7 @@ def predict(f, v, chunk: int = 2**16) -> np.ndarray:
 
     Raises: ValueError when v has no axis of coordinates or chunk is below 1.
 
-    Chapter: Fourier features on your own data.
+    Chapter: I have coordinates and values. What do I do?
     """
     v, chunk = np.asarray(v), checks.count("chunk", chunk)
     if v.ndim == 0 or v.size == 0:

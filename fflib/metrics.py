@@ -55,7 +55,8 @@ def iou(pred, target) -> jax.Array:
     pred, target = _pair(pred, target)
     if pred.dtype != bool or target.dtype != bool:
         raise TypeError(
-            f"pred and target must be boolean, but got {pred.dtype} and {target.dtype}; threshold first"
+            f"pred and target must be boolean, but got {pred.dtype} and {target.dtype}; "
+            f"threshold first"
         )
     union = (pred | target).sum()
     return jnp.where(union > 0, (pred & target).sum() / jnp.maximum(union, 1), 1.0)
@@ -82,7 +83,7 @@ def rfft_amplitude(y, axis: int = -1) -> jax.Array:
 
 
 def ssim(pred, target, peak: float = 1.0) -> jax.Array:
-    """Structural similarity of two pictures (Wang et al. 2004), at most 1; 1 only if they are equal.
+    """Structural similarity of two pictures (Wang et al. 2004), at most 1; 1 only if equal.
 
     With means μ, variances σ² and covariance σ_pt in a Gaussian window of 11 × 11 pixels (standard
     deviation 1.5), c₁ = (0.01 peak)² and c₂ = (0.03 peak)²,
@@ -106,7 +107,8 @@ def ssim(pred, target, peak: float = 1.0) -> jax.Array:
         raise TypeError(f"pred and target must be real, but got {pred.dtype} and {target.dtype}")
     if pred.ndim not in (2, 3) or min(pred.shape[:2]) < 11:
         raise ValueError(
-            f"pred and target must have shape (H, W) or (H, W, C), H and W at least 11, but got {pred.shape}"
+            f"pred and target must have shape (H, W) or (H, W, C), H and W at least 11, but got "
+            f"{pred.shape}"
         )
     return _ssim(1.0 * pred, 1.0 * target, (0.01 * peak) ** 2, (0.03 * peak) ** 2)
 
@@ -129,9 +131,8 @@ def _ssim(p, t, c1, c2):
 def radial_power(picture) -> jax.Array:
     """Mean power of all waves of (about) 0, 1, 2, … cycles per picture, in every direction.
 
-    ``|ŷ(k)|²``/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. The mean value
-    is taken off and the borders are faded by a Hann window first, for the picture's opposite borders
-    do not match.
+    ``|ŷ(k)|²``/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. First the
+    mean is taken off and the borders are faded by a Hann window, for opposite borders do not match.
 
     Args:
         picture: shape (H, W) or (H, W, C), H and W at least 4.

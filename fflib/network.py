@@ -1,8 +1,8 @@
 """The coordinate network: a plain multilayer perceptron, described by a small frozen spec.
 
 The spec holds everything that fixes the network's distribution at initialisation (sizes, standard
-deviations, parameterization), so that :func:`fflib.theory.kernels.ntk` can write down the kernel of *this*
-network. The parameters are a plain list of (W, b), outside the spec.
+deviations, parameterization), so that :func:`fflib.theory.kernels.ntk` can write down the kernel of
+*this* network. The parameters are a plain list of (W, b), outside the spec.
 """
 
 from __future__ import annotations
@@ -34,14 +34,10 @@ WEIGHTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
-    """What the specs of networks share: layers z = a W + b of given sizes, and what may be fed to them.
+    """Layers z = a W + b of given sizes, input first: what :class:`MLP` and others share.
 
-    Attributes:
-        sizes: units of every layer, input first, output last.
-
-    Raises: ValueError or TypeError for fewer than two sizes, or one that is no whole number above 0.
-
-    Chapter: none; see :class:`MLP` and :class:`fflib.encodings.activations.ScaledMLP`.
+    Raises: ValueError or TypeError for fewer than two sizes, or one that is no whole number
+    above 0. Chapter: The neural tangent kernel.
     """
 
     sizes: tuple[int, ...]
@@ -74,8 +70,8 @@ class Layers:
     def _check(self, params, x):
         if jnp.ndim(x) == 0 or jnp.shape(x)[-1] != self.sizes[0]:
             raise ValueError(
-                f"x must have {self.sizes[0]} numbers along its last axis (the network's input size), "
-                f"but got shape {jnp.shape(x)}"
+                f"x must have {self.sizes[0]} numbers along its last axis (the network's input "
+                f"size), but got shape {jnp.shape(x)}"
             )
         if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
             raise TypeError(f"x must hold floating-point numbers, but got {checks.describe(x)}")
@@ -95,7 +91,7 @@ class MLP(Layers):
 
     Attributes:
         sizes: units of every layer, input first, output last.
-        activation: "relu", "tanh", "gelu", "softplus", "relu2" (the ReLU squared), "sin" or "linear".
+        activation: "relu", "tanh", "gelu", "softplus", "relu2" (its square), "sin" or "linear".
         output: None, "sigmoid" or "tanh", applied to the last layer.
         weights: standard deviation of the effective weights: "glorot" √(2/(in+out)),
             "lecun" √(1/in), "he" √(2/in), a number for all layers, or a tuple with one a layer.
@@ -127,7 +123,8 @@ class MLP(Layers):
             if isinstance(value, (tuple, list)):
                 if len(value) != self.depth:
                     raise ValueError(
-                        f"{name} must have one value for each of the {self.depth} layers, but got {len(value)}"
+                        f"{name} must have one value for each of the {self.depth} layers, "
+                        f"but got {len(value)}"
                     )
                 set_(self, name, tuple(float(checks.positive(name, s, zero=True)) for s in value))
             elif not isinstance(value, str):
@@ -162,9 +159,8 @@ class MLP(Layers):
         ):
             k_w, k_b = jax.random.split(k)
             W = jax.random.normal(k_w, fan)
-            b = (
-                jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])
-            )  # not drawn: quicker to compile
+            # what is zero is not drawn: quicker to compile
+            b = jax.random.normal(k_b, fan[1:]) if t or ntk else jnp.zeros(fan[1:])
             params.append((W, b) if ntk else (s * W, t * b))
         return params
 

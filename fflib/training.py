@@ -163,7 +163,8 @@ def fit(
     done = int(np.max(host(state.step)))
     if done > steps:
         raise ValueError(f"steps must be at least the {done} of the given state, but got {steps}")
-    data = jax.device_put(data)  # once: numpy arrays would be sent again for every chunk
+    # once: numpy arrays would be sent again for every chunk
+    data = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x), data)
     what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
     history: dict[str, list] = {}
 

@@ -1,14 +1,10 @@
-"""Coordinates, random signals and the built-in photographs."""
-
-import hashlib
-from importlib import resources
+"""Coordinates, splits and random signals."""
 
 import jax
 import numpy as np
 import pytest
 
 from fflib import data
-from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
 
@@ -91,68 +87,3 @@ def test_signals_follow_their_key():
     draw = lambda seed: data.power_law_signal(jax.random.key(seed), 32, 1.0)
     np.testing.assert_array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))
-
-
-# --- photographs
-
-SHA256 = {
-    "astronaut": "ec79318f1443cc91a9f1d33d6c805775d51adec8d744b69c173e557945c98d53",
-    "cat": "f08432fe730a8eee98fe3a4ecd9606715ca9104f1291c9398056af654f8f57ad",
-    "coffee": "055272718f43aff98b46cee92e7260d31d58a6e3a46cbc5522d4108b3c1c6489",
-}
-FACTS = {
-    "astronaut": (512, (0.5552, 0.4156, 0.3788)),
-    "cat": (300, (0.5821, 0.4274, 0.3125)),
-    "coffee": (400, (0.6016, 0.3053, 0.1823)),
-}
-
-
-@pytest.mark.parametrize("name", pictures.IMAGES)
-def test_photographs_are_the_ones_the_book_was_written_with(name):
-    stored = resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()
-    assert hashlib.sha256(stored).hexdigest() == SHA256[name]
-    size, mean = FACTS[name]
-    picture = np.asarray(pictures.image(name))
-    assert picture.shape == (size, size, 3) and picture.dtype == np.float32
-    assert picture.min() >= 0 and 0.8 < picture.max() <= 1
-    np.testing.assert_allclose(picture.mean((0, 1)), mean, atol=1e-3)
-
-
-@pytest.mark.parametrize("name", pictures.IMAGES)
-def test_smaller_photographs_are_averages(name):
-    """Half the size is the mean of 2 × 2 pixels, rounded to 8 bits along each axis."""
-    whole = np.asarray(pictures.image(name))
-    half = np.asarray(pictures.image(name, len(whole) // 2))
-    n = len(half)
-    means = whole.reshape(n, 2, n, 2, 3).mean((1, 3))
-    assert np.abs(half - means).max() <= 1.01 / 255
-    assert pictures.image(name, 64).shape == (64, 64, 3)
-    np.testing.assert_array_equal(pictures.image(name, 64), pictures.image(name, 64))
-
-
-def test_blur_of_a_constant_is_that_constant():
-    for level in (0.0, 0.4, 1.0):
-        picture = np.full((20, 24, 3), level, np.float32)
-        assert np.abs(pictures.gaussian_blur(picture, 3.0) - picture).max() <= 0.51 / 255
-
-
-def test_blur_is_a_gaussian_of_that_radius():
-    """A point spreads with variance radius² along each axis and keeps its sum; radius 0 keeps all."""
-    for radius in (2.0, 4.0):
-        picture = np.zeros((65, 65, 3), np.float32)
-        picture[24:41, 24:41] = 1.0  # a square, so that 8 bits are enough: variance (17² − 1)/12
-        blurred = np.asarray(pictures.gaussian_blur(picture, radius), float)[..., 0]
-        at = np.arange(65) - 32
-        profile = blurred.sum(0) / blurred.sum()
-        np.testing.assert_allclose((profile * at).sum(), 0, atol=0.05)
-        np.testing.assert_allclose((profile * at**2).sum() - (17**2 - 1) / 12, radius**2, rtol=0.12)
-        np.testing.assert_allclose(blurred.sum(), 17**2, rtol=0.02)
-    cat = pictures.image("cat", 30)
-    assert np.abs(pictures.gaussian_blur(cat, 0.0) - cat).max() <= 0.51 / 255
-
-
-def test_blur_lowers_high_frequencies_most():
-    cat = pictures.image("cat", 64)
-    spectrum = lambda z: np.abs(np.fft.fft2(np.asarray(z)[..., 1]))
-    ratio = spectrum(pictures.gaussian_blur(cat, 2.0)) / spectrum(cat)
-    assert np.median(ratio[20:44, 20:44]) < 0.1 < 0.8 < np.median(ratio[:3, :3])

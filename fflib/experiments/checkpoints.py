@@ -1,9 +1,9 @@
-"""Trainings that survive: :func:`fit_from` is :func:`fflib.training.fit` with a file to go on from.
+"""Trainings that survive: :func:`fflib.training.fit` with a file to go on from.
 
 The file knows its run by the tree of parameters, by data, key and names, and by its own loss:
-computed again from what was saved, it must come to what was written. So it outlives a new version of
-jax and a loss that was rewritten, but not another loss. Within one version a run that was cut off and
-resumed ends bit for bit where the undisturbed one ends.
+computed again from what was saved, it must come to what was written. So it outlives a new version
+of jax and a loss that was rewritten, but not another loss. Within one version a run that was cut
+off and resumed ends bit for bit where the undisturbed one ends.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ def fit_from(
     """:func:`fflib.training.fit`, which goes on from the file at ``path`` if there is one.
 
     Args:
-        path: of the checkpoint, one .npz, replaced at one stroke: at recordings, at most every ten
-            seconds, and at the end. ``~`` is the home folder.
-        names: what else tells this run from others, such as the learning rate: numbers and texts, in
-            lists or dicts.
+        path: of the checkpoint, one .npz, replaced at one stroke: at recordings, at most every
+            ten seconds, and at the end. ``~`` is the home folder.
+        names: what else tells this run from others, such as the learning rate: numbers and texts,
+            in lists or dicts.
         how: as for ``fit``, like all the others.
 
-    Returns: as ``fit`` does, with the history of all parts of the run. Interrupted from the keyboard
-    it saves and passes the interrupt on. A file that cannot be written is a warning, no more.
+    Returns: as ``fit`` does, with the history of all parts of the run. Interrupted from the
+    keyboard it saves and passes the interrupt on. A file that cannot be written is a warning.
 
     Raises: what ``fit`` raises; ValueError for a checkpoint that is damaged or of another run.
 
@@ -85,7 +85,7 @@ def fit_from(
 
 
 def _together(earlier, history, every, steps):
-    """The history of both parts: the later begins where the earlier ends, on the way or at a recording."""
+    """The history of both parts; where they meet counts only if it is a time of recording."""
     first = history["step"][0]
     skip = bool(earlier and first % every and first < steps)
     return {name: earlier.get(name, [])[:-1] + values[skip:] for name, values in history.items()}
@@ -101,8 +101,9 @@ def _compare(path, earlier, history):
     was, now = earlier["loss"][-1], history["loss"][0]
     if not np.allclose(now, was, rtol=AGREE, atol=0, equal_nan=True):
         raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: its loss at step {history['step'][0]} was "
-            f"{was}, but with this loss, batch and data its parameters have {now}; {OTHER}"
+            f"checkpoint {str(path)!r} belongs to another run: its loss at step "
+            f"{history['step'][0]} was {was}, but with this loss, batch and data its parameters "
+            f"have {now}; {OTHER}"
         )
 
 
@@ -188,8 +189,8 @@ def _kind(x) -> list:
 def _print(tree) -> list:
     """[name and shape, number, norm] of each array: what rounding moves by less than AGREE norms.
 
-    For floats a sum with signs, which another value at any one place moves by more unless it is small;
-    for all others a digest, and norm 0.
+    For floats a sum with signs, which another value at any one place moves by more unless it is
+    small; for all others a digest, and norm 0.
     """
     found = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):

@@ -22,7 +22,6 @@ import optax
 from jax.tree_util import Partial
 
 from fflib import checks
-from fflib.haste import hasty
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
 from fflib.operators.scanner import half_mean_square
@@ -245,7 +244,7 @@ def learn_molecule(
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)
-    params = {"net": hasty(jax.vmap(model.init))(jax.random.split(keys[0], members))}
+    params = {"net": jax.jit(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
     power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1

@@ -1,7 +1,9 @@
-"""Pictures of every kind a reader may bring, generated pages, and photographs."""
+"""Pictures of every kind a reader may bring, generated pages, photographs, blur."""
 
+import hashlib
 import warnings
 import zipfile
+from importlib import resources
 
 import jax
 import numpy as np
@@ -347,3 +349,61 @@ def test_div2k_pictures_come_out_of_the_archive(nothing_at_hand):
 def test_pictures_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match="arrays of one shape"):
         pictures.collect(["a", "b"], [np.zeros((2, 2, 3)), np.zeros((4, 4, 3))], "x")
+
+
+# --------------------------------------------------------------------------------------------------
+# Built-in photographs, and blur
+
+SHA256 = {
+    "astronaut": "ec79318f1443cc91a9f1d33d6c805775d51adec8d744b69c173e557945c98d53",
+    "cat": "f08432fe730a8eee98fe3a4ecd9606715ca9104f1291c9398056af654f8f57ad",
+    "coffee": "055272718f43aff98b46cee92e7260d31d58a6e3a46cbc5522d4108b3c1c6489",
+}
+FACTS = {
+    "astronaut": (512, (0.5552, 0.4156, 0.3788)),
+    "cat": (300, (0.5821, 0.4274, 0.3125)),
+    "coffee": (400, (0.6016, 0.3053, 0.1823)),
+}
+
+
+@pytest.mark.parametrize("name", pictures.IMAGES)
+def test_photographs_are_the_ones_the_book_was_written_with(name):
+    stored = resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes()
+    assert hashlib.sha256(stored).hexdigest() == SHA256[name]
+    size, mean = FACTS[name]
+    picture = np.asarray(pictures.image(name))
+    assert picture.shape == (size, size, 3) and picture.dtype == np.float32
+    assert picture.min() >= 0 and 0.8 < picture.max() <= 1
+    np.testing.assert_allclose(picture.mean((0, 1)), mean, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", pictures.IMAGES)
+def test_smaller_photographs_are_averages(name):
+    """Half the size is the mean of 2 × 2 pixels, rounded to 8 bits along each axis."""
+    whole = np.asarray(pictures.image(name))
+    half = np.asarray(pictures.image(name, len(whole) // 2))
+    n = len(half)
+    means = whole.reshape(n, 2, n, 2, 3).mean((1, 3))
+    assert np.abs(half - means).max() <= 1.01 / 255
+    assert pictures.image(name, 64).shape == (64, 64, 3)
+    np.testing.assert_array_equal(pictures.image(name, 64), pictures.image(name, 64))
+
+
+def test_blur_multiplies_every_wave_by_the_gaussians_transform():
+    """A wave of f cycles in n pixels by exp(−2(πrf/n)²), far from the borders."""
+    n, radius = 128, 2.0
+    at = np.arange(n)
+    for f in (4, 12, 24):
+        wave = 0.5 + 0.5 * np.cos(2 * np.pi * f * at / n)
+        picture = np.broadcast_to(wave[:, None, None], (n, 16, 3)).astype(np.float32)
+        blurred = np.asarray(pictures.gaussian_blur(picture, radius))[16:-16]
+        factor = np.exp(-2 * (np.pi * radius * f / n) ** 2)
+        np.testing.assert_allclose(blurred - 0.5, factor * (picture[16:-16] - 0.5), atol=2e-4)
+
+
+def test_blur_keeps_what_is_constant_and_moves_nothing_at_radius_0():
+    cat = pictures.image("cat", 30)
+    np.testing.assert_allclose(
+        pictures.gaussian_blur(np.full((20, 24, 3), 0.4, np.float32), 3.0), 0.4, atol=1e-6
+    )
+    np.testing.assert_array_equal(pictures.gaussian_blur(cat, 0.0), cat)
