@@ -96,7 +96,7 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
     return array
 
 
-def finite(name: str, array: jax.Array) -> jax.Array:
+def finite(name: str, array: Any) -> Any:
     """No NaN and no infinity (skipped while jax traces)."""
     if not isinstance(array, jax.core.Tracer):
         bad = int(np.size(array) - np.isfinite(np.asarray(array)).sum())
