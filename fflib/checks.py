@@ -3,7 +3,7 @@
 The checks look at shapes and dtypes always, and at values only when the array is concrete: inside
 ``jax.jit`` or ``jax.grad`` there are no values to look at, so those calls cost nothing there.
 
-Whole numbers mean one thing wherever brightness is meant (pictures, volumes, what metrics compare):
+Whole numbers mean one thing wherever brightness is meant (pictures, volumes):
 ``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and 1,
 and other integers are refused, since nothing says which of them is 1: :func:`brightness` is that
 rule. Elsewhere a whole number is itself (angles, matrices) or refused (coordinates, signals).
