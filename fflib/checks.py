@@ -3,7 +3,7 @@
 The checks look at shapes and dtypes always, and at values only when the array is concrete: inside
 ``jax.jit`` or ``jax.grad`` there are no values to look at, so those calls cost nothing there.
 
-Whole numbers mean one thing wherever brightness is meant (pictures, volumes, what metrics compare):
+Whole numbers mean one thing wherever brightness is meant (pictures, volumes):
 ``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and 1,
 and other integers are refused, since nothing says which of them is 1: :func:`brightness` is that
 rule. Elsewhere a whole number is itself (angles, matrices) or refused (coordinates, signals).
@@ -96,7 +96,7 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
     return array
 
 
-def finite(name: str, array: jax.Array) -> jax.Array:
+def finite(name: str, array: Any) -> Any:
     """No NaN and no infinity, looked at where the array lies (skipped while jax traces)."""
     if not isinstance(array, jax.core.Tracer):
         # on a CPU numpy sees the same memory and has nothing to compile

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-replacing = pytest.importorskip("fflib.files").replacing
+from fflib.files import replacing
 
 
 def is_open(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fflib import checks
-from fflib.operators.meshes import Mesh, first_seen, library
+from fflib.operators.meshes import Mesh, first_seen
 
 
 def contour(values, low=0.0, high=1.0) -> Mesh:
@@ -34,7 +34,7 @@ def contour(values, low=0.0, high=1.0) -> Mesh:
     padded = np.pad(values, 1, constant_values=-np.abs(values).max())
     at = low + step * (np.indices(padded.shape).reshape(3, -1, order="F").T - 1.0)
     field = padded.ravel(order="F")  # the first axis runs fastest
-    vertices, faces, _ = library("igl").marching_cubes(field, at, *padded.shape)
+    vertices, faces, _ = checks.extra("igl", "meshes").marching_cubes(field, at, *padded.shape)
     return Mesh(vertices, faces[:, ::-1])  # libigl turns them towards what is positive
 
 

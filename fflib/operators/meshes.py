@@ -3,14 +3,13 @@ r"""Closed triangle meshes: what makes one, what lies inside, points on it.
 libigl answers what takes geometry: winding numbers say what lies inside, rays where a line enters
 and leaves. Nothing asks it while a network trains: the heights at which vertical lines cross the
 surface are found once, and inside or outside at (x, y, z) is then a matter of counting the heights
-below z. It and trimesh come with ``pip install "fflib[meshes]"``.
+below z. It and trimesh are the extra ``meshes``.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -66,17 +65,6 @@ def _volumes(made: Mesh) -> np.ndarray:
     """What every face adds to the volume."""
     a, b, c = np.moveaxis(made.triangles - made.vertices.mean(0), 1, 0)
     return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6
-
-
-def library(name: str) -> Any:
-    """The module igl or trimesh, loaded when it is first needed.
-
-    Raises: ImportError that says how to install it. Chapter: Solid shapes.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f'meshes need {name}: pip install "fflib[meshes]"') from error
 
 
 def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mesh:
@@ -228,7 +216,12 @@ def inside(made: Mesh, points) -> np.ndarray:
     Raises: ValueError for another shape or values that are not finite. Chapter: Solid shapes.
     """
     arrays, there = _for_igl(made, 1.0)
-    return library("igl").fast_winding_number(*arrays, there(_places("points", points, 3))) > 0.5
+    return (
+        checks.extra("igl", "meshes").fast_winding_number(
+            *arrays, there(_places("points", points, 3))
+        )
+        > 0.5
+    )
 
 
 def columns(made: Mesh, xy) -> np.ndarray:
@@ -300,7 +293,7 @@ def _rays(made: Mesh):
     size = np.ptp(made.vertices, axis=0).max()
     unit = MAGNIFIED * 2.0 ** -np.rint(np.log2(size))  # exact for a solid of about size 1
     arrays, there = _for_igl(made, unit)
-    tree = library("igl").AABB()
+    tree = checks.extra("igl", "meshes").AABB()
     tree.init(*arrays)
     return tree, arrays, there, unit
 

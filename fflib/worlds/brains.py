@@ -29,8 +29,7 @@ def volume(n: int, source=None) -> jax.Array:
     from ``source``, the full one (197, 233, 189), for example ``read_nifti(fetch(...))``.
 
     Raises: ValueError when n > 48 and there is no source, or source is no volume in [0, 1] (bytes
-    and 16-bit numbers are, see :mod:`fflib.checks`) or has NaN.
-    Chapter: Magnetic resonance.
+    and 16-bit numbers are, see :mod:`fflib.checks`) or has NaN. Chapter: Magnetic resonance.
     """
     n = checks.count("n", n)
     whole = _built_in("volume", n) if source is None else _unit("source", source)
@@ -77,8 +76,7 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
 
     Raises: ValueError naming the file when it is damaged, one of a pair, holds anything but one
     volume, or says that its voxels begin within its header; FileNotFoundError; ImportError without
-    nibabel.
-    Chapter: Magnetic resonance.
+    nibabel. Chapter: Magnetic resonance.
     """
     nibabel = checks.extra("nibabel", "volumes")
     with reading("NIfTI file", path) as where:
@@ -108,7 +106,6 @@ def slices(count: int, n: int) -> Items:
 
     Up to four of 128² are built in. Finer or more ones need the full volume, which is fetched;
     where it cannot be had, a warning says so and the built-in ones are used.
-
     Chapter: Computed tomography.
     """
     source = None if count <= 4 and n <= 128 else full()

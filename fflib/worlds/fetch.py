@@ -2,7 +2,7 @@
 
 ``fetch(name)`` returns a file on this machine. It looks in the folder named by the environment
 variable FFLIB_DATA, then in the cache (FFLIB_CACHE, else where the platform keeps caches), then
-downloads. Nothing is used whose SHA-256 differs from the one in :mod:`fflib.worlds.sources`.
+downloads. Nothing is used whose SHA-256 differs from the one in fflib/worlds/assets/sources.txt.
 """
 
 from __future__ import annotations
@@ -10,9 +10,30 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from fflib import checks
-from fflib.worlds.sources import SOURCES, Source
+from fflib.worlds.items import shipped
+
+
+class Source(NamedTuple):
+    """Where a file comes from: checksum (SHA-256), length in bytes, public address if it has one.
+
+    Chapter: Photographs and text.
+    """
+
+    sha256: str
+    size: int
+    url: str = ""
+
+
+def _known() -> dict[str, Source]:
+    lines = shipped("sources.txt").read().decode().splitlines()
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    return {name: Source(sha256, int(size), *url) for name, sha256, size, *url in rows}
+
+
+SOURCES = _known()
 
 
 class FetchError(OSError):
@@ -49,8 +70,7 @@ def fetch(name: str, source: Source | None = None) -> Path:
     Returns: its path.
 
     Raises: FetchError (an OSError) when it cannot be had, for whatever reason; ValueError for an
-    unknown name or when FFLIB_DATA is no folder.
-    Chapter: Photographs and text.
+    unknown name or when FFLIB_DATA is no folder. Chapter: Photographs and text.
     """
     if source is None:
         source = SOURCES[checks.one_of("name", name, tuple(SOURCES))]
@@ -109,5 +129,5 @@ def _download(path: Path, source: Source) -> Path:
         retry_if_failed=2,
     )
     bar = not os.environ.get("FFLIB_STATIC")
-    how = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 18, timeout=30)
+    how: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 18, timeout=30)
     return Path(shelf.fetch(path.name, downloader=how))

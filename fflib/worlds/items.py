@@ -50,6 +50,5 @@ def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
     except (FileNotFoundError, ImportError):
         raise
     except Exception as error:
-        raise ValueError(
-            f"{kind} {str(path)!r} cannot be read ({error or type(error).__name__}): is it whole?"
-        ) from error
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{kind} {str(path)!r} cannot be read ({why}): is it whole?") from error

@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -74,11 +75,11 @@ def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
         scale: of all places, not of the width.
         width: of a blob, in Å.
 
-    Raises: ValueError for a scale or width that is not positive.
-    Chapter: A molecule in motion.
+    Raises: ValueError for a scale or width that is not positive. Chapter: A molecule in motion.
     """
     scale, width = checks.positive("scale", scale), checks.positive("width", width)
-    return Molecule(*_claw(jnp.asarray(opening, jnp.zeros(()).dtype), scale), width)
+    centres, weights = _claw(jnp.asarray(opening, jnp.zeros(()).dtype), scale)
+    return Molecule(centres, weights, width)
 
 
 @jax.jit
@@ -114,8 +115,7 @@ def rotation(axis, angle) -> jax.Array:
 
     R = I + sin θ [u]ₓ + (1 − cos θ) [u]ₓ², u = axis/‖axis‖. (On a GPU jax.scipy's is rounded.)
 
-    Raises: ValueError for an axis of another shape or of no length.
-    Chapter: A molecule in motion.
+    Raises: ValueError for an axis of another shape or of no length. Chapter: A molecule in motion.
     """
     axis = checks.real_array("axis", axis, integers=True)
     if axis.shape != (3,) or (
@@ -138,8 +138,7 @@ def turned(mol: Molecule, pose) -> Molecule:
 def transform(mol: Molecule, k) -> jax.Array:
     """V̂(k) in closed form; k (..., 3) in cycles per Å; complex, of shape (...). V̂(0) is the mass.
 
-    Raises: ValueError when the last axis of k is not 3.
-    Chapter: A molecule in motion.
+    Raises: ValueError when the last axis of k is not 3. Chapter: A molecule in motion.
     """
     k = coordinates(k, 3, "k")
     dot = partial(jnp.matmul, precision="highest")
@@ -164,8 +163,7 @@ def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
         n: pixels along a side.
         pixel: side of a pixel in Å.
 
-    Raises: ValueError for n < 1 or a pixel that is not positive.
-    Chapter: A molecule in motion.
+    Raises: ValueError for n < 1 or a pixel that is not positive. Chapter: A molecule in motion.
     """
     x, y, _ = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
@@ -174,9 +172,7 @@ def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
 def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
     """The density on the voxels' centres × pixel³, mass per voxel: (n, n, n), axes x, y, z.
 
-    Arguments and errors as in :func:`projection`.
-
-    Chapter: A molecule in motion.
+    Arguments and errors as in :func:`projection`. Chapter: A molecule in motion.
     """
     x, y, z = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z, precision="highest")

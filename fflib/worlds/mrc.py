@@ -21,8 +21,7 @@ def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
     file has. ``pixel`` is the side of a voxel in Å; 0.0 where the file does not say.
 
     Raises: ValueError that says what the file has instead, voxels that are no cubes among it;
-    FileNotFoundError; ImportError without mrcfile.
-    Chapter: A molecule in motion.
+    FileNotFoundError; ImportError without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
     with reading("MRC file", path) as where, mrcfile.open(where) as file:
@@ -56,8 +55,7 @@ def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
         pixel: side of a voxel in Å.
 
     Raises: ValueError for another number of axes, NaN, or a pixel that is not positive; ImportError
-    without mrcfile.
-    Chapter: A molecule in motion.
+    without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
     short = getattr(voxels, "dtype", None) == np.int16

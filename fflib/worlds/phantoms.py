@@ -70,6 +70,7 @@ def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:
     Returns: (n, n) or (n, n, n), float32.
 
     Raises: ValueError for sizes below 1 or another number of parameters.
+
     Chapter: Computed tomography; in 3-D: Magnetic resonance.
     """
     n, k = checks.count("n", n), checks.count("oversample", oversample)
@@ -139,8 +140,11 @@ def heads(count: int, n: int, d: int = 2) -> Items:
     """
     if checks.count("count", count) > 8:
         raise ValueError(f"count must be at most 8, but got {count}")
+    kind = {2: "ellipses", 3: "ellipsoids"}.get(d)
+    if kind is None:
+        raise ValueError(f"d must be 2 or 3, but got {d!r}")
     with np.load(shipped("heads.npz")) as file:
-        drawn = file[{2: "ellipses", 3: "ellipsoids"}[checks.one_of("d", d, (2, 3))]][:count]
+        drawn = file[kind][:count]
     return Items(
         tuple(f"head{k + 1}" for k in range(count)),
         jnp.stack([shepp_logan(n, parameters) for parameters in drawn]),

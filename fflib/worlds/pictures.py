@@ -10,6 +10,7 @@ import warnings
 import zipfile
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +32,7 @@ def collect(names, pictures, origin: str) -> Items:
 
     Their checksum is that of all their bytes, as 8-bit numbers.
 
-    Raises: ValueError when the shapes differ or there are none.
-    Chapter: Photographs and text.
+    Raises: ValueError when the shapes differ or there are none. Chapter: Photographs and text.
     """
     shapes = sorted({np.shape(p) for p in pictures})
     if len(shapes) != 1 or len(names) != len(pictures):
@@ -142,8 +142,7 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
 
     Returns: (size, size, 3), float32 in [0, 1].
 
-    Raises: ValueError for an odd or too small size.
-    Chapter: Photographs and text.
+    Raises: ValueError for an odd or too small size. Chapter: Photographs and text.
     """
     if checks.count("size", size, least=32) % 2:
         raise ValueError(f"size must be even, but got {size}")
@@ -158,7 +157,8 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
         height = float(np.exp(rng.uniform(low, high)))
         font = ImageFont.truetype(fonts / f"{rng.choice(FONTS)}.ttf", height)
         colour = tuple(int(c) for c in rng.integers(0, 200, 3))
-        left, top, right, bottom = draw.textbbox((0, 0), word, font=font)
+        box: Any = draw.textbbox((0, 0), word, font=font)
+        left, top, right, bottom = box
         wide, tall = right - left, bottom - top
         x, y = (int(rng.integers(0, max(1, size - extent))) for extent in (wide, tall))
         if wide >= size or taken[y : y + tall, x : x + wide].any():
@@ -171,8 +171,7 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
 def text_pages(key: jax.Array, count: int, size: int = 512) -> Items:
     """``count`` pages of :func:`text_image`, page i with ``fold_in(key, i)``.
 
-    Raises: ValueError for count < 1 or a bad size.
-    Chapter: Photographs and text.
+    Raises: ValueError for count < 1 or a bad size. Chapter: Photographs and text.
     """
     pages = [
         text_image(jax.random.fold_in(key, i), size) for i in range(checks.count("count", count))

@@ -63,10 +63,9 @@ def bricks() -> Solids:
     """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above.
 
     It lies inside −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51, so within 1.5 of the middle.
-
     Chapter: Radiance fields.
     """
-    parts = [((0, 0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
+    parts = [((0.0, 0.0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
     cell, bridge_level = PITCH / 2, 4
     for row, (heights, hues) in enumerate(zip(HEIGHTS, HUES, strict=True)):
         for column, (level, hue) in enumerate(zip(map(int, heights), hues, strict=True)):
@@ -81,10 +80,9 @@ def bricks() -> Solids:
             z = GROUND + level * LEVEL + STUD[1] / 2
             parts.append(((x, y, z), (STUD[0], STUD[0], STUD[1] / 2), hue, True))
     centre, half, hue, is_round = zip(*parts, strict=True)
-    colours = [COLOURS[h] for h in hue]
-    return Solids(
-        *(jnp.asarray(a, jnp.float32) for a in (centre, half, colours)), jnp.asarray(is_round)
-    )
+    centre, half = jnp.array(centre, jnp.float32), jnp.array(half, jnp.float32)
+    colour = jnp.array([COLOURS[h] for h in hue], jnp.float32)
+    return Solids(centre, half, colour, jnp.array(is_round))
 
 
 def trace(solids: Solids, origins, directions) -> Seen:
@@ -92,9 +90,7 @@ def trace(solids: Solids, origins, directions) -> Seen:
 
     Args: origins and unit directions, (..., 3).
 
-    Returns: :class:`Seen`.
-
-    Chapter: Radiance fields.
+    Returns: :class:`Seen`. Chapter: Radiance fields.
     """
     t, which = _first(solids, origins, directions)
     hit = jnp.isfinite(t)
@@ -159,8 +155,7 @@ def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
         poses: cameras, (n, 4, 4).
         oversample: rays along each side of a pixel.
 
-    Raises: ValueError for sizes below 1 or poses that are no rotations.
-    Chapter: Radiance fields.
+    Raises: ValueError for sizes below 1 or poses that are no rotations. Chapter: Radiance fields.
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
     poses, focal = cameras.check_poses(poses), 1.25 * size

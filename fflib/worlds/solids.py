@@ -13,7 +13,7 @@ import numpy as np
 
 from fflib import checks
 from fflib.operators.contour import contour
-from fflib.operators.meshes import Mesh, library, mesh, normalise
+from fflib.operators.meshes import Mesh, mesh, normalise
 from fflib.worlds.fetch import FetchError, fetch
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
@@ -126,7 +126,7 @@ def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
     Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that has
     no inside (see :func:`fflib.operators.meshes.mesh`). Chapter: Solid shapes.
     """
-    trimesh, path = library("trimesh"), Path(path).expanduser()
+    trimesh, path = checks.extra("trimesh", "meshes"), Path(path).expanduser()
     packed = path.suffix.lower() == ".gz"
     kind = (Path(path.stem) if packed else path).suffix.lower().removeprefix(".")
     if kind not in (kinds := trimesh.available_formats()):
@@ -165,7 +165,7 @@ def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
 
 
 def _trimesh(made: Mesh):
-    return library("trimesh").Trimesh(*made, process=False)
+    return checks.extra("trimesh", "meshes").Trimesh(*made, process=False)
 
 
 # --------------------------------------------------------------------------------------------------

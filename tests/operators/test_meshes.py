@@ -356,7 +356,7 @@ def test_small_holes_are_closed_on_request():
 
 def test_without_libigl_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "igl", None)
-    with pytest.raises(ImportError, match=r'meshes need igl: pip install "fflib\[meshes\]"'):
+    with pytest.raises(ImportError, match=r"needs igl: pip install '.*\[meshes\]'"):
         meshes.inside(Mesh(CUBE_V, CUBE_F), np.zeros((1, 3)))
 
 

@@ -13,8 +13,7 @@ import pooch
 import pytest
 
 from fflib.worlds import fetch as module
-from fflib.worlds.fetch import FetchError, fetch
-from fflib.worlds.sources import SOURCES, Source
+from fflib.worlds.fetch import SOURCES, FetchError, Source, fetch
 
 BODY = np.random.default_rng(0).bytes(700_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -194,12 +193,12 @@ def test_no_network():
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as gone:
         port = gone.server_address[1]
     with pytest.raises(FetchError, match=r"could not get x.bin from .*refused.*set FFLIB_DATA"):
-        fetch("x.bin", Source(f"http://127.0.0.1:{port}/x.bin", SHA, 1))
+        fetch("x.bin", Source(SHA, 1, f"http://127.0.0.1:{port}/x.bin"))
 
 
 def test_an_unknown_host():
     with pytest.raises(FetchError, match=r"could not get x.bin"):
-        fetch("x.bin", Source("http://nowhere.invalid/x.bin", SHA, 1))
+        fetch("x.bin", Source(SHA, 1, "http://nowhere.invalid/x.bin"))
 
 
 def test_a_disk_that_fills_up(server, cache, monkeypatch):
@@ -245,7 +244,7 @@ def test_no_home_folder(server, tmp_path, monkeypatch):
 
 def test_a_file_without_an_address():
     with pytest.raises(FetchError, match=r"x.npz has no public address; put it into a folder"):
-        fetch("x.npz", Source("", SHA, 1))
+        fetch("x.npz", Source(SHA, 1))
 
 
 def test_an_unknown_name():
