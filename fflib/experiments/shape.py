@@ -74,7 +74,8 @@ def solid_mapping(mapping: str, key: jax.Array, setting: SolidSetting):
     if mapping == "none":
         return features.none(3, shift=0.5, scale=2.0)
     m = setting.m // 3 * 3 if mapping == "positional" else setting.m
-    return protocol.encode(mapping, key, m, 3, setting.scales.get(mapping)).normalized()
+    gamma = protocol.encode(mapping, key, m, 3, setting.scales.get(mapping))
+    return gamma.normalized() if isinstance(gamma, features.Mapping) else gamma
 
 
 def cross_entropy(logit, inside) -> jax.Array:
@@ -179,8 +180,8 @@ def sculpt(
         progress=progress,
         label=mapping,
     )
-    members = [jax.tree.map(itemgetter(e), (gamma, params)) for e in range(len(keys))]
-    return [Occupancy(*member, model) for member in members], history
+    whole = Occupancy(gamma, params, model)
+    return [jax.tree.map(itemgetter(e), whole) for e in range(len(keys))], history
 
 
 def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
@@ -219,8 +220,8 @@ def _solve(array, keys, mapping, setting):
 
 def _scans():
     """The paper's solids, their test points on faces drawn regardless of area, as published."""
-    numbers = dict(lines=1 << 20, tests=1 << 18, by_face=True)
-    return prepare(solids.scans(), jax.random.key(0), **numbers)
+    key = jax.random.key(0)
+    return prepare(solids.scans(), key, lines=1 << 20, tests=1 << 18, by_face=True)
 
 
 EXPERIMENTS = with_fifth_row({
