@@ -264,7 +264,8 @@ def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
     how = dict(far=scene.end(views.far), published=scene.published)
 
     def one(camera):
-        return render.picture(scene, *camera, views.size, t, **how)
+        pose, lens = camera
+        return render.picture(scene, pose, lens, views.size, t, **how)
 
     return jax.lax.map(one, (views.poses, views.lens))
 

@@ -28,8 +28,6 @@ from fflib.operators.scanner import half_mean_square
 from fflib.training import fit
 from fflib.worlds import molecules
 
-SHAPE = molecules.Molecule(2, 1, 0)  # axes of a single molecule's arrays
-
 
 class Particles(NamedTuple):
     """N images, each as P values of its Fourier transform; a pytree.
@@ -87,7 +85,7 @@ def observe(
     def spread(leaf, axes):
         return jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
 
-    each = jax.tree.map(spread, mol, SHAPE)
+    each = molecules.Molecule._make(map(spread, mol, (2, 1, 0)))  # axes of one molecule's arrays
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
     shadows = _shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel))

@@ -152,9 +152,9 @@ def optimise_grid(
     Arguments (``looks`` and ``progress``, too) and results as in :func:`reconstruct`. Chapter:
     Computed tomography.
     """
-    params = jnp.zeros((len(observed), *shape))
-    how_to = dict(steps=steps, optimizer=adam(rate), label="grid") | more
-    return _train(params, {"model": None}, observed, how, operator, tuple(shape), **how_to)
+    params, seen = jnp.zeros((len(observed), *shape)), {"model": None}
+    more = dict(steps=steps, optimizer=adam(rate), label="grid") | more
+    return _train(params, seen, observed, how, operator, tuple(shape), **more)
 
 
 def _train(params, seen, observed, how, operator, shape, *, looks=0, **how_to):

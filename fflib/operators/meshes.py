@@ -316,7 +316,8 @@ def _places(name: str, given, d: int) -> np.ndarray:
     given = np.array(given, np.float64, order="C")
     if given.ndim != 2 or given.shape[1] != d:
         raise ValueError(f"{name} must have shape (N, {d}), but got {given.shape}")
-    return checks.finite(name, given)
+    checks.finite(name, given)
+    return given
 
 
 def box(made: Mesh, margin: float = 1e-3) -> np.ndarray:

@@ -99,7 +99,8 @@ def render(field: Callable, origins, directions, t, far: float) -> Rendered:
     The field maps points (..., 3) to density (...) and colour (..., 3). Chapter: Radiance fields.
     """
     points = origins[..., None, :] + t[..., None] * directions[..., None, :]
-    return composite(*field(points), t, far)
+    density, colour = field(points)
+    return composite(density, colour, t, far)
 
 
 def radiance(raw) -> tuple[jax.Array, jax.Array]:
@@ -141,7 +142,8 @@ def picture(
     pixels = pixel_centres(*size) - (0.5 if published else 0.0)
 
     def one_row(ray):
-        return render(field, *ray, jnp.broadcast_to(t, (*ray[0].shape[:-1], len(t))), far)
+        o, d = ray
+        return render(field, o, d, jnp.broadcast_to(t, (*o.shape[:-1], len(t))), far)
 
     towards = rays(pose, pixels, lens, size, unit=not published)
     return jax.lax.map(one_row, towards, batch_size=rows)
