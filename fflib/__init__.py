@@ -15,7 +15,8 @@ The names below are the ones a reader meets first; the rest live in their module
 from fflib.features import Mapping, basic, gaussian, none, positional, power_law
 from fflib.metrics import psnr
 from fflib.network import MLP, mlp
-from fflib.theory.kernels import empirical_ntk, gradient_flow, kernel_regression, ntk
+from fflib.theory.dynamics import gradient_flow
+from fflib.theory.kernels import empirical_ntk, kernel_regression, ntk
 from fflib.training import fit
 
 __version__ = "0.1.0"

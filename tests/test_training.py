@@ -12,7 +12,7 @@ import pytest
 
 from fflib import checks
 from fflib.network import mlp
-from fflib.theory import kernels
+from fflib.theory import dynamics
 from fflib.training import fit
 
 MODULE = sys.modules["fflib.training"]  # `fflib.training` is the function
@@ -647,5 +647,5 @@ def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags,
         if warns
         else nullcontext()
     ):
-        kernels.eigenmodes(jnp.eye(2))
+        dynamics.eigenmodes(jnp.eye(2))
     checks.warn_of_wrong_products.cache_clear()

@@ -10,7 +10,7 @@ from refusal import assert_refused
 import fflib as ff
 from fflib import data, features, metrics
 from fflib.network import MLP, mlp
-from fflib.theory import kernels
+from fflib.theory import dynamics, kernels
 
 KEY = jax.random.key(0)
 NAN, INF = float("nan"), float("inf")
@@ -457,12 +457,12 @@ CASES = {
     ),
     # --- dynamics
     "eigenmodes: not PSD": (
-        lambda: kernels.eigenmodes(-K),
+        lambda: dynamics.eigenmodes(-K),
         ValueError,
         ["K", "positive semidefinite", "-1"],
     ),
     "eigenmodes: not square": (
-        lambda: kernels.eigenmodes(K[:2]),
+        lambda: dynamics.eigenmodes(K[:2]),
         ValueError,
         ["K", "square", "(2, 5)"],
     ),
@@ -527,17 +527,17 @@ CASES = {
         ["f0_test", "(3,)", "(5,)"],
     ),
     "gradient_descent: learning rate 0": (
-        lambda: kernels.gradient_descent(K, Y, 3, 0.0),
+        lambda: dynamics.gradient_descent(K, Y, 3, 0.0),
         ValueError,
         ["learning_rate", "> 0", "0"],
     ),
     "gradient_descent: half a step": (
-        lambda: kernels.gradient_descent(K, Y, 2.5, 0.1),
+        lambda: dynamics.gradient_descent(K, Y, 2.5, 0.1),
         ValueError,
         ["steps", "whole", "2.5"],
     ),
     "gradient_descent: negative steps": (
-        lambda: kernels.gradient_descent(K, Y, -1, 0.1),
+        lambda: dynamics.gradient_descent(K, Y, -1, 0.1),
         ValueError,
         ["steps", ">= 0", "-1"],
     ),
