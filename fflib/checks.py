@@ -152,13 +152,19 @@ def targets(name: str, value: Any, K) -> jax.Array:
     return y
 
 
-def fits_in_memory(name: str, *shape: int, itemsize: int = 4, limit: float = 8e9) -> None:
-    """Refuse a dense array of more than ``limit`` bytes before it is asked for."""
-    size = math.prod(shape) * itemsize
-    if size > limit:
+def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
+    """Refuse what would not fit before it is asked for: so many arrays of the default float type.
+
+    The limit is what the device has, or, on a CPU, the machine.
+    """
+    size = arrays * math.prod(shape) * jnp.zeros(()).dtype.itemsize
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None and hasattr(os, "sysconf"):
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > (limit or math.inf):
         raise MemoryError(
-            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the {limit / 1e9:.0f} GB "
-            f"allowed here. Use fewer points, or a method that never forms the matrix"
+            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
+            f"{limit / 1e9:.0f} GB there are. Use fewer points, or a method that never forms it"
         )
 
 

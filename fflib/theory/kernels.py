@@ -16,7 +16,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from scipy.optimize import minimize
 
 from fflib import checks
 from fflib.features import Mapping, coordinates
@@ -124,17 +124,17 @@ def log_marginal_likelihood(K, y, noise: float) -> jax.Array:
     return -(v**2).sum() / 2 - y.shape[1] * constant
 
 
-def fit_kernel(kernel: Callable, x, y, start: dict, steps: int = 100) -> tuple[dict, float]:
+def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, float]:
     """The kernel's numbers, and the noise, under which the values y are most probable.
 
-    Maximises :func:`log_marginal_likelihood` over the logarithms of the numbers by L-BFGS.
+    Climbs :func:`log_marginal_likelihood` over the logarithms of the numbers by L-BFGS, to the
+    nearest top: there may be several, so start from more than one guess.
 
     Args:
         kernel: (x1, x2, numbers) ↦ covariance, e.g.
             ``lambda x1, x2, p: p["power"] * gaussian_kernel(x1, x2, p["width"])``.
-        x, y: points (n, d) and values, (n,) or (n, c), their mean taken out by the caller.
+        x, y: points (n, d) and values, (n,) or (n, c), whose mean the caller has taken out.
         start: a number > 0 for each name the kernel reads, and "noise", the variance of the noise.
-        steps: of L-BFGS. It goes on from its best point, so that more of them never hurt.
 
     Returns: (numbers, log marginal likelihood). Raises: ValueError for numbers that are not
     positive or a start at which the kernel with noise is not positive definite. Chapter: Kernel
@@ -143,25 +143,24 @@ def fit_kernel(kernel: Callable, x, y, start: dict, steps: int = 100) -> tuple[d
     for name, value in start.items():
         checks.positive(f"start[{name!r}]", value)
     x, y = checks.points("x", x), checks.real_array("y", y)
+    log_marginal_likelihood(kernel(x, x, start), y, start["noise"])  # refuses a bad start
 
     def loss(logs):
-        p = jax.tree.map(jnp.exp, logs)
-        return -log_marginal_likelihood(kernel(x, x, p), y, p["noise"])
+        value, slope = _improbability(kernel, dict(zip(start, logs, strict=True)), x, y)
+        # where rounding makes K indefinite there is a wall
+        return (
+            (float(value), [float(slope[k]) for k in start]) if value < 1e30 else (1e30, 0 * logs)
+        )
 
-    log_marginal_likelihood(kernel(x, x, start), y, start["noise"])  # refuses a bad start by name
-    logs = {name: jnp.log(jnp.asarray(v, x.dtype)) for name, v in start.items()}
-    optimizer, slope = optax.lbfgs(), optax.value_and_grad_from_state(loss)
+    found = minimize(loss, np.log(list(start.values())), jac=True, method="L-BFGS-B")
+    return dict(zip(start, np.exp(found.x).tolist(), strict=True)), -float(found.fun)
 
-    def step(carry, _):
-        logs, state, best = carry
-        value, grad = slope(logs, state=state)
-        best = jax.tree.map(partial(jnp.where, value < best[0]), (value, logs), best)
-        moves, state = optimizer.update(grad, state, logs, value=value, grad=grad, value_fn=loss)
-        return (optax.apply_updates(logs, moves), state, best), None
 
-    begin = logs, optimizer.init(logs), (jnp.asarray(jnp.inf, x.dtype), logs)
-    (*_, (value, logs)), _ = jax.jit(partial(jax.lax.scan, step, length=steps))(begin, None)
-    return {name: float(jnp.exp(v)) for name, v in logs.items()}, -float(value)
+@partial(jax.jit, static_argnums=0)
+@partial(jax.value_and_grad, argnums=1)
+def _improbability(kernel, logs, x, y):
+    numbers = jax.tree.map(jnp.exp, logs)
+    return -log_marginal_likelihood(kernel(x, x, numbers), y, numbers["noise"])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -288,9 +287,7 @@ def _closed_form(model: MLP, x1, x2):
     _is_mlp(model)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
-    checks.fits_in_memory(
-        "the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16
-    )
+    checks.fits_in_memory("the kernel matrix, computed by four,", len(x1), len(x2), arrays=4)
     return _pairs(model, x1, x2)
 
 

@@ -1,8 +1,9 @@
 r"""ReLU networks of one variable as what they are: continuous piecewise-linear functions.
 
 Such a function is a list of knots (x_j, y_j) with straight lines between them. Here a network is
-turned into its knots exactly, knots into a network, and into their Fourier transform in closed form.
-Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every frequency.
+turned into its knots exactly, knots into a network, and into their Fourier transform in closed
+form. Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every
+frequency.
 """
 
 from __future__ import annotations

@@ -92,8 +92,12 @@ def test_transform_of_the_slowest_waves():
     v = (x[:-1] + x[1:])[:, None] / 2 + np.diff(x)[:, None] / 2 * node
     f = np.interp(v, x, y) * weight * np.diff(x)[:, None] / 2
     expected = (f * np.exp(-2j * np.pi * k[:, None, None] * v)).sum((1, 2))
-    np.testing.assert_allclose(piecewise_linear.fourier_transform(x, y, k), expected, rtol=0, atol=1e-8)
-    np.testing.assert_allclose(piecewise_linear.fourier_transform(x, y, 1e-9), expected[2], rtol=1e-12)
+    np.testing.assert_allclose(
+        piecewise_linear.fourier_transform(x, y, k), expected, rtol=0, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        piecewise_linear.fourier_transform(x, y, 1e-9), expected[2], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
