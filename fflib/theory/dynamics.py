@@ -104,7 +104,9 @@ def _times(name: str, t):
         return t
     t = np.asarray(t, float)
     if t.ndim > 1 or not (t >= 0).all():
-        raise ValueError(f"{name} must be a number >= 0 or an array (T,) of them, but got {t}")
+        raise ValueError(
+            f"{name} must be a number >= 0 or an array (T,) of them, but got {t}, {t.shape}"
+        )
     return t
 
 
