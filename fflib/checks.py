@@ -218,31 +218,23 @@ def targets(name: str, value: Any, K) -> jax.Array:
     return y
 
 
-def fits_in_memory(name: str, *shape: int, itemsize: int = 4) -> None:
-    """Refuse a dense array larger than this machine's memory before it is asked for.
+def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
+    """Refuse what would not fit before it is asked for: so many arrays of the default float type.
 
-    ``itemsize`` is in single precision, twice that in double.
+    The limit is what the device has, or, on a CPU, the machine.
     """
-    size = math.prod(shape) * itemsize * jnp.zeros(()).dtype.itemsize // 4
-    if size > (limit := _memory()):
+    size = arrays * math.prod(shape) * jnp.zeros(()).dtype.itemsize
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None and hasattr(os, "sysconf"):
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > (limit or math.inf):
         raise MemoryError(
             f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
-            f"{limit / 1e9:.0f} GB here. Use fewer points, or a method that never forms the matrix"
+            f"{limit / 1e9:.0f} GB there are. Use fewer points, or a method that never forms it"
         )
 
 
 @functools.cache
-def _memory() -> float:
-    """Bytes of the device, or of the machine; 8 GB where neither can be asked for."""
-    told = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" in told:
-        return told["bytes_limit"]
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):  # not on Windows
-        return 8e9
-
-
 @functools.cache
 def warn_of_wrong_products() -> None:
     """Warn, once, where a product of matrices cannot be relied on.

@@ -12,7 +12,6 @@ import pytest
 from fflib import checks
 from fflib import training as MODULE
 from fflib.network import mlp
-from fflib.theory import kernels
 from fflib.training import advance, fit, init
 
 KEY = jax.random.key(0)
@@ -580,5 +579,5 @@ def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags,
         if warns
         else nullcontext()
     ):
-        kernels.eigenmodes(jnp.eye(2))
+        dynamics.eigenmodes(jnp.eye(2))
     checks.warn_of_wrong_products.cache_clear()

@@ -13,10 +13,11 @@ from fflib.network import OUTPUTS, Layers
 
 
 def sine(z) -> jax.Array:
-    """sin z, to 2·10⁻⁶ in float32 for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a CPU.
+    """sin z, to 2·10⁻⁶ in float32 for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a
+    CPU.
 
-    z = kπ + r with r in [−π/2, π/2]; sin z = (−1)^k sin r, by the Taylor series to r¹³. Its derivative
-    is that of the series.
+    z = kπ + r with r in [−π/2, π/2]; sin z = (−1)^k sin r, by the Taylor series to r¹³. Its
+    derivative is that of the series.
 
     Chapter: The encodings people use now.
     """
@@ -36,8 +37,8 @@ ACTIVATIONS = {"sine": sine, "gaussian": lambda z: jnp.exp(-(z**2) / 2)}
 class ScaledMLP(Layers):
     """A network whose hidden layers compute φ(s (aW + b)) from their input a; the last is linear.
 
-    W and b are uniform within ± a bound: 1/√n_in, except for the weights of "sine", which are
-    those of SIREN: 1/n_in in the first layer and √(6/n_in)/s in all others, so that every hidden layer
+    W and b are uniform within ± a bound: 1/√n_in, except for the weights of "sine", which are those
+    of SIREN: 1/n_in in the first layer and √(6/n_in)/s in all others, so that every hidden layer
     sees numbers of the same spread.
 
     Attributes:
@@ -46,9 +47,7 @@ class ScaledMLP(Layers):
         scale: s, the ω₀ of SIREN, or one over the width of the Gaussian.
         output: as in :class:`fflib.network.MLP`.
 
-    Raises: ValueError or TypeError that names the field.
-
-    Chapter: The encodings people use now.
+    Raises: ValueError or TypeError that names the field. Chapter: The encodings people use now.
     """
 
     activation: str
@@ -63,11 +62,11 @@ class ScaledMLP(Layers):
 
     def bounds(self) -> list[tuple[float, float]]:
         """Largest weight and largest bias of every layer at initialisation."""
-        plain = [1 / math.sqrt(n) for n, _ in self.fans]
-        if self.activation == "gaussian":
-            return list(zip(plain, plain, strict=True))
-        rest = [math.sqrt(6 / n) / self.scale for n, _ in self.fans[1:]]
-        return list(zip([1 / self.sizes[0], *rest], plain, strict=True))
+        biases = weights = [1 / math.sqrt(n) for n, _ in self.fans]
+        if self.activation == "sine":
+            rest = [math.sqrt(6 / n) / self.scale for n, _ in self.fans[1:]]
+            weights = [1 / self.sizes[0], *rest]
+        return list(zip(weights, biases, strict=True))
 
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
@@ -109,9 +108,8 @@ def siren(
 
     Made for coordinates in [−1, 1]: ``features.none(d, shift=0.5, scale=2.0)`` gives them.
 
-    Raises: ValueError when a size is too small or omega is not positive.
-
-    Chapter: The encodings people use now.
+    Raises: ValueError when a size is too small or omega is not positive. Chapter: The encodings
+    people use now.
     """
     return _network("sine", d_in, width, depth, d_out, checks.positive("omega", omega), output)
 
@@ -119,10 +117,10 @@ def siren(
 def gaussian_network(
     d_in: int, width: int, depth: int, d_out: int = 1, a: float = 0.1, output: str | None = None
 ) -> ScaledMLP:
-    """Gaussian activations exp(−z²/2a²) (Ramasinghe & Lucey 2022), ``depth`` layers with the linear output.
+    """Gaussian activations exp(−z²/2a²) (Ramasinghe & Lucey 2022), ``depth`` layers with the linear
+    output.
 
-    Raises: ValueError when a size is too small or the width a is not positive.
-
-    Chapter: The encodings people use now.
+    Raises: ValueError when a size is too small or the width a is not positive. Chapter: The
+    encodings people use now.
     """
     return _network("gaussian", d_in, width, depth, d_out, 1 / checks.positive("a", a), output)

@@ -2,9 +2,10 @@ r"""Radial-basis embeddings: bells whose width depends on the coordinate.
 
 Bells at fixed places t_j look at a coordinate x with a width that belongs to x,
 
-    φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)),                                     (Ramasinghe & Lucey 2022)
+    φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)), (Ramasinghe & Lucey 2022)
 
-where the paper allows a further exponent on the bell, which is 1 here. :mod:`fflib.encodings.graphs` learns σ_x.
+where the paper allows a further exponent on the bell, which is 1 here.
+:mod:`fflib.encodings.graphs` learns σ_x.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ class Radial:
     """The embedding Φ(x) of coordinates x (..., d) with widths σ_x (...): a function of both.
 
     ``z = embedding(x, sigma)``. With ``product=False`` the m bells of each of the k directions are
-    put side by side, (..., k·m); with ``product=True`` each bell of one direction is multiplied by each
-    of the others, (..., m^k), which gives round bells at the corners of a grid. It is a JAX pytree.
+    put side by side, (..., k·m); with ``product=True`` each bell of one direction is multiplied by
+    each of the others, (..., m^k), which gives round bells at the corners of a grid. It is a JAX
+    pytree.
 
     Attributes:
         t: places of the bells, shape (m,).
@@ -50,10 +52,11 @@ class Radial:
         return jnp.exp(self._combine(-(self._offsets(x) ** 2) / (2 * sigma[..., None, None] ** 2)))
 
     def jacobian(self, x, sigma, slope=0.0) -> jax.Array:
-        """∂Φ/∂x in closed form, (..., num_features, d), for widths whose gradient ∇σ_x is ``slope``.
+        """∂Φ/∂x in closed form, (..., num_features, d), for widths whose gradient ∇σ_x is
+        ``slope``.
 
-        With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ. A width that changes from place to place
-        moves Φ as well.
+        With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ. A width that changes from place to
+        place moves Φ as well.
 
         Args:
             x: (..., d).
@@ -78,7 +81,7 @@ class Radial:
         return jnp.matmul(x, self.alpha.T, precision="highest")[..., None] - self.t
 
     def _combine(self, logs):
-        """(..., k, m) logarithms to (..., num_features): a list, or all sums of one from each row."""
+        """(..., k, m) logarithms to (..., num_features): a list, or sums of one from each row."""
         if not self.product:
             return logs.reshape(*logs.shape[:-2], -1)
         total = logs[..., 0, :]
@@ -87,28 +90,23 @@ class Radial:
         return total
 
     def _arguments(self, x, sigma):
-        x, sigma = coordinates(x, self.alpha.shape[1], "x"), checks.real_array("sigma", sigma)
-        if sigma.ndim and sigma.shape != x.shape[:-1]:
-            raise ValueError(
-                f"sigma must be one number or have one for each point, {x.shape[:-1]}, but got {sigma.shape}"
-            )
-        return x, jnp.broadcast_to(_above_zero("sigma", sigma), x.shape[:-1])
+        x = coordinates(x, self.alpha.shape[1], "x")
+        return x, _widths_of("sigma", sigma, x.shape[:-1])
 
 
-def _above_zero(name: str, sigma):
+def _widths_of(name: str, sigma, shape) -> jax.Array:
+    sigma = checks.real_array(name, sigma)
+    if sigma.shape not in ((), shape):
+        raise ValueError(f"{name} must be one number or have shape {shape}, but got {sigma.shape}")
     if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
-        raise ValueError(
-            f"{name} must be > 0 everywhere, but its least value is {float(sigma.min())}"
-        )
-    return sigma
+        raise ValueError(f"{name} must be > 0 everywhere, but its least is {float(sigma.min())}")
+    return jnp.broadcast_to(sigma, shape)
 
 
 def radial(m: int, d: int, *, product: bool = False, margin: float = 0.1) -> Radial:
     """Bells at m equidistant places from −margin to 1 + margin on each of d axes.
 
-    Raises: ValueError when m < 2, d < 1 or margin is negative.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError when m < 2, d < 1 or margin is negative. Chapter: Learned embeddings.
     """
     m, margin = checks.count("m", m, least=2), checks.positive("margin", margin, zero=True)
     return Radial(jnp.linspace(-margin, 1 + margin, m), jnp.eye(checks.count("d", d)), product)
@@ -131,24 +129,15 @@ def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
     √(2σσ′/(σ²+σ′²)) exp(−(x−x′)² / (2(σ²+σ′²))); for one σ it is a function of x − x′ alone, the
     Gaussian of width √2 σ (Rasmussen & Williams 2006, section 4.2.3, with length scales √2 σ).
 
-    Raises: ValueError for points of another shape, or a width that is neither one number nor one a point.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError for points of another shape, or a width that is neither one number nor one a
+    point. Chapter: Learned embeddings.
     """
-    x1, s1 = _with_widths("1", x1, sigma1)
-    x2, s2 = _with_widths("2", x2, sigma2)
+    x1, x2 = checks.real_array("x1", x1), checks.real_array("x2", x2)
+    if x1.ndim != 1 or x2.ndim != 1:
+        raise ValueError(f"x1 and x2 must have shape (n,), but got {x1.shape} and {x2.shape}")
+    s1, s2 = _widths_of("sigma1", sigma1, x1.shape), _widths_of("sigma2", sigma2, x2.shape)
     both = s1[:, None] ** 2 + s2**2
     return jnp.sqrt(2 * s1[:, None] * s2 / both) * jnp.exp(-((x1[:, None] - x2) ** 2) / (2 * both))
-
-
-def _with_widths(which: str, x, sigma):
-    x, sigma = checks.real_array(f"x{which}", x), checks.real_array(f"sigma{which}", sigma)
-    if x.ndim != 1 or sigma.shape not in ((), x.shape):
-        raise ValueError(
-            f"x{which} must have shape (n,) and sigma{which} be one number or (n,), but got {x.shape} and "
-            f"{sigma.shape}"
-        )
-    return x, jnp.broadcast_to(_above_zero(f"sigma{which}", sigma), x.shape)
 
 
 def volume_element(J) -> jax.Array:
@@ -156,10 +145,7 @@ def volume_element(J) -> jax.Array:
 
     Args: J, Jacobians ∂Φ/∂x, shape (..., D, d), D ≥ d.
 
-    Returns: (...). For d = 1 it is ‖dΦ/dx‖.
-
-    Raises: ValueError for fewer features than coordinates.
-
+    Returns: (...). For d = 1 it is ‖dΦ/dx‖. Raises: ValueError for fewer features than coordinates.
     Chapter: Learned embeddings.
     """
     J = checks.real_array("J", J)
@@ -171,73 +157,21 @@ def volume_element(J) -> jax.Array:
 
 
 def widths(log_sigma, x) -> jax.Array:
-    """σ at coordinates x, from logarithms on a grid of control points over [0, 1]^d, linear in between.
+    """σ at coordinates x, from logarithms on a grid of control points over [0, 1]^d, linear in
+    between.
 
     Args:
         log_sigma: shape (k, …, k), d axes; k = 1 is one width for all.
         x: coordinates, (..., d).
 
-    Returns: (...), > 0.
-
-    Raises: ValueError when x has another number of coordinates than log_sigma has axes.
-
-    Chapter: Learned embeddings.
+    Returns: (...), > 0. Raises: ValueError when x has another number of coordinates than log_sigma
+    has axes. Chapter: Learned embeddings.
     """
     x, log_sigma = checks.real_array("x", x), checks.real_array("log_sigma", log_sigma)
     if x.ndim == 0 or x.shape[-1] != log_sigma.ndim or log_sigma.ndim == 0:
         raise ValueError(
-            f"log_sigma must have one axis for each coordinate of x, but got {log_sigma.shape} and {x.shape}"
+            "log_sigma must have one axis for each coordinate of x, but got "
+            f"{log_sigma.shape} and {x.shape}"
         )
     places = [x[..., a] * (k - 1) for a, k in enumerate(log_sigma.shape)]
     return jnp.exp(jax.scipy.ndimage.map_coordinates(log_sigma, places, order=1, mode="nearest"))
-
-
-def gradient_norm(y, spacing: float = 1.0) -> jax.Array:
-    """‖∇ȳ‖ at every point of a regular grid, ȳ the mean over channels, by central differences.
-
-    Args:
-        y: (n, c) on a line, (H, W, c) in the plane, and so on: channels last.
-        spacing: distance of neighbouring points.
-
-    Returns: y's shape without the channels.
-
-    Raises: ValueError when an axis has fewer than 2 points.
-
-    Chapter: Learned embeddings.
-    """
-    y = checks.real_array("y", y)
-    if y.ndim < 2 or min(y.shape[:-1]) < 2:
-        raise ValueError(
-            f"y must have shape (..., c), at least 2 points an axis, but got {y.shape}"
-        )
-    mean = y.mean(-1)
-    steps = jnp.gradient(mean, checks.positive("spacing", spacing))
-    return jnp.sqrt(sum(g**2 for g in (steps if mean.ndim > 1 else [steps])))
-
-
-def fit_polynomial(g, sigma, degree: int = 3) -> jax.Array:
-    """Coefficients β of σ ≈ β₀ + β₁ g + … + β_k g^k by least squares: (degree + 1,).
-
-    Args: g, sigma, (N,): gradient norms and learned widths, N > degree.
-
-    Raises: ValueError when there are too few pairs or the shapes disagree.
-
-    Chapter: Learned embeddings.
-    """
-    g, sigma = checks.real_array("g", g), checks.real_array("sigma", sigma)
-    degree = checks.count("degree", degree)
-    if g.ndim != 1 or g.shape != sigma.shape or len(g) <= degree:
-        raise ValueError(
-            f"g and sigma must have the same shape (N,), N > degree={degree}, but got {g.shape} and {sigma.shape}"
-        )
-    scale = jnp.maximum(jnp.abs(g).max(), 1e-30)  # powers of numbers near 1 keep their digits
-    powers = (g / scale)[:, None] ** jnp.arange(degree + 1)
-    return jnp.linalg.lstsq(powers, sigma)[0] / scale ** jnp.arange(degree + 1)
-
-
-def polynomial(beta, g) -> jax.Array:
-    """β₀ + β₁ g + … + β_k g^k: g of any shape to that shape.
-
-    Chapter: Learned embeddings.
-    """
-    return jnp.polyval(jnp.asarray(beta)[::-1], jnp.asarray(g))

@@ -1,13 +1,14 @@
 r"""The graph of embedded points, and the widths it asks for.
 
-Vertices are the embedded coordinates Φ(x_i). An edge should be strong where the signal is level and weak
-where it is steep: then a step in the embedding is as long as a step of the signal. The Laplacian of the
-graph says so in one number, which Adam lowers by changing σ_x. No network takes part.
+Vertices are the embedded coordinates Φ(x_i). An edge should be strong where the signal is level and
+weak where it is steep: then a step in the embedding is as long as a step of the signal. The
+Laplacian of the graph says so in one number, which Adam lowers by changing σ_x. No network takes
+part.
 """
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,6 @@ import optax
 
 from fflib import checks
 from fflib.encodings.embeddings import Radial, unit, widths
-from fflib.training import fit
 
 
 def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
@@ -26,9 +26,8 @@ def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
 
     Args: z, (n, D). epsilon, the distance that counts as near, > 0. power, λ′ ≥ 0.
 
-    Raises: ValueError for other shapes or ranges; MemoryError when (n, n) is too large.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError for other shapes or ranges; MemoryError when (n, n) is too large. Chapter:
+    Learned embeddings.
     """
     z = checks.points("z", z)
     epsilon, power = checks.positive("epsilon", epsilon), checks.positive("power", power, zero=True)
@@ -41,14 +40,13 @@ def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
     return near / (rho[:, None] * rho) ** power
 
 
-def laplacian(A) -> jax.Array:
-    """L = D − A with the degrees D_ii = Σ_j A_ij: symmetric, rows sum to zero, no negative eigenvalue.
+def graph_laplacian(A) -> jax.Array:
+    """L = D − A with the degrees D_ii = Σ_j A_ij: symmetric, rows sum to zero, no negative
+    eigenvalue.
 
     With the opposite sign minimising uᵀLu would roughen u instead of smoothing it.
 
-    Raises: ValueError when A is not square and symmetric.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError when A is not square and symmetric. Chapter: Learned embeddings.
     """
     A = checks.square("A", A)
     return jnp.diag(A.sum(-1)) - A
@@ -57,16 +55,14 @@ def laplacian(A) -> jax.Array:
 def roughness(A, u) -> jax.Array:
     """uᵀLu = ½ Σ_ij w_ij (u_i − u_j)², summed over the columns of u (n,) or (n, c).
 
-    Raises: ValueError when the number of rows disagrees.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError when the number of rows disagrees. Chapter: Learned embeddings.
     """
     u = checks.real_array("u", u)
     if u.shape[:1] != A.shape[:1]:
         raise ValueError(
             f"u must have one row for each of the {A.shape[0]} vertices, but got {u.shape}"
         )
-    return jnp.sum(u * jnp.matmul(laplacian(A), u, precision="highest"))
+    return jnp.sum(u * jnp.matmul(graph_laplacian(A), u, precision="highest"))
 
 
 def objective(z, u, epsilon: float, power: float, keep: float) -> jax.Array:
@@ -74,25 +70,11 @@ def objective(z, u, epsilon: float, power: float, keep: float) -> jax.Array:
 
     Without ``keep`` (λ ≥ 0) the best graph is one without edges: every point on its own.
 
-    Raises: ValueError as :func:`adjacency` and :func:`roughness` do.
-
-    Chapter: Learned embeddings.
+    Raises: ValueError as :func:`adjacency` and :func:`roughness` do. Chapter: Learned embeddings.
     """
     A = adjacency(z, epsilon, power)
     alive = jnp.sqrt(jnp.sum(A**2) + 1e-12)
     return (roughness(A, u) - checks.positive("keep", keep, zero=True) * alive) / len(z)
-
-
-_adam = cache(optax.adam)  # one object a rate, so that the compiled loop is found again
-
-
-def _graph_loss(log_sigma, data):
-    embedding, x, u, epsilon, power, keep = data
-    return objective(unit(embedding(x, widths(log_sigma, x))), u, epsilon, power, keep)
-
-
-def _graph_widths(log_sigma, data):
-    return {"sigma": widths(log_sigma, data[1])}
 
 
 def learn_widths(
@@ -107,10 +89,8 @@ def learn_widths(
     power: float = 0.5,
     steps: int = 80,
     rate: float = 0.03,
-    every: int | None = None,
-    ensemble: bool = False,
 ) -> tuple[jax.Array, dict]:
-    """Log-widths that minimise the :func:`objective` of the graph of n points: Adam, without a network.
+    """Log-widths that minimise the :func:`objective` of the graph of n points: Adam, no network.
 
     Args:
         embedding: the bells; their rows are scaled to length one first.
@@ -119,42 +99,40 @@ def learn_widths(
         knots: control points an axis, see :func:`fflib.encodings.embeddings.widths`.
         start: the width everywhere at the start, > 0.
         epsilon, power, keep: the graph's, see :func:`adjacency` and :func:`objective`.
-        steps, rate, every: Adam's steps and learning rate; how often the history looks.
-        ensemble: E graphs at once; x and u have a leading axis E, ``start`` and ``epsilon`` may.
+        steps, rate: Adam's steps and learning rate.
 
-    Returns: (log_sigma (knots, …, knots), history with "step", "loss" and, when ``every`` is given,
-    "sigma" (T, n)); for an ensemble E comes first, in the history after T.
-
-    Raises: ValueError for a constant u, sizes that disagree or numbers out of range.
-
+    Returns: (log_sigma (knots, …, knots), history with "loss" (steps + 1,) and "log_sigma" (steps +
+    1, knots, …, knots), the start first). Several graphs at once: ``jax.vmap`` over x, u, start and
+    epsilon. Raises: ValueError for a constant u, sizes that disagree or numbers out of range.
     Chapter: Learned embeddings.
     """
-    x, u = checks.real_array("x", x), checks.real_array("u", u)
-    x, u = (x, u) if ensemble else (x[None], u[None])
-    if x.ndim != 3 or u.ndim != 3 or u.shape[:2] != x.shape[:2]:
-        raise ValueError(
-            f"x must have shape (n, d) and u (n, c), with E in front in an ensemble, but got {x.shape} and {u.shape}"
-        )
-    for name, value in (("start", start), ("epsilon", epsilon), ("keep", keep), ("power", power)):
-        checks.positive(name, float(jnp.min(jnp.asarray(value))), zero=name in ("keep", "power"))
-    u = u - u.mean(1, keepdims=True)
-    spread = jnp.sqrt(jnp.mean(u**2, (1, 2), keepdims=True))
-    if not bool((spread > 0).all()):
+    x, u = checks.points("x", x), checks.points("u", u)
+    if len(x) != len(u):
+        raise ValueError(f"x and u must have one row a point, but got {x.shape} and {u.shape}")
+    for name, value in (("start", start), ("epsilon", epsilon), ("rate", rate)):
+        checks.positive(name, value)
+    for name, value in (("keep", keep), ("power", power)):
+        checks.positive(name, value, zero=True)
+    if not isinstance(u, jax.core.Tracer) and not bool((u != u[0]).any()):
         raise ValueError("u must not be constant: a flat signal asks nothing of the widths")
-    members, _, d = x.shape
-    each = lambda value: jnp.broadcast_to(jnp.asarray(value, x.dtype), members)
-    bells = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (members, *leaf.shape)), embedding)
-    shape = (members,) + (checks.count("knots", knots),) * d
-    log_sigma, history = fit(
-        jnp.broadcast_to(jnp.log(each(start)).reshape(-1, *(1,) * d), shape),
-        _graph_loss,
-        (bells, x, u / spread, each(epsilon), each(power), each(keep)),
-        steps=steps,
-        optimizer=_adam(rate),
-        metrics=_graph_widths if every else None,
-        every=every,
-        vmap=0,
-    )
-    if ensemble:
-        return log_sigma, history
-    return log_sigma[0], {name: h if name == "step" else h[:, 0] for name, h in history.items()}
+    logs = jnp.full((checks.count("knots", knots),) * x.shape[1], jnp.log(start))
+    losses, path = _descend(embedding, x, u, logs, epsilon, power, keep, rate, steps)
+    return path[-1], {"loss": losses, "log_sigma": path}
+
+
+@partial(jax.jit, static_argnames="steps")
+def _descend(embedding, x, u, logs, epsilon, power, keep, rate, steps):
+    u = u - u.mean(0)
+    u = u / jnp.sqrt(jnp.mean(u**2))
+    optimizer = optax.adam(rate)
+
+    def loss(logs):
+        return objective(unit(embedding(x, widths(logs, x))), u, epsilon, power, keep)
+
+    def step(carry, _):
+        logs, state = carry
+        value, slope = jax.value_and_grad(loss)(logs)
+        move, state = optimizer.update(slope, state)
+        return (optax.apply_updates(logs, move), state), (value, logs)
+
+    return jax.lax.scan(step, (logs, optimizer.init(logs)), length=steps + 1)[1]

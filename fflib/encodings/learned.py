@@ -1,17 +1,17 @@
 """Encodings that have parameters of their own, and a mapping seen through a pixel.
 
 What :mod:`fflib.features` holds is fixed once drawn. Here are frequencies that are trained
-(:class:`Learned`), tables of features on grids (:class:`HashGrid`), and a mapping averaged over a footprint
-(:func:`integrated`). An encoding is a frozen description with ``init(key)`` and ``apply(params, v)``;
-:class:`Network` puts it in front of a network and is such a description again.
+(:class:`Learned`), tables of features on grids (:class:`HashGrid`), and a mapping averaged over a
+footprint (:func:`integrated`). An encoding is a frozen description with ``init(key)`` and
+``apply(params, v)``; :class:`Network` puts it in front of a network and is such a description
+again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -32,12 +32,12 @@ class Network:
     Parameters are a dict: ``{"encoding": …, "model": …}``.
 
     Attributes:
-        encoding: :class:`Learned` or :class:`HashGrid`, or another with ``init``, ``apply``, ``num_params``.
-        model: :class:`fflib.network.MLP` or :class:`fflib.encodings.activations.ScaledMLP`, with as many inputs as there are features.
+        encoding: :class:`Learned` or :class:`HashGrid`, or another with ``init``, ``apply``,
+            ``num_params``.
+        model: :class:`fflib.network.MLP` or :class:`fflib.encodings.activations.ScaledMLP`, with as
+            many inputs as there are features.
 
-    Raises: ValueError when the sizes disagree.
-
-    Chapter: The encodings people use now.
+    Raises: ValueError when the sizes disagree. Chapter: The encodings people use now.
     """
 
     encoding: Any
@@ -78,7 +78,8 @@ class Learned:
     The parameters are a mapping (a, B), by ``init`` drawn as ``draw`` says.
 
     Attributes:
-        draw: key ↦ :class:`fflib.features.Mapping`, e.g. ``lambda key: features.gaussian(key, 64, 2, 4.0)``.
+        draw: key ↦ :class:`fflib.features.Mapping`, e.g.
+            ``lambda key: features.gaussian(key, 64, 2, 4.0)``.
 
     Chapter: The encodings people use now.
     """
@@ -88,12 +89,16 @@ class Learned:
     @property
     def num_features(self) -> int:
         """Length of the encoding, 2m."""
-        return _drawn(self.draw).num_features
+        return self._shapes.num_features
 
     @property
     def num_params(self) -> int:
         """m (d + 1)."""
-        return sum(leaf.size for leaf in jax.tree.leaves(_drawn(self.draw)))
+        return sum(leaf.size for leaf in jax.tree.leaves(self._shapes))
+
+    @property
+    def _shapes(self) -> Mapping:
+        return jax.eval_shape(self.draw, jax.random.key(0))
 
     def init(self, key: jax.Array) -> Mapping:
         """Draw the mapping."""
@@ -104,12 +109,6 @@ class Learned:
         phase = mapping.phase(coordinates(v, mapping.d))
         waves = [mapping.a * sine(phase), mapping.a * sine(phase + jnp.pi / 2)]
         return jnp.concatenate(waves, axis=-1)
-
-
-@cache
-def _drawn(draw: Callable):
-    """What ``draw`` will give, in shapes alone."""
-    return jax.eval_shape(draw, jax.random.key(0))
 
 
 def integrated(mapping: Mapping, v, variance) -> jax.Array:
@@ -124,14 +123,11 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
     Args:
         mapping: any Fourier mapping.
         v: centres, (..., d).
-        variance: of the footprint along each axis, in units of v squared; broadcastable to v's shape.
-            A box of width h has h²/12.
+        variance: of the footprint along each axis, in units of v squared; broadcastable to v's
+            shape. A box of width h has h²/12.
 
-    Returns: (..., 2m), in the order of ``mapping(v)``.
-
-    Raises: ValueError for a wrong shape or a negative variance; TypeError for another mapping.
-
-    Chapter: The encodings people use now.
+    Returns: (..., 2m), in the order of ``mapping(v)``. Raises: ValueError for a wrong shape or a
+    negative variance; TypeError for another mapping. Chapter: The encodings people use now.
     """
     if not isinstance(mapping, Mapping):
         raise TypeError(
@@ -142,9 +138,8 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
     try:
         variance = jnp.broadcast_to(variance, v.shape)
     except ValueError:
-        raise ValueError(
-            f"variance must broadcast to v's shape {v.shape}, but got shape {variance.shape}"
-        ) from None
+        message = f"variance must broadcast to v's shape {v.shape}, but got {variance.shape}"
+        raise ValueError(message) from None
     if not isinstance(variance, jax.core.Tracer) and (np.asarray(variance) < 0).any():
         raise ValueError(f"variance must be >= 0, but got values down to {variance.min()}")
     fade = jnp.exp(jnp.matmul(-2 * jnp.pi**2 * variance, (mapping.B**2).T, precision="highest"))
@@ -160,14 +155,13 @@ class HashGrid:
     """The multiresolution hash grid of instant-NGP (Müller et al. 2022).
 
     Level ℓ is a grid of N_ℓ = ⌊N_min b^ℓ⌋ cells an axis over [0, 1]^d, with a vector of features at
-    each corner; inside a cell they are interpolated linearly along every axis. All levels' vectors side
-    by side are the encoding. A level with more than ``table`` corners keeps ``table`` vectors and finds
-    a corner's by
+    each corner; inside a cell they are interpolated linearly along every axis. All levels' vectors
+    side by side are the encoding. A level with more than ``table`` corners keeps ``table`` vectors
+    and finds a corner's by
 
         h(x) = (x₁π₁ ⊕ x₂π₂ ⊕ …) mod table,      π = 1, 2654435761, 805459861,
 
-    ⊕ being exclusive or: corners that collide share a vector. Coordinates outside [0, 1] are taken to
-    the nearest face.
+    ⊕ being exclusive or: corners that collide share a vector. Outside [0, 1], the nearest face.
 
     Attributes:
         d: 1, 2 or 3.
@@ -176,9 +170,8 @@ class HashGrid:
         table: most vectors a level (the paper: a power of two).
         features: numbers in a vector.
 
-    Raises: ValueError when a size is below 1, d above 3 or finest below coarsest.
-
-    Chapter: The encodings people use now.
+    Raises: ValueError when a size is below 1, d above 3 or finest below coarsest. Chapter: The
+    encodings people use now.
     """
 
     d: int
@@ -193,22 +186,18 @@ class HashGrid:
             checks.count(name, getattr(self, name))
         if self.d > len(PRIMES):
             raise ValueError(f"d must be 1, 2 or 3, but got {self.d}")
-        if self.finest < self.coarsest:
+        if not self.coarsest <= self.finest < 2**24:  # there float32 tells corners apart
             raise ValueError(
-                f"finest must be at least coarsest={self.coarsest}, but got {self.finest}"
-            )
-        if self.finest >= 2**24:
-            raise ValueError(
-                f"finest must be below 2**24, where float32 tells corners apart, but got {self.finest}"
+                f"finest must be at least coarsest={self.coarsest} and below 2**24, "
+                f"but got {self.finest}"
             )
 
     @property
     def resolutions(self) -> tuple[int, ...]:
         """N_ℓ, with growth b = (finest/coarsest)^(1/(L−1))."""
-        growth = (self.finest / self.coarsest) ** (1 / max(self.levels - 1, 1))
-        return tuple(
-            math.floor(self.coarsest * growth**level * (1 + 1e-9)) for level in range(self.levels)
-        )
+        steps = np.arange(self.levels) / max(self.levels - 1, 1)
+        N = self.coarsest * (self.finest / self.coarsest) ** steps
+        return tuple(int(n) for n in np.floor(N * (1 + 1e-9)))
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -226,11 +215,11 @@ class HashGrid:
         return sum(self.rows) * self.features
 
     def init(self, key: jax.Array) -> jax.Array:
-        """The tables of all levels one below the other, (sum(rows), features), from U(−10⁻⁴, 10⁻⁴)."""
+        """The tables of all levels in a column, (sum(rows), features), from U(−10⁻⁴, 10⁻⁴)."""
         return jax.random.uniform(key, (sum(self.rows), self.features), minval=-1e-4, maxval=1e-4)
 
     def row(self, corners) -> jax.Array:
-        """Where the vectors of corners stand in the parameters: whole numbers (..., L, d) to (..., L).
+        """Where the vectors of corners stand in the parameters: whole (..., L, d) to (..., L).
 
         ``corners[..., l, :]`` counts the corners of level l from 0 to N_l along each axis.
         """
@@ -238,10 +227,9 @@ class HashGrid:
 
     def apply(self, params, v) -> jax.Array:
         """The encoding: v of shape (..., d) to (..., levels · features), coarse levels first."""
-        if jnp.shape(params) != (sum(self.rows), self.features):
-            raise ValueError(
-                f"params must have shape {(sum(self.rows), self.features)}, but got {jnp.shape(params)}"
-            )
+        shape = (sum(self.rows), self.features)
+        if jnp.shape(params) != shape:
+            raise ValueError(f"params must have shape {shape}, but got {jnp.shape(params)}")
         return _interpolate(self, params, coordinates(v, self.d))
 
 
@@ -264,9 +252,7 @@ def _interpolate(grid: HashGrid, params, v):
     x = jnp.clip(v, 0, 1)[..., None, :] * N.astype(v.dtype)  # (..., L, d)
     low = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, N - 1)
     t = (x - low)[..., None, :, :]
-    step = np.array(list(np.ndindex((2,) * grid.d)))[
-        :, None
-    ]  # to the corners of a cell, (2^d, 1, d)
+    step = np.array(list(np.ndindex((2,) * grid.d)))[:, None]  # to the cell's corners, (2^d, 1, d)
     weight = jnp.prod(jnp.where(step == 1, t, 1 - t), -1)  # (..., 2^d, L)
     found = params[_row(grid, low[..., None, :, :] + step)]
     return jnp.sum(weight[..., None] * found, -3).reshape(*v.shape[:-1], grid.num_features)

@@ -1,4 +1,9 @@
-r"""What training does to a network with a given kernel: gradient flow and its steps (Eqs. 3 and 4)."""
+r"""What training does to a network with a given kernel: gradient flow and its steps (Eqs. 3 and 4).
+
+The kernel is a matrix, or a product without one: on a grid (:class:`fflib.theory.grid.Toeplitz`) or
+through a measurement (:class:`fflib.theory.krylov.Measured`). A matrix is taken apart into its
+eigenvectors; of the others a polynomial is taken, see :func:`fflib.theory.krylov.function_of`.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+from fflib.theory import krylov
+from fflib.theory.grid import Toeplitz, on_grid
+
+
+def centred(K):
+    """(I − 11ᵀ/n) K (I − 11ᵀ/n): the kernel K (n, n) as targets without a mean see it.
+
+    For spectra that are held against centred targets; predictions keep the network's own K.
+    Raises: ValueError when K is not square. Chapter: The encodings people use now.
+    """
+    checks.square("K", K)
+    return K - K.mean(0) - K.mean(1, keepdims=True) + K.mean()
 
 
 def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues λ (n,), largest first, and eigenvectors as columns of Q (n, n): K = Q diag(λ) Qᵀ.
 
-    Eigenvalues that rounding made slightly negative are set to 0.
-
-    Raises: ValueError when K is not square, symmetric, finite and positive semidefinite.
-
-    Chapter: Spectral bias.
+    Eigenvalues that rounding made slightly negative are set to 0. Raises: ValueError when K is not
+    square, symmetric, finite and positive semidefinite. Chapter: Spectral bias.
     """
     checks.warn_of_wrong_products()
     K = checks.square("K", K)
@@ -33,110 +47,118 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     return jnp.maximum(lam[::-1], 0.0), Q[:, ::-1]
 
 
-def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None):
+def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
     """What a network with kernel K has learned after gradient flow of ½ Σ (f − y)² for time t.
 
     f_t = y + e^{−Kt}(f₀ − y) on the training points (Eq. 4), and elsewhere
     f*_t = f*₀ + K* K⁻¹ (I − e^{−Kt})(y − f₀) (Eq. 3, initial function kept). K is never inverted:
-    (1 − e^{−λt})/λ is finite for every λ ≥ 0.
+    (1 − e^{−λt})/λ is finite. What K does not see, λ below rounding, is never learned: a place
+    that was seen with two values ends at their mean.
 
     Args:
-        K: kernel of the training points, (n, n).
+        K: kernel of the training points, (n, n), or a product without a matrix; then y, f0 and
+            f0_test have the grid's or the measurements' shape, or that and (c,).
         y: training values, (n,) or (n, c).
         t: time, a number or (T,); steps × learning rate for ½·sum loss, that divided by n for
-            ½·mean loss. ``inf`` gives the kernel regression that training ends in.
+            ½·mean loss. With a matrix ``inf`` gives the kernel regression that training ends in.
         f0: the network's initial outputs on the training points, y's shape (default 0).
-        K_test: kernel between test and training points, (n_test, n).
+        K_test: kernel between test and training points, (n_test, n), or between two grids.
         f0_test: initial outputs on the test points (default 0).
 
     Returns: predictions with a leading axis of times if t has one: at the training points, or, when
-    K_test is given, at the test points.
-
-    Raises: ValueError for shapes that disagree, negative times or a K that is not PSD.
-
-    Chapter: The neural tangent kernel.
+    K_test is given, at the test points. Raises: ValueError for shapes that disagree, negative times
+    or a K that is not PSD; ArithmeticError where a kernel without a matrix would take too many
+    products. Only the matrix form goes under ``jax.jit``. Chapter: The neural tangent kernel.
     """
-    t = _times(t)
+    t = _times("t", t)
 
-    def gains(lam):
-        lt = jnp.where(lam > 0, lam, 0.0) * jnp.where(jnp.isinf(t), 0.0, t)[..., None]
-        safe = jnp.where(lam > 0, lam, 1.0)
-        gain = jnp.where(
-            lam > 0, -jnp.expm1(-lt) / safe, jnp.where(jnp.isinf(t), 0.0, t)[..., None]
-        )
-        ended = jnp.where(lam > 0, 1 / safe, 0.0)
-        return jnp.where(jnp.isinf(t)[..., None], ended, gain)
+    def learned(lam, xp):
+        return -xp.expm1(-lam * t[..., None])
 
-    return _evolve(K, y, gains, f0, K_test, f0_test)
+    return _train(K, y, t, learned, f0, K_test, f0_test)
 
 
 def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0_test=None):
     """The same for discrete gradient descent: e^{−λt} becomes (1 − ηλ)^steps.
 
     Args: as :func:`gradient_flow`, with ``steps`` a whole number or (T,) of them, and
-    ``learning_rate`` η for ½·sum loss.
-
-    Raises: as :func:`gradient_flow`. η λ_max > 2 diverges, as the network would.
-
-    Chapter: The neural tangent kernel.
+    ``learning_rate`` η for ½·sum loss. Raises: as :func:`gradient_flow`. η λ_max > 2 diverges, as
+    the network would. Chapter: The neural tangent kernel.
     """
     checks.positive("learning_rate", learning_rate)
-    steps = _times(steps, "steps")
-    if not isinstance(steps, jax.core.Tracer) and not (steps == jnp.floor(steps)).all():
+    k = _times("steps", steps)
+    if not isinstance(k, jax.core.Tracer) and not (k == np.floor(k)).all():
         raise ValueError(f"steps must be whole numbers, but got {steps}")
 
-    def gains(lam):
-        safe = jnp.where(lam > 0, lam, 1.0)
-        factor = 1 - learning_rate * safe
-        # (1 − factor^k)/λ through log1p/expm1, so that small ηλ keeps its digits
-        x = jnp.where(factor > 0, jnp.log1p(-jnp.minimum(learning_rate * safe, 0.999999)), 0.0)
-        small = -jnp.expm1(steps[..., None] * x)
-        large = 1 - factor ** steps[..., None]
-        gain = jnp.where(learning_rate * safe < 0.5, small, large) / safe
-        return jnp.where(lam > 0, gain, learning_rate * steps[..., None])
+    def learned(lam, xp):
+        # 1 − (1 − ηλ)^k through log1p and expm1, so that small ηλ keeps its digits
+        x = learning_rate * lam
+        small = -xp.expm1(k[..., None] * xp.log1p(-xp.minimum(x, 0.5)))
+        return xp.where(x < 0.5, small, 1 - (1 - x) ** k[..., None])
 
-    return _evolve(K, y, gains, f0, K_test, f0_test)
+    return _train(K, y, k, learned, f0, K_test, f0_test)
 
 
-def _times(t, name: str = "t") -> jax.Array:
-    t = jnp.asarray(t, dtype=jnp.zeros(()).dtype)
-    if not isinstance(t, jax.core.Tracer) and not (np.asarray(t) >= 0).all():
-        raise ValueError(f"{name} must be >= 0 everywhere, but got {t}")
-    if t.ndim > 1:
-        raise ValueError(f"{name} must be a number or have shape (T,), but got shape {t.shape}")
+def _times(name: str, t):
+    if isinstance(t, jax.core.Tracer):
+        return t
+    t = np.asarray(t, float)
+    if t.ndim > 1 or not (t >= 0).all():
+        raise ValueError(
+            f"{name} must be a number >= 0 or an array (T,) of them, but got {t}, {t.shape}"
+        )
     return t
 
 
-def _evolve(K, y, gains, f0, K_test, f0_test):
-    """f*₀ + K* Q diag(gain(λ)) Qᵀ (y − f₀), with K* = K on the training points."""
+def _train(K, y, t, learned, f0, K_test, f0_test):
+    """f*₀ + K* g(K) (y − f₀) with g(λ) = learned(λ)/λ; at the training points K g = learned."""
+    if f0_test is not None and K_test is None:
+        raise ValueError("f0_test was given without K_test")
+    train = _by_products if isinstance(K, Toeplitz | krylov.Measured) else _by_modes
+    return train(K, y, t, learned, f0, K_test, f0_test)
+
+
+def _by_modes(K, y, t, learned, f0, K_test, f0_test):
     lam, Q = eigenmodes(K)
     y = checks.targets("y", y, lam)
-    f0 = jnp.zeros_like(y) if f0 is None else _same_shape("f0", f0, y)
-    dot = partial(
-        jnp.tensordot, precision="highest"
-    )  # weights of opposite signs cancel: they need all their digits
-    residual = dot(Q.T, y - f0, 1)
-    gain = gains(lam)  # (..., n)
-    if K_test is None:
-        if f0_test is not None:
-            raise ValueError("f0_test was given without K_test")
-        start, A = f0, Q * lam
-    else:
-        K_test = checks.points("K_test", K_test, len(lam))
-        shape = (K_test.shape[0], *y.shape[1:])
-        start = (
-            jnp.zeros(shape, y.dtype)
-            if f0_test is None
-            else _same_shape("f0_test", f0_test, jnp.zeros(shape))
-        )
-        A = dot(K_test, Q, 1)
-    weights = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * residual
-    moved = dot(A, weights, (1, gain.ndim - 1))  # (n_test, ..., c)
+    f0 = jnp.zeros_like(y) if f0 is None else _of_shape("f0", f0, y.shape)
+    # weights of opposite signs cancel: they need all their digits
+    dot = partial(jnp.tensordot, precision="highest")
+    seen = lam > 4 * jnp.finfo(lam.dtype).eps * lam[0]
+    safe = jnp.where(seen, lam, 1.0)
+    gain, start = jnp.where(seen, learned(safe, jnp), 0.0), f0
+    if K_test is not None:
+        K_test, gain = checks.points("K_test", K_test, len(lam)), gain / safe
+        shape = (len(K_test), *y.shape[1:])
+        start = 0.0 if f0_test is None else _of_shape("f0_test", f0_test, shape)
+        Q_test = dot(K_test, Q, 1)
+    moved = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * dot(Q.T, y - f0, 1)
+    moved = dot(Q if K_test is None else Q_test, moved, (1, gain.ndim - 1))  # (n_test, ..., c)
     return start + jnp.moveaxis(moved, 0, gain.ndim - 1)
 
 
-def _same_shape(name: str, value, like) -> jax.Array:
+def _of_shape(name: str, value, shape) -> jax.Array:
     value = checks.real_array(name, value)
-    if value.shape != like.shape:
-        raise ValueError(f"{name} must have shape {like.shape}, but got {value.shape}")
+    if value.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, but got {value.shape}")
     return value
+
+
+def _by_products(K, y, t, learned, f0, K_test, f0_test):
+    b = krylov.problem(K, y)
+    f0 = jnp.zeros_like(b) if f0 is None else krylov.problem(K, f0, "f0")
+    if f0.shape != b.shape:
+        raise ValueError(f"f0 must have y's shape {jnp.shape(y)}, but got {f0.shape}")
+    if not np.isfinite(t).all():
+        raise ValueError(f"t must be finite for a kernel without a matrix, but got {t}; use solve")
+    if K_test is None:
+        f, start = krylov.function_of(K, b - f0, lambda lam: learned(lam, np)), f0
+    else:
+        gain = krylov.function_of(K, b - f0, lambda lam: learned(lam, np) / lam, weighted=True)
+        f, start = krylov.predictions(K, K_test, gain), 0.0
+        if f0_test is not None:
+            start = on_grid("f0_test", f0_test, K_test.rows)
+            start = start if start.ndim > K_test.rows.d else start[..., None]
+    f = start + f
+    f = f if jnp.ndim(y) == b.ndim else f[..., 0]
+    return f if np.ndim(t) else f[0]

@@ -1,31 +1,143 @@
 r"""Kernels on regular grids without the matrix: n log n where the dense formulas take n³.
 
 With a Fourier mapping the kernel depends on the offset of two points alone. On a regular grid equal
-offsets recur all over, so the Gram matrix is (block-)Toeplitz: a few numbers a point describe it, and
-a product with it is a convolution, which the fast Fourier transform does. Here are the matrix as that
-convolution, and its spectrum. The grids themselves are in :mod:`fflib.theory.lattice`; :mod:`fflib.theory.krylov` solves
-with the matrix, :mod:`fflib.theory.flow` trains.
+offsets recur all over, so the Gram matrix is (block-)Toeplitz: a few numbers a point describe it,
+and a product with it is a convolution, which the fast Fourier transform does. Here are the grids,
+the matrix as that convolution, and its spectrum. :mod:`fflib.theory.krylov` solves with the matrix,
+:mod:`fflib.theory.dynamics` trains.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from functools import cache, partial
+from fractions import Fraction
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.fft import next_fast_len
 
 from fflib import checks
 from fflib.features import Mapping
 from fflib.network import MLP
 from fflib.theory import kernels
-from fflib.theory.arccosine import relu_recursion
-from fflib.theory.lattice import Grid as Grid
-from fflib.theory.lattice import common_steps
-from fflib.theory.lattice import on_grid as on_grid
-from fflib.theory.lattice import regular as regular
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """A regular grid: point i = (i₁, …, i_d) lies at origin + i · step.
+
+    Attributes:
+        shape: points along each axis, (n₁, …, n_d), d = 1, 2 or 3.
+        step: spacing along each axis, in the unit of the coordinates.
+        origin: the first point.
+
+    Raises: ValueError for other dimensions, sizes below 1 or steps that are not positive. Chapter:
+    The closed form at image scale.
+    """
+
+    shape: tuple[int, ...]
+    step: tuple[float, ...]
+    origin: tuple[float, ...]
+
+    def __post_init__(self):
+        lengths = len(self.shape), len(self.step), len(self.origin)
+        if len(set(lengths)) != 1 or not 1 <= lengths[0] <= 3:
+            raise ValueError(
+                f"shape, step and origin must have one number for each of 1, 2 or 3 axes, but got "
+                f"{self.shape}, {self.step} and {self.origin}"
+            )
+        for n, h in zip(self.shape, self.step, strict=True):
+            checks.count("shape", n)
+            checks.positive("step", h)
+
+    @property
+    def d(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return math.prod(self.shape)
+
+    def points(self) -> jax.Array:
+        """The coordinates, (n₁, …, n_d, d)."""
+        axes = [
+            o + h * np.arange(n) for n, h, o in zip(self.shape, self.step, self.origin, strict=True)
+        ]
+        return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), -1), jnp.zeros(()).dtype)
+
+
+def regular(v) -> Grid:
+    """The grid that the points v, (n₁, …, n_d, d), form: axis j of the array moves coordinate j.
+
+    That is what ``data.grid`` gives, and any part ``v[a::s, b::s]`` of it.
+
+    Raises: ValueError when the points do not lie on a regular grid (to a thousandth of its step) or
+    an axis has fewer than two points; TypeError inside ``jax.jit``, where points have no values.
+    Chapter: The closed form at image scale.
+    """
+    if isinstance(v, Grid):
+        return v
+    if isinstance(v, jax.core.Tracer):
+        raise TypeError("v must be concrete points, but is traced: make the grid outside jax.jit")
+    v = np.asarray(checks.real_array("v", v), np.float64)
+    d = v.shape[-1]
+    if v.ndim != d + 1 or not 1 <= d <= 3 or min(v.shape[:-1]) < 2:
+        raise ValueError(
+            "v must have shape (n₁, …, n_d, d), d ≤ 3, with at least two points along each axis, "
+            f"but got shape {v.shape}; to put points (n, d) on a grid, reshape them"
+        )
+    first, last = v[(0,) * d], v[(-1,) * d]
+    step = (last - first) / (np.array(v.shape[:-1]) - 1)
+    if not (step > 0).all():
+        raise ValueError(f"v must grow along axis j in coordinate j, but its mean steps are {step}")
+    ideal = first + step * np.stack(np.meshgrid(*map(np.arange, v.shape[:-1]), indexing="ij"), -1)
+    off = np.abs(v - ideal).max(axis=tuple(range(d))) / step
+    if off.max() > 1e-3:
+        raise ValueError(
+            f"v is not a regular grid: a point is {off.max():.3g} steps away from its place on "
+            f"axis {off.argmax()}. Irregular points need the dense formulas of fflib.theory.kernels"
+        )
+    return Grid(v.shape[:-1], tuple(map(float, step)), tuple(map(float, first)))
+
+
+def common_steps(x: Grid, y: Grid) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Strides (p, q) with x.step = p·h, y.step = q·h on every axis, for the largest such step h.
+
+    Raises: ValueError for grids of different dimension, or without a common step. Chapter: The
+    closed form at image scale.
+    """
+    if x.d != y.d:
+        raise ValueError(f"both grids must have the same dimension, but got {x.d} and {y.d}")
+    strides = []
+    for a, b, n, m in zip(x.step, y.step, x.shape, y.shape, strict=True):
+        ratio = Fraction(a / b).limit_denominator(32)
+        if ratio == 0 or abs(float(ratio) * b / a - 1) * max(n, m) > 1e-3:
+            raise ValueError(
+                "the steps of both grids must be small multiples of one step, but got "
+                f"{a:g} and {b:g}"
+            )
+        strides.append((ratio.numerator, ratio.denominator))
+    return tuple(zip(*strides, strict=True))
+
+
+def on_grid(name: str, w, grid: Grid) -> jax.Array:
+    """w as values on the grid: of its shape, or that and (c,) for c channels.
+
+    Raises: ValueError or TypeError otherwise. Chapter: The closed form at image scale.
+    """
+    w = checks.real_array(name, w)
+    if w.shape[: grid.d] != grid.shape or w.ndim > grid.d + 1:
+        raise ValueError(
+            f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got "
+            f"{w.shape}"
+        )
+    return w
 
 
 @partial(
@@ -35,11 +147,12 @@ from fflib.theory.lattice import regular as regular
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Toeplitz:
-    """The matrix K_ij = k(x_i − y_j) between the points of two grids, held as one period of k's spectrum.
+    """The matrix K_ij = k(x_i − y_j) between the points of two grids, held as one period of k's
+    spectrum.
 
-    ``K @ w`` takes w of shape (m₁, …, m_d) or (m₁, …, m_d, c), values on the columns' grid, to the same
-    on the rows' grid. The lags k(x_i − y_j) are laid on a ring long enough that its ends do not meet
-    (circulant embedding); there a product is a product of Fourier transforms.
+    ``K @ w`` takes w of shape (m₁, …, m_d) or (m₁, …, m_d, c), values on the columns' grid, to the
+    same on the rows' grid. The lags k(x_i − y_j) are laid on a ring long enough that its ends do
+    not meet (circulant embedding); there a product is a product of Fourier transforms.
 
     Attributes:
         spectrum: real FFT of the ring of lags.
@@ -64,7 +177,8 @@ class Toeplitz:
         return Toeplitz(self.spectrum.conj(), self.columns, self.rows, self.strides[::-1])
 
     def dense(self) -> jax.Array:
-        """The matrix itself, (n, m), points in the order of ``reshape(-1)``: to look at, when small.
+        """The matrix itself, (n, m), points in the order of ``reshape(-1)``: to look at, when
+        small.
 
         Raises: MemoryError when too large.
         """
@@ -96,12 +210,9 @@ def _multiply(K: Toeplitz, w):
     d, ring = K.rows.d, _ring(K.rows, K.columns, K.strides)
     axes, (p, q) = range(d), K.strides
     if max(q) > 1:  # put zeros between the values
-        fine = tuple((m - 1) * s + 1 for m, s in zip(K.columns.shape, q, strict=True))
-        w = (
-            jnp.zeros((*fine, *w.shape[d:]), w.dtype)
-            .at[tuple(slice(None, None, s) for s in q)]
-            .set(w)
-        )
+        fine = [(m - 1) * s + 1 for m, s in zip(K.columns.shape, q, strict=True)]
+        zeros = jnp.zeros((*fine, *w.shape[d:]), w.dtype)
+        w = zeros.at[tuple(slice(None, None, s) for s in q)].set(w)
     spectrum = K.spectrum[(...,) + (None,) * (w.ndim - d)]
     f = jnp.fft.irfftn(jnp.fft.rfftn(w, ring, axes) * spectrum, ring, axes)
     keep = zip(K.rows.shape, p, strict=True)
@@ -111,9 +222,7 @@ def _multiply(K: Toeplitz, w):
 def square(name: str, K: Toeplitz) -> Toeplitz:
     """K, when it is the matrix of one grid with itself.
 
-    Raises: ValueError or TypeError otherwise.
-
-    Chapter: The closed form at image scale.
+    Raises: ValueError or TypeError otherwise. Chapter: The closed form at image scale.
     """
     if not isinstance(K, Toeplitz):
         raise TypeError(
@@ -127,22 +236,16 @@ def square(name: str, K: Toeplitz) -> Toeplitz:
 
 
 def _ring(x: Grid, y: Grid, strides) -> tuple[int, ...]:
-    """Lengths for the ring: at least the number of different lags, with small prime factors."""
+    """Lengths for the ring: at least the number of different lags, even, small prime factors."""
     spans = zip(x.shape, y.shape, *strides, strict=True)
-    return tuple(_fast_length((n - 1) * p + (m - 1) * q + 1) for n, m, p, q in spans)
-
-
-@cache
-def _fast_length(n: int) -> int:
-    """The smallest even number ≥ n without prime factors above 5."""
-    powers = [2**i * 3**j * 5**k for i in range(1, 24) for j in range(4) for k in range(3)]
-    return min(p for p in powers if p >= n)
+    lengths = [(n - 1) * p + (m - 1) * q + 1 for n, m, p, q in spans]
+    return tuple(2 * next_fast_len(-(-length // 2)) for length in lengths)
 
 
 def _lag_axes(x: Grid, y: Grid, strides) -> list[np.ndarray]:
-    """The offset x_i − y_j along each axis, at its place on the ring (0, 1, …, −2, −1 common steps)."""
+    """The offset x_i − y_j along each axis, at its place on the ring (0, 1, …, −2, −1 steps)."""
     axes = []
-    for n, p, q, o_x, o_y, h_x, N in zip(
+    for n, p, _, o_x, o_y, h_x, N in zip(
         x.shape, *strides, x.origin, y.origin, x.step, _ring(x, y, strides), strict=True
     ):
         index = np.arange(N)
@@ -156,28 +259,16 @@ def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
 
     Args:
         kernel: function of offsets (..., d) that gives (...), with kernel(−Δ) = kernel(Δ).
-        x: a :class:`fflib.theory.lattice.Grid`, or its points (n₁, …, n_d, d), see :func:`fflib.theory.lattice.regular`.
+        x: a :class:`Grid`, or its points (n₁, …, n_d, d), see :func:`regular`.
         y: the same for the columns (default x): may be shifted, longer, or finer by a whole factor.
 
-    Raises: ValueError for points on no regular grid, and grids without a common step.
-
-    Chapter: The closed form at image scale.
+    Raises: ValueError for points on no regular grid, and grids without a common step. Chapter: The
+    closed form at image scale.
     """
     x, y, strides = _pair(x, y)
-    dtype = jnp.zeros(()).dtype
-    *outer, last = (jnp.asarray(a, dtype) for a in _lag_axes(x, y, strides))
-    outer = (
-        jnp.stack([a.reshape(-1) for a in jnp.meshgrid(*outer, indexing="ij")], -1)
-        if outer
-        else jnp.zeros((1, 0))
-    )
-
-    def row(start):
-        return kernel(
-            jnp.concatenate([jnp.broadcast_to(start, (len(last), x.d - 1)), last[:, None]], -1)
-        )
-
-    return _from_lags(jax.lax.map(row, outer), x, y, strides)
+    lags = np.stack(np.meshgrid(*_lag_axes(x, y, strides), indexing="ij"), -1)
+    rows = jnp.asarray(lags.reshape(-1, lags.shape[-2], x.d), jnp.zeros(()).dtype)
+    return _from_lags(jax.lax.map(kernel, rows), x, y, strides)
 
 
 def _pair(x, y):
@@ -192,7 +283,8 @@ def _from_lags(lags, x, y, strides):
 
 
 def ntk(model: MLP, mapping: Mapping, x, y=None) -> Toeplitz:
-    """The tangent kernel of ``model`` behind ``mapping`` between two grids: what it will train with.
+    """The tangent kernel of ``model`` behind ``mapping`` between two grids: what it will train
+    with.
 
     The same numbers as :func:`fflib.theory.kernels.ntk_stationary`, sooner: since
     sin(φ₁ + φ₂) = sin φ₁ cos φ₂ + cos φ₁ sin φ₂, the sum over frequencies is a product of two small
@@ -202,15 +294,14 @@ def ntk(model: MLP, mapping: Mapping, x, y=None) -> Toeplitz:
         model, mapping: as for :func:`fflib.theory.kernels.ntk_stationary`.
         x, y: two grids, as for :func:`toeplitz`.
 
-    Raises: as those two.
-
-    Chapter: The closed form at image scale.
+    Raises: as those two. Chapter: The closed form at image scale.
     """
     return start_and_ntk(model, mapping, x, y)[1]
 
 
 def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, Toeplitz]:
-    """Covariance of the untrained network's output (:func:`fflib.theory.kernels.nngp`), and :func:`ntk`.
+    """Covariance of the untrained network's output (:func:`fflib.theory.kernels.nngp`), and
+    :func:`ntk`.
 
     Arguments and errors are those of :func:`ntk`; most of the work is common to both.
 
@@ -229,33 +320,23 @@ def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, To
 @partial(jax.jit, static_argnums=0)
 def _lags_of_both(model, mapping, axes):
     power = mapping.a**2 / (mapping.a**2).sum()
-    *outer, last = [
-        jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)
-    ]  # half phases
+    half_phases = [jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)]
+    *outer, last = [jnp.zeros((1, len(power))), *half_phases] if len(axes) == 1 else half_phases
     s2, c2 = jnp.sin(last), jnp.cos(last)
     squares, cross = jnp.concatenate([c2**2, s2**2], 1), 2 * s2 * c2
+    dot = partial(jnp.dot, precision="highest")
 
-    def row(phases):
-        phase = sum(phases) if outer else jnp.zeros_like(power)
+    def row(index):
+        phase = sum(phases[i] for phases, i in zip(outer, index, strict=True))
         s, c = jnp.sin(phase), jnp.cos(phase)
-        a, b, sc = power * s**2, power * c**2, power * s * c
-        dot = partial(jnp.dot, precision="highest")
-        mixed = dot(cross, sc)
-        return dot(squares, jnp.concatenate([a, b])) + mixed, dot(
-            squares, jnp.concatenate([b, a])
-        ) - mixed
+        a, b, mixed = power * s**2, power * c**2, dot(cross, power * s * c)
+        by_h, by_g = jnp.concatenate([a, b]), jnp.concatenate([b, a])
+        return dot(squares, by_h) + mixed, dot(squares, by_g) - mixed
 
-    sizes = [len(a) for a in outer]
-    index = (
-        jnp.stack([i.reshape(-1) for i in jnp.indices(sizes)], -1)
-        if outer
-        else jnp.zeros((1, 0), int)
-    )
-    take = lambda i: row([phase[i[k]] for k, phase in enumerate(outer)])
-    batch = max(1, 2**24 // cross.size) if outer else 1
-    h, g = jax.lax.map(take, index, batch_size=min(batch, 64))
+    index = jnp.stack([i.reshape(-1) for i in jnp.indices([len(a) for a in outer])], -1)
+    h, g = jax.lax.map(row, index, batch_size=min(max(1, 2**24 // cross.size), 64))
     r = jnp.linalg.norm(mapping.a)
-    return relu_recursion(model, r, r, h, g)
+    return kernels.relu_recursion(model, r, r, h, g)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -263,16 +344,17 @@ def _lags_of_both(model, mapping, axes):
 
 
 def rates(K: Toeplitz) -> jax.Array:
-    """How fast each frequency is learned: λ_f, (n₁, …, n_d), frequencies in the order of ``jnp.fft.fftn``.
+    """How fast each frequency is learned: λ_f, (n₁, …, n_d), frequencies in the order of
+    ``jnp.fft.fftn``.
 
     The eigenvalues of the circulant matrix nearest to K (T. Chan 1988), whose eigenvectors are the
     waves of the grid: lag l and lag l − n share a place, weighted (1 − l/n) and l/n. Exact when the
-    kernel has the grid's period; else the waves leak at the edges and this is the mean rate of a wave,
-    λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f (see :func:`fflib.theory.flow.gradient_flow`).
+    kernel has the grid's period; else the waves leak at the edges and this is the mean rate of a
+    wave, λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f (see
+    :func:`fflib.theory.dynamics.gradient_flow`).
 
-    Raises: ValueError when K is not of one grid with itself.
-
-    Chapter: The closed form at image scale.
+    Raises: ValueError when K is not of one grid with itself. Chapter: The closed form at image
+    scale.
     """
     return _rates(square("K", K))
 
@@ -283,9 +365,6 @@ def _rates(K: Toeplitz):
     for axis, n in enumerate(K.rows.shape):
         k = jnp.moveaxis(k, axis, 0)
         weight = (1 - jnp.arange(n) / n).astype(k.dtype).reshape(-1, *(1,) * (k.ndim - 1))
-        here, before = (
-            k[n - 1 :] * weight,
-            k[: n - 1] * (1 - weight[1:]),
-        )  # lags 0 … n−1 and 1−n … −1
+        here, before = k[n - 1 :] * weight, k[: n - 1] * (1 - weight[1:])  # lags ≥ 0 and < 0
         k = jnp.moveaxis(here.at[1:].add(before), 0, axis)
     return jnp.maximum(jnp.fft.fftn(k).real, 0.0)

@@ -1,23 +1,26 @@
-r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2); training with it, Eqs. 3 and 4, is in
-:mod:`fflib.theory.dynamics`, whose functions can be called from here as well.
+r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2).
+
+The closed forms of a ReLU network are usually written with arccos of a normalised covariance. Near
+coincident points that loses half of the digits and its gradient is 0/0. Here the angle θ between
+two inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), both computed from differences and sums of
+the inputs, so values and gradients keep float32 precision everywhere. Training with a kernel is in
+:mod:`fflib.theory.dynamics`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.optimize import minimize
 
 from fflib import checks
 from fflib.features import Mapping, coordinates
 from fflib.network import MLP
-from fflib.theory.arccosine import relu_recursion
-from fflib.theory.dynamics import eigenmodes as eigenmodes
-from fflib.theory.dynamics import gradient_descent as gradient_descent
-from fflib.theory.dynamics import gradient_flow as gradient_flow
 
 # --------------------------------------------------------------------------------------------------
 # Kernel regression (Eq. 1)
@@ -26,11 +29,8 @@ from fflib.theory.dynamics import gradient_flow as gradient_flow
 def gaussian_kernel(x1, x2, width: float) -> jax.Array:
     """k(x, x') = exp(−‖x − x'‖² / (2 width²)) for rows of x1 (n1, d) and x2 (n2, d): (n1, n2).
 
-    ``width`` has the unit of x.
-
-    Raises: ValueError for a width that is not positive or points of different dimension.
-
-    Chapter: Kernel regression.
+    ``width`` has the unit of x. Raises: ValueError for a width that is not positive or points of
+    different dimension. Chapter: Kernel regression.
     """
     checks.positive("width", width)
     x1 = checks.points("x1", x1)
@@ -41,7 +41,7 @@ def gaussian_kernel(x1, x2, width: float) -> jax.Array:
 
 @jax.jit
 def _squared_distances(x1, x2):
-    """‖x1_i − x2_j‖² by differences: exact zeros for equal points, no cancellation for near ones."""
+    """‖x1_i − x2_j‖² by differences: exact zeros for equal points, no cancellation."""
     return _by_rows(lambda x: ((x - x2) ** 2).sum(-1), x1, x2.size)
 
 
@@ -62,29 +62,181 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
         jitter: added to the diagonal; the variance of the noise, or a numerical aid.
 
     Returns: the weights w, of y's shape. Predictions at new points are ``K_test @ w`` with K_test
-    of shape (n_test, n).
-
-    Raises: ValueError when shapes disagree, a value is not finite, or K is not positive definite.
-
-    Chapter: Kernel regression.
+    of shape (n_test, n). Raises: ValueError when shapes disagree, a value is not finite, or K is
+    not positive definite. Chapter: Kernel regression.
     """
+    L = _cholesky(K, jitter)
+    return jax.scipy.linalg.cho_solve((L, True), checks.targets("y", y, L))
+
+
+def _cholesky(K, jitter):
     checks.warn_of_wrong_products()
     K = checks.square("K", K)
-    y = checks.targets("y", y, K)
     jitter = checks.positive("jitter", jitter, zero=True)
     L = jnp.linalg.cholesky(K + jitter * jnp.eye(len(K), dtype=K.dtype))
     if not isinstance(L, jax.core.Tracer) and not np.isfinite(np.asarray(L)).all():
         lowest = float(np.linalg.eigvalsh(np.asarray(K, dtype=np.float64))[0])
         raise ValueError(
             f"K + jitter·I is not positive definite in {K.dtype}: the smallest eigenvalue of K is "
-            f"{lowest:.3g} and jitter is {jitter:g}. Give a kernel that is positive semidefinite, and a "
-            f"jitter of about {1e-6 * float(jnp.trace(K)) / len(K):.1g} or more"
+            f"{lowest:.3g} and jitter is {jitter:g}. Give a kernel that is positive semidefinite, "
+            f"and a jitter of about {1e-6 * float(jnp.trace(K)) / len(K):.1g} or more"
         )
-    return jax.scipy.linalg.cho_solve((L, True), y)
+    return L
+
+
+def predictive_variance(K, K_test, k_test, noise: float) -> jax.Array:
+    """Variance of the function at new points after seeing values with noise: k** − K* (K +
+    noise·I)⁻¹ K*ᵀ.
+
+    That is the band of the Gaussian process whose mean is :func:`kernel_regression` (Rasmussen &
+    Williams 2006, Eq. 2.24); a new observation varies by ``noise`` more. It holds when K is the
+    covariance of the function, its scale included, see :func:`fit_kernel`.
+
+    Args:
+        K, K_test: kernel among n training points, and of new ones with them, (n_test, n).
+        k_test: k(x, x) at the new points, (n_test,), or one number for a stationary kernel.
+        noise: variance of the noise, ≥ 0.
+
+    Returns: (n_test,), ≥ 0. Raises: as :func:`kernel_regression`. Chapter: Kernel regression.
+    """
+    L = _cholesky(K, noise)
+    K_test = checks.points("K_test", K_test, len(L))
+    k_test = checks.real_array("k_test", k_test)
+    if k_test.shape not in ((), (len(K_test),)):
+        raise ValueError(
+            f"k_test must be one number or have shape ({len(K_test)},), but got {k_test.shape}"
+        )
+    v = jax.scipy.linalg.solve_triangular(L, K_test.T, lower=True)
+    return jnp.maximum(k_test - (v**2).sum(0), 0.0)
+
+
+def log_marginal_likelihood(K, y, noise: float) -> jax.Array:
+    """log p(y) for y ~ N(0, K + noise·I), summed over columns (Rasmussen & Williams 2006, Eq.
+    2.30).
+
+    −½ yᵀ(K + noise·I)⁻¹y − ½ log det(K + noise·I) − (n/2) log 2π; differentiable in all three.
+    Args and errors: as :func:`kernel_regression`. Chapter: Kernel regression.
+    """
+    L = _cholesky(K, noise)
+    y = checks.targets("y", y, L).reshape(len(L), -1)
+    v = jax.scipy.linalg.solve_triangular(L, y, lower=True)
+    constant = jnp.log(jnp.diagonal(L)).sum() + len(L) / 2 * jnp.log(2 * jnp.pi)
+    return -(v**2).sum() / 2 - y.shape[1] * constant
+
+
+def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, float]:
+    """The kernel's numbers, and the noise, under which the values y are most probable.
+
+    Climbs :func:`log_marginal_likelihood` over the logarithms of the numbers by L-BFGS, to the
+    nearest top: there may be several, so start from more than one guess.
+
+    Args:
+        kernel: (x1, x2, numbers) ↦ covariance, e.g.
+            ``lambda x1, x2, p: p["power"] * gaussian_kernel(x1, x2, p["width"])``.
+        x, y: points (n, d) and values, (n,) or (n, c), whose mean the caller has taken out.
+        start: a number > 0 for each name the kernel reads, and "noise", the variance of the noise.
+
+    Returns: (numbers, log marginal likelihood). Raises: ValueError for numbers that are not
+    positive or a start at which the kernel with noise is not positive definite. Chapter: Kernel
+    regression.
+    """
+    for name, value in start.items():
+        checks.positive(f"start[{name!r}]", value)
+    x, y = checks.points("x", x), checks.real_array("y", y)
+    log_marginal_likelihood(kernel(x, x, start), y, start["noise"])  # refuses a bad start
+
+    def loss(logs):
+        value, slope = _improbability(kernel, dict(zip(start, logs, strict=True)), x, y)
+        # where rounding makes K indefinite there is a wall
+        return (
+            (float(value), [float(slope[k]) for k in start]) if value < 1e30 else (1e30, 0 * logs)
+        )
+
+    found = minimize(loss, np.log(list(start.values())), jac=True, method="L-BFGS-B")
+    return dict(zip(start, np.exp(found.x).tolist(), strict=True)), -float(found.fun)
+
+
+@partial(jax.jit, static_argnums=0)
+@partial(jax.value_and_grad, argnums=1)
+def _improbability(kernel, logs, x, y):
+    numbers = jax.tree.map(jnp.exp, logs)
+    return -log_marginal_likelihood(kernel(x, x, numbers), y, numbers["noise"])
 
 
 # --------------------------------------------------------------------------------------------------
 # The closed-form kernels of a ReLU MLP (Eq. 2)
+
+
+@jax.custom_jvp
+def _angle(h, g):
+    """θ from h = sin²(θ/2) and g = cos²(θ/2)."""
+    return 2 * jnp.arctan2(jnp.sqrt(h), jnp.sqrt(g))
+
+
+@_angle.defjvp
+def _angle_jvp(primals, tangents):
+    h, g = primals
+    inside = (h > 0) & (g > 0)
+    ratio = jnp.sqrt(jnp.where(inside, h, 1.0) / jnp.where(inside, g, 1.0))
+    slope = jnp.where(inside, tangents[0] / ratio - tangents[1] * ratio, 0.0)
+    return _angle(h, g), slope  # at θ = 0 and π the kernel has a cusp: take its symmetric slope, 0
+
+
+@jax.custom_jvp
+def _next_h(h, g):
+    """sin²(θ'/2) after a ReLU layer: cos θ' = (sin θ + (π − θ) cos θ)/π (Cho & Saul 2009)."""
+    theta = _angle(h, g)
+    series = theta**3 * (1 / 3 - theta**2 * (1 / 30 - theta**2 / 840))
+    direct = 2 * jnp.sqrt(h * g) - theta * (g - h)
+    return h - jnp.where(theta < 0.3, series, direct) / (2 * jnp.pi)
+
+
+@_next_h.defjvp
+def _next_h_jvp(primals, tangents):
+    return _next_h(*primals), (1 - _angle(*primals) / jnp.pi) * tangents[0]
+
+
+def relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
+    """Covariance and NTK of the network's output from the geometry of its inputs.
+
+    r1, r2: norms of the inputs, broadcastable against h, g: sin² and cos² of half their angle. rho:
+    r1 − r2, computed without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0;
+    its value is always 0, but there it alone has the derivative (r1 r2 cos θ has none at r1 = 0).
+    Layer by layer, with weight deviation s, bias deviation t and n_in inputs,
+
+        Σ = s²⟨a, a'⟩ + t²,     Θ = w⟨a, a'⟩ + β + s² n_in κ₀(θ) Θ_previous,
+
+    where (w, β) = (1, 1) in standard and (s², t²) in NTK parameterization, ⟨a, a'⟩ is the inner
+    product of the layer's inputs, and κ₀(θ) = (π − θ)/2π is the ReLU's mean slope product.
+    """
+    if model.activation != "relu":
+        raise ValueError(
+            "the closed form is for activation 'relu', but the model has "
+            f"{model.activation!r}; use empirical_ntk"
+        )
+    theta = 0.0
+    slope = None
+    for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
+        inner = r1 * r2 * (g - h) + edge
+        w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
+        theta = w * inner + beta + (0.0 if slope is None else s**2 * n_in * slope * theta)
+        # pre-activations: scale by s, then add the bias as one more coordinate of length t
+        r1, r2, rho, edge = s * r1, s * r2, s * rho, s**2 * edge
+        if t > 0:
+            rr, p1, p2 = r1 * r2, jnp.sqrt(r1**2 + t**2), jnp.sqrt(r2**2 + t**2)
+            P = p1 * p2
+            gap = t**2 * rho**2 / (P + rr + t**2)  # P − r1 r2 − t², without cancellation
+            h = (gap + 2 * h * rr - edge) / (2 * P)
+            g = (gap + 2 * t**2 + 2 * g * rr + edge) / (2 * P)
+            r1, r2, rho, edge = p1, p2, rho * (r1 + r2) / (p1 + p2), 0.0
+        covariance = r1 * r2 * (g - h) + edge
+        # hidden units: n_out of them, each with E[relu²] = r²/2
+        slope = 0.5 - _angle(h, g) / (2 * jnp.pi)
+        h = _next_h(h, g)
+        g = 1 - h
+        scale = math.sqrt(n_out / 2)
+        r1, r2, rho, edge = scale * r1, scale * r2, scale * rho, n_out * slope * edge
+    return covariance, theta
 
 
 @jax.custom_jvp
@@ -135,9 +287,7 @@ def _closed_form(model: MLP, x1, x2):
     _is_mlp(model)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
-    checks.fits_in_memory(
-        "the kernel matrix (with four arrays to compute it)", len(x1), len(x2), itemsize=16
-    )
+    checks.fits_in_memory("the kernel matrix, computed by four,", len(x1), len(x2), arrays=4)
     return _pairs(model, x1, x2)
 
 
@@ -158,12 +308,9 @@ def ntk(model: MLP, x1, x2=None) -> jax.Array:
         x1, x2: network inputs (features, not coordinates), (n1, d) and (n2, d); x2 = x1 if absent.
 
     Returns: (n1, n2). Differentiable in the inputs; at coincident points, where the kernel has a
-    cusp, the derivative is the mean of both sides. A zero input of a network without bias in its first
-    layer is treated as the limit of a small bias.
-
-    Raises: ValueError or TypeError for bad points or another activation; MemoryError when too large.
-
-    Chapter: The neural tangent kernel.
+    cusp, the derivative is the mean of both sides. A zero input of a network without bias in its
+    first layer is treated as the limit of a small bias. Raises: ValueError or TypeError for bad
+    points or another activation; MemoryError when too large. Chapter: The neural tangent kernel.
     """
     return _closed_form(model, x1, x2)[1]
 
@@ -171,9 +318,7 @@ def ntk(model: MLP, x1, x2=None) -> jax.Array:
 def nngp(model: MLP, x1, x2=None) -> jax.Array:
     """Covariance E[f(x) f(x')] of the network's output at initialisation, same arguments as ntk.
 
-    Raises: as :func:`ntk`.
-
-    Chapter: The neural tangent kernel.
+    Raises: as :func:`ntk`. Chapter: The neural tangent kernel.
     """
     return _closed_form(model, x1, x2)[0]
 
@@ -186,12 +331,9 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
         mapping: any Fourier mapping (a, B).
         delta: offsets, (..., d).
 
-    Returns: (...). Exact at Δ = 0: the angle between features comes from
-    sin²(θ/2) = Σ a_j² sin²(π b_jᵀΔ) / Σ a_j².
-
-    Raises: TypeError for a mapping without frequencies; ValueError when sizes disagree.
-
-    Chapter: Fourier features and stationary kernels.
+    Returns: (...). Exact at Δ = 0: the angle between features comes from sin²(θ/2) = Σ a_j² sin²(π
+    b_jᵀΔ) / Σ a_j². Raises: TypeError for a mapping without frequencies; ValueError when sizes
+    disagree. Chapter: Fourier features and stationary kernels.
     """
     fitting(model, mapping)
     return _stationary(model, mapping, coordinates(delta, mapping.d, "delta"))
@@ -200,9 +342,7 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
 def fitting(model: MLP, mapping: Mapping) -> None:
     """Refuse a mapping that is no Fourier mapping, or does not give what the model takes.
 
-    Raises: TypeError and ValueError for that.
-
-    Chapter: Fourier features and stationary kernels.
+    Raises: TypeError and ValueError for that. Chapter: Fourier features and stationary kernels.
     """
     _is_mlp(model)
     if not isinstance(mapping, Mapping):
@@ -211,7 +351,8 @@ def fitting(model: MLP, mapping: Mapping) -> None:
         )
     if mapping.num_features != model.sizes[0]:
         raise ValueError(
-            f"mapping gives {mapping.num_features} features, but the model expects {model.sizes[0]} inputs"
+            f"mapping gives {mapping.num_features} features, but the model expects "
+            f"{model.sizes[0]} inputs"
         )
 
 
@@ -238,11 +379,8 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
         x1, x2: inputs, (n1, d) and (n2, d); x2 = x1 if absent.
         batch: rows whose Jacobians are held at a time (default: what fits in half a gigabyte).
 
-    Returns: (n1, n2) for one output, (n1, n2, o, o) for several.
-
-    Raises: ValueError or TypeError for bad points; MemoryError when the result is too large.
-
-    Chapter: The neural tangent kernel.
+    Returns: (n1, n2) for one output, (n1, n2, o, o) for several. Raises: ValueError or TypeError
+    for bad points; MemoryError when the result is too large. Chapter: The neural tangent kernel.
     """
     x1 = checks.points("x1", x1)
     x2 = x1 if x2 is None else checks.points("x2", x2, x1.shape[1])
@@ -276,10 +414,11 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
 @partial(jax.jit, static_argnums=(0, 1))
 def _jacobians(apply, o, params, x):
     """Leaves of shape (n, o, size of the leaf)."""
-    one = lambda p, v: jnp.reshape(apply(p, v[None]), o)
-    slope = (
-        jax.jacrev(one) if o > 1 else jax.grad(lambda p, v: one(p, v)[0])
-    )  # a gradient compiles faster
+
+    def one(p, v):
+        return jnp.reshape(apply(p, v[None]), o if o > 1 else ())
+
+    slope = jax.jacrev(one) if o > 1 else jax.grad(one)  # a gradient compiles faster
     J = jax.vmap(slope, (None, 0))(params, x)
     return [j.reshape(len(x), o, -1) for j in jax.tree.leaves(J)]
 

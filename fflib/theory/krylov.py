@@ -1,13 +1,15 @@
-r"""Kernel regression from products with the kernel alone.
+r"""Regression and functions of a kernel from products with it alone.
 
-For kernels that can be multiplied with but not written down: matrices on grids (:mod:`fflib.theory.grid`), seen
-directly or through a linear measurement (:mod:`fflib.theory.measured`). Conjugate gradients solve the system, Lanczos'
-recurrence estimates traces; both look for their answer in the Krylov space of y, Ky, K²y, … What
-training does with such a kernel is in :mod:`fflib.theory.flow`.
+For kernels that can be multiplied with but not written down: matrices on grids
+(:mod:`fflib.theory.grid`), seen directly or through a linear measurement (:class:`Measured`).
+Conjugate gradients solve the system, Lanczos' recurrence estimates traces, Chebyshev's polynomials
+stand for what training does (:mod:`fflib.theory.dynamics`); all look for their answer in the Krylov
+space of y, Ky, K²y, …
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -19,8 +21,95 @@ import numpy as np
 from fflib import checks
 from fflib.theory import grid
 from fflib.theory.grid import Toeplitz
-from fflib.theory.measured import Measured as Measured
-from fflib.theory.measured import dot, problem
+
+MAX_STEPS = 1000  # of conjugate gradients
+MAX_DEGREE, BLOCK = 20_000, 16  # of Chebyshev polynomials, and how many are held at a time
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["K"], meta_fields=["A"])
+@dataclasses.dataclass(frozen=True, eq=False)
+class Measured:
+    """The kernel A K Aᵀ that training sees through linear measurements of a function on a grid.
+
+    ``measured @ z`` takes z of the measurements' shape (or that and a last axis c of channels, each
+    measured alike), real or complex. A complex number counts as two real ones: the inner product is
+    Re Σ z̄₁ z₂, and Aᵀ is the adjoint in it. Aᵀ is made by JAX from A.
+
+    Attributes:
+        K: kernel of the grid with itself.
+        A: linear function of an array of the grid's shape.
+
+    Raises: ValueError or TypeError when K is no square matrix of a grid. Chapter: The closed form
+    at image scale.
+    """
+
+    K: Toeplitz
+    A: Callable
+
+    @property
+    def image(self) -> jax.ShapeDtypeStruct:
+        """Shape and dtype of what A measures."""
+        return jax.ShapeDtypeStruct(self.K.rows.shape, self.K.spectrum.real.dtype)
+
+    def measure(self, f) -> jax.Array:
+        """A f, for f on the grid, with or without a last axis of channels."""
+        return _each_channel(self.A, f, len(self.image.shape))
+
+    def adjoint(self, z) -> jax.Array:
+        """Aᵀ z on the grid: ``K_test @ measured.adjoint(w)`` predicts from weights w."""
+        transpose = jax.linear_transpose(self.A, self.image)
+        return _each_channel(lambda z: transpose(z.conj())[0], z, len(_observed(self).shape))
+
+    def __matmul__(self, z) -> jax.Array:
+        return self.measure(grid.square("K", self.K) @ self.adjoint(z))
+
+
+def _each_channel(function, x, d: int):
+    return function(x) if jnp.ndim(x) == d else jax.vmap(function, -1, -1)(x)
+
+
+def _observed(K: Toeplitz | Measured) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of what K multiplies, without channels."""
+    if isinstance(K, Measured):
+        grid.square("K", K.K)
+        return jax.eval_shape(K.A, K.image)
+    return jax.ShapeDtypeStruct(grid.square("K", K).rows.shape, K.spectrum.real.dtype)
+
+
+def problem(K: Toeplitz | Measured, y, name: str = "y") -> jax.Array:
+    """The values y with a last axis of channels.
+
+    Raises: ValueError or TypeError when they do not fit the kernel K, or K is none. Chapter: The
+    closed form at image scale.
+    """
+    like = _observed(K)
+    if isinstance(K, Toeplitz):
+        y = grid.on_grid(name, y, K.rows)
+    else:
+        y = jnp.asarray(y)
+        if jnp.iscomplexobj(y) and not jnp.issubdtype(like.dtype, jnp.complexfloating):
+            raise TypeError(f"{name} must be real, as what A measures, got {checks.describe(y)}")
+        y = checks.finite(name, y.astype(like.dtype))
+        if y.shape[: len(like.shape)] != like.shape or y.ndim > len(like.shape) + 1:
+            raise ValueError(
+                f"{name} must have the measurements' shape {like.shape}, or that and (c,), but got "
+                f"{y.shape}"
+            )
+    return y if y.ndim > len(like.shape) else y[..., None]
+
+
+def _dot(a, b):
+    """Re Σ ā b for each channel: (..., c), (..., c) -> (c,)."""
+    return (a.conj() * b).real.sum(axis=tuple(range(a.ndim - 1)))
+
+
+def _or_one(x):
+    return jnp.where(x != 0, x, 1.0)
+
+
+def _tolerance(dtype) -> float:
+    return 1e-12 if dtype in (jnp.float64, jnp.complex128) else 1e-6
+
 
 # --------------------------------------------------------------------------------------------------
 # Regression
@@ -29,10 +118,9 @@ from fflib.theory.measured import dot, problem
 class Solution(NamedTuple):
     """Weights of a regression, of y's shape, and how well they solve it.
 
-    steps: conjugate-gradient steps. residual: ‖y − (K + ridge·I) w‖ / ‖y‖, the worst channel's, in the
-    norm that the preconditioner measures in (frequency by frequency relative to what K makes of it).
-
-    Chapter: The closed form at image scale.
+    steps: conjugate-gradient steps. residual: ‖y − (K + ridge·I) w‖ / ‖y‖, the worst channel's, in
+    the norm that the preconditioner measures in (frequency by frequency relative to what K makes of
+    it). Chapter: The closed form at image scale.
     """
 
     weights: jax.Array
@@ -46,46 +134,36 @@ def solve(
     ridge: float = 0.0,
     *,
     tol: float | None = None,
-    max_steps: int = 1000,
     precondition: Callable | None = None,
 ) -> Solution:
     """Kernel regression: (K + ridge·I) w = y by preconditioned conjugate gradients (Eq. 1).
 
-    Predictions are ``K_test @ w``, or ``K_test @ K.adjoint(w)`` through a measurement. On a grid the
-    preconditioner is the circulant matrix of :func:`fflib.theory.grid.rates`, so that some dozens of steps do.
-    Differentiable in K, y and ridge.
+    Predictions are ``K_test @ w``, or ``K_test @ K.adjoint(w)`` through a measurement. On a grid
+    the preconditioner is the circulant matrix of :func:`fflib.theory.grid.rates`, so that some
+    dozens of steps do. Differentiable in K, y and ridge.
 
     Args:
         K: kernel of the observations.
         y: observed values, of K's shape, or that and (c,) for c channels.
         ridge: added to the diagonal: the variance of the noise, ≥ 0.
         tol: relative residual to reach (default 1e-6 in float32, 1e-12 in float64).
-        max_steps: how many steps it may take.
         precondition: function r ↦ M⁻¹ r of arrays like y with channels, M ≈ K + ridge·I symmetric
             positive definite (default: circulant on a grid, none for measurements).
 
-    Raises: ValueError for shapes that disagree or a negative ridge; ArithmeticError when the residual is
-    still above tol after max_steps, or when rounding keeps the true one above 100 tol.
-
+    Raises: ValueError for shapes that disagree or a negative ridge; ArithmeticError when the
+    residual is still above tol after 1000 steps, or rounding keeps the true one above 100 tol.
     Chapter: The closed form at image scale.
     """
     b = problem(K, y)
     ridge = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
-    checks.count("max_steps", max_steps)
-    double = b.dtype in (jnp.float64, jnp.complex128)
-    tol = checks.positive("tol", (1e-12 if double else 1e-6) if tol is None else tol)
-    w, (steps, reached, residual) = _conjugate_gradients(K, b, ridge, tol, max_steps, precondition)
-    if not isinstance(residual, jax.core.Tracer):
-        if not reached <= tol:
-            raise ArithmeticError(
-                f"conjugate gradients did not converge: the relative residual is {float(reached):.2g} after "
-                f"{int(steps)} steps, wanted {tol:.2g}. Raise ridge (now {float(ridge):.3g}), tol or max_steps"
-            )
-        if not residual <= 100 * tol:
-            raise ArithmeticError(
-                f"{b.dtype} cannot solve this: its rounding keeps the relative residual at {float(residual):.2g}, "
-                f"wanted {tol:.2g}. Raise ridge (now {float(ridge):.3g}) or tol, or use float64"
-            )
+    tol = checks.positive("tol", _tolerance(b.dtype) if tol is None else tol)
+    w, (steps, reached, residual) = _conjugate_gradients(K, b, ridge, tol, precondition)
+    if not isinstance(residual, jax.core.Tracer) and not (reached <= tol and residual <= 100 * tol):
+        raise ArithmeticError(
+            f"conjugate gradients in {b.dtype} did not converge: the relative residual is "
+            f"{float(residual):.2g} after {int(steps)} steps, wanted {tol:.2g}. Raise ridge (now "
+            f"{float(ridge):.3g}) or tol, or use float64"
+        )
     return Solution(w.reshape(jnp.shape(y)), steps, residual)
 
 
@@ -99,7 +177,8 @@ def _circulant_inverse(K: Toeplitz, ridge):
 
 
 @partial(jax.jit, static_argnames="precondition")
-def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
+def _conjugate_gradients(K, b, ridge, tol, precondition):
+    """jax.scipy's takes all channels for one vector, and tells neither steps nor residual."""
     if precondition is None:
         precondition = _circulant_inverse(K, ridge) if isinstance(K, Toeplitz) else lambda r: r
 
@@ -108,135 +187,178 @@ def _conjugate_gradients(K, b, ridge, tol, max_steps, precondition):
 
     def iterate(matvec, b):
         z = precondition(b)
-        start = jnp.maximum(dot(b, z), jnp.finfo(z.real.dtype).tiny)
+        start = jnp.maximum(_dot(b, z), jnp.finfo(z.real.dtype).tiny)
 
         def going_on(state):
             *_, rz, k = state
-            return (k < max_steps) & ~(jnp.sqrt(rz / start).max() <= tol)
+            return (k < MAX_STEPS) & ~(jnp.sqrt(rz / start).max() <= tol)
 
         def step(state):
             x, r, p, rz, k = state
             q = matvec(p)
-            a = jnp.where(rz > 0, rz / _or_one(dot(p, q)), 0.0)
+            a = jnp.where(rz > 0, rz / _or_one(_dot(p, q)), 0.0)
             x, r = x + a * p, r - a * q
             z = precondition(r)
-            new = dot(r, z)
+            new = _dot(r, z)
             return x, r, z + jnp.where(rz > 0, new / _or_one(rz), 0.0) * p, new, k + 1
 
-        x, r, _, rz, k = jax.lax.while_loop(going_on, step, (jnp.zeros_like(b), b, z, dot(b, z), 0))
+        begin = jnp.zeros_like(b), b, z, _dot(b, z), 0
+        x, _, _, rz, k = jax.lax.while_loop(going_on, step, begin)
         rest = b - matvec(x)
-        true = jnp.sqrt(jnp.maximum(dot(rest, precondition(rest)), 0.0) / start).max()
+        true = jnp.sqrt(jnp.maximum(_dot(rest, precondition(rest)), 0.0) / start).max()
         return x, (k, jnp.sqrt(rz / start).max(), true)
 
     return jax.lax.custom_linear_solve(system, b, iterate, symmetric=True, has_aux=True)
 
 
-def _or_one(x):
-    return jnp.where(x != 0, x, 1.0)
-
-
 # --------------------------------------------------------------------------------------------------
-# Traces
+# Eigenvalues
 
 
-def trace(
-    K: Toeplitz | Measured, function: Callable, key: jax.Array, *, probes: int = 8, steps: int = 128
+def effective_dimension(
+    K: Toeplitz | Measured, ridge: float, key: jax.Array, *, probes: int = 8, steps: int = 128
 ) -> tuple[float, float]:
-    """tr f(K) = Σ_i f(λ_i) and its standard error, from random vectors of signs (Ubaru et al. 2017).
+    """tr K (K + ridge·I)⁻¹ and its standard error: how many numbers about y the regression fits.
 
-    For a probe z, zᵀ f(K) z = ‖z‖² e₁ᵀ f(T) e₁ with the T of Lanczos' recurrence from z, and its mean is
-    the trace. With f(λ) = λ/(λ + ridge) it is the effective dimension of the regression: how many
-    numbers about y it can express; with 1 − e^{−λt} that of training for time t.
+    From random vectors of signs (Ubaru et al. 2017): for a probe z, zᵀ f(K) z = ‖z‖² e₁ᵀ f(T) e₁
+    with the T of Lanczos' recurrence from z, and its mean is the trace of f(K), here of
+    f(λ) = λ/(λ + ridge).
 
     Args:
         K: kernel of the observations.
-        function: f of an array of eigenvalues ≥ 0.
+        ridge: the regression's, > 0.
         key: jax random key of the probes.
         probes: number of random vectors, at least 2.
         steps: of the recurrence.
 
-    Raises: ValueError or TypeError for bad arguments.
-
-    Chapter: The closed form at image scale.
+    Raises: ValueError or TypeError for bad arguments. Chapter: The closed form at image scale.
     """
-    probes, steps = checks.count("probes", probes, least=2), checks.count("steps", steps)
-    length, alpha, beta = _lanczos(K, _signs(K, key, probes), steps)
-    alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)  # (steps, probes)
-    values = []
-    for c in range(probes):
-        ritz, Q = np.linalg.eigh(_tridiagonal(alpha[:, c], beta[:-1, c]))
-        values.append(
-            float(length) ** 2 * float(Q[0] ** 2 @ np.asarray(function(np.maximum(ritz, 0.0))))
-        )
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(probes))
-
-
-def _signs(K, key, probes: int):
-    """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
-    real = (K.K if isinstance(K, Measured) else grid.square("K", K)).spectrum.real.dtype
-    like = (
-        jax.eval_shape(K.A, K.image)
-        if isinstance(K, Measured)
-        else jax.ShapeDtypeStruct(K.rows.shape, real)
-    )
-    rng = np.random.default_rng(
-        np.asarray(jax.random.key_data(key))
-    )  # numpy's: nothing to compile for each shape
-    z = rng.choice([-1.0, 1.0], (2, *like.shape, probes)).astype(real)
-    return jnp.asarray(
-        z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
-    )
-
-
-@partial(jax.jit, static_argnames="steps")
-def _lanczos(K, z, steps):
-    """|z| and T's diagonal and off-diagonal, (steps, probes): β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
-    length = jnp.sqrt(dot(z, z))
-
-    def step(state, _):
-        before, v, beta = state
-        u = K @ v
-        size = jnp.sqrt(dot(u, u))
-        u = u - beta * before
-        alpha = dot(v, u)
-        u = u - alpha * v
-        beta = jnp.sqrt(dot(u, u))
-        beta = jnp.where(
-            beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0
-        )  # 0: nothing is left
-        return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
-
-    start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
-    return length[0], *jax.lax.scan(step, start, length=steps)[1]
-
-
-def effective_dimension(
-    K: Toeplitz | Measured, ridge: float, key: jax.Array, **how
-) -> tuple[float, float]:
-    """tr K (K + ridge·I)⁻¹ and its standard error: how many independent numbers the regression fits.
-
-    Between 0 and the number of observations. Further arguments as for :func:`trace`.
-
-    Raises: ValueError when ridge is not positive, and as :func:`trace`.
-
-    Chapter: The closed form at image scale.
-    """
-    ridge = checks.positive("ridge", ridge)
-    return trace(K, lambda lam: lam / (lam + ridge), key, **how)
+    ridge, probes = checks.positive("ridge", ridge), checks.count("probes", probes, least=2)
+    length, T = _lanczos(K, _signs(K, key, probes), checks.count("steps", steps))
+    lam, Q = np.linalg.eigh(T)
+    lam = np.maximum(lam, 0.0)
+    values = length**2 * (Q[:, 0] ** 2 * lam / (lam + ridge)).sum(-1)
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(probes))
 
 
 def largest(K: Toeplitz | Measured) -> float:
     """The largest eigenvalue λ₁ of K, from below and to about a per cent.
 
     Training by plain gradient descent on ½ Σ (f − y)² diverges at learning rates above 2/λ₁.
+    Chapter: The closed form at image scale.
+    """
+    return float(np.linalg.eigvalsh(_lanczos(K, _signs(K, jax.random.key(0), 1), 40)[1])[0, -1])
+
+
+def _signs(K, key, probes: int):
+    """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
+    like = _observed(K)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # nothing to compile
+    z = rng.choice([-1.0, 1.0], (2, *like.shape, probes))
+    complex_ = jnp.issubdtype(like.dtype, jnp.complexfloating)
+    return jnp.asarray(z[0] + 1j * z[1] if complex_ else z[0], like.dtype)
+
+
+def _lanczos(K, z, steps):
+    """|z| and T for each probe, (probes, steps, steps), in float64."""
+    length, alpha, beta = (np.asarray(a, float) for a in _recurrence(K, z, steps))
+    T = np.zeros((len(length), steps, steps))
+    i = np.arange(steps)
+    T[:, i, i], T[:, i[1:], i[:-1]] = alpha.T, beta[:-1].T
+    return length, T  # eigh reads the lower triangle
+
+
+@partial(jax.jit, static_argnames="steps")
+def _recurrence(K, z, steps):
+    """|z|, T's diagonal and off-diagonal: β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
+    length = jnp.sqrt(_dot(z, z))
+
+    def step(state, _):
+        before, v, beta = state
+        u = K @ v
+        size = jnp.sqrt(_dot(u, u))
+        u = u - beta * before
+        alpha = _dot(v, u)
+        u = u - alpha * v
+        beta = jnp.sqrt(_dot(u, u))
+        beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: none is left
+        return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
+
+    start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
+    return length, *jax.lax.scan(step, start, length=steps)[1]
+
+
+# --------------------------------------------------------------------------------------------------
+# Functions of a kernel
+
+
+def function_of(K: Toeplitz | Measured, r, function: Callable, *, weighted: bool = False):
+    """function(K) r by a polynomial in K: (T, ..., c) for T functions at once.
+
+    The polynomial differs from the function by less than 1e-6 (1e-12 in float64) on the whole
+    spectrum, with ``weighted`` after multiplication with λ₁; rounding comes on top. For e^{−λt}
+    about √(λ₁ t) products with K evaluate it.
+
+    Args:
+        K: kernel of the observations.
+        r: values, of K's shape and (c,).
+        function: (k,) eigenvalues > 0 in float64 to (k,) or (T, k), smooth.
+
+    Raises: ArithmeticError when it would take more than 20 000 products. Chapter: The closed form
+    at image scale.
+    """
+    top = 1.05 * largest(K)
+    c = _chebyshev(lambda lam: np.atleast_2d(function(np.maximum(lam, 1e-30 * top))), top)
+    # error of the function when cut before degree j
+    tail = np.abs(c)[:, ::-1].cumsum(1)[:, ::-1].max(0) * (top if weighted else 1.0)
+    tol = _tolerance(r.dtype)
+    if tail[-1] > tol:
+        raise ArithmeticError(
+            f"training for so long needs more than {MAX_DEGREE} products with the kernel, whose "
+            f"largest eigenvalue is {top:.3g}: take a shorter time"
+        )
+    degree = BLOCK * -(-max(int((tail > tol).sum()), 1) // BLOCK)
+    c = np.pad(c, ((0, 0), (0, max(0, degree - c.shape[1]))))[:, :degree]
+    c = c.reshape(len(c), -1, BLOCK).swapaxes(0, 1)
+    return _polynomial(K, r, jnp.asarray(c, r.real.dtype), top)
+
+
+def _chebyshev(function, top: float):
+    """c (T, k) with function(λ) ≈ Σ_j c_j T_j(2λ/top − 1) on [0, top], of the degree it takes."""
+    n = 64
+    while True:
+        values = function(top * np.cos(np.pi * np.arange(n + 1) / (2 * n)) ** 2)  # the last is 0
+        c = np.fft.rfft(np.concatenate([values, values[:, -2:0:-1]], 1)).real / n
+        c[:, [0, -1]] /= 2
+        small = np.abs(c[:, -n // 4 :]).max() * n < 1e-14 * np.abs(values).max()
+        if small or n // 2 >= MAX_DEGREE:
+            return c[:, : min(n + 1, MAX_DEGREE)]
+        n *= 2
+
+
+@jax.jit
+def _polynomial(K, r, c, top):
+    """Σ_j c_j T_j(2K/top − I) r for c (blocks, T, BLOCK): (T, ..., channels)."""
+
+    def step(state, _):
+        before, now = state
+        return (now, 2 * (2 / top * (K @ now) - now) - before), now
+
+    def add(carry, c):
+        state, V = jax.lax.scan(step, carry[0], length=BLOCK)
+        return (state, carry[1] + jnp.tensordot(c, V, 1, precision="highest")), None
+
+    # T₋₁ = T₁, so that the recurrence starts by itself
+    start = 2 / top * (K @ r) - r, r
+    zero = jnp.zeros((c.shape[1], *r.shape), r.dtype)
+    return jax.lax.scan(add, (start, zero), c)[0][1]
+
+
+@jax.jit
+def predictions(K: Toeplitz | Measured, K_test: Toeplitz, w) -> jax.Array:
+    """K_test w, or K_test Aᵀ w through a measurement, for weights (T, ..., c) of T times.
 
     Chapter: The closed form at image scale.
     """
-    _, alpha, beta = _lanczos(K, _signs(K, jax.random.key(0), 1), 40)
-    return float(
-        np.linalg.eigvalsh(_tridiagonal(np.asarray(alpha[:, 0]), np.asarray(beta[:-1, 0])))[-1]
-    )
-
-
-def _tridiagonal(diagonal, beside):
-    return np.diag(diagonal.astype(float)) + np.diag(beside, 1) + np.diag(beside, -1)
+    back = K.adjoint if isinstance(K, Measured) else lambda w: w
+    return jax.lax.map(lambda w: K_test @ back(w), w)

@@ -1,8 +1,9 @@
 r"""ReLU networks of one variable as what they are: continuous piecewise-linear functions.
 
-Such a function is a list of knots (x_j, y_j) with straight lines between them. Here a network is turned
-into its knots exactly, knots into a network, and knots into their Fourier transform in closed form.
-Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every frequency.
+Such a function is a list of knots (x_j, y_j) with straight lines between them. Here a network is
+turned into its knots exactly, knots into a network, and into their Fourier transform in closed
+form. Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every
+frequency.
 """
 
 from __future__ import annotations
@@ -19,18 +20,16 @@ def knots(
     """All places on [start, end] where a unit of the network switches, both ends included.
 
     Layer by layer: between two knots every unit's pre-activation is a straight line, so a change of
-    its sign has one crossing, found by one division. The crossings join the knots of the next layer.
+    its sign has one crossing, found by one division. The crossings join the knots of the next
+    layer.
 
     Args:
         model: a ReLU network with one input, one output and no output function.
         params: its parameters.
         start, end: the interval.
 
-    Returns: (x, y), each (K,), x increasing from start to end, y the network's values.
-
-    Raises: ValueError for another kind of network or an empty interval.
-
-    Chapter: Spectral bias.
+    Returns: (x, y), each (K,), x increasing from start to end, y the network's values. Raises:
+    ValueError for another kind of network or an empty interval. Chapter: Spectral bias.
     """
     if not isinstance(model, MLP):
         raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
@@ -40,8 +39,8 @@ def knots(
         or model.output is not None
     ):
         raise ValueError(
-            "model must be a ReLU network with one input, one output and no output function, but got "
-            f"sizes={model.sizes}, activation={model.activation!r}, output={model.output!r}"
+            "model must be a ReLU network with one input, one output and no output function, but "
+            f"got sizes={model.sizes}, activation={model.activation!r}, output={model.output!r}"
         )
     if not (np.isfinite(start) and np.isfinite(end) and start < end):
         raise ValueError(f"start must be smaller than end, but got start={start}, end={end}")
@@ -67,16 +66,14 @@ def knots(
 def from_knots(x, y) -> tuple[MLP, list]:
     """A network with one hidden layer that is the piecewise-linear function through (x_j, y_j).
 
-    f(x) = y_0 + s_0 relu(x − x_0) + Σ_j (s_j − s_{j−1}) relu(x − x_j), with s_j the slope after knot j:
-    one hidden unit a piece. Left of x_0 it is constant, right of the last knot it goes on straight.
+    f(x) = y_0 + s_0 relu(x − x_0) + Σ_j (s_j − s_{j−1}) relu(x − x_j), with s_j the slope after
+    knot j: one hidden unit a piece. Left of x_0 it is constant, right of the last knot it goes on
+    straight.
 
     Args: x, (K,), increasing, K ≥ 2; y, (K,).
 
-    Returns: (model, params), float32.
-
-    Raises: ValueError when shapes disagree or x does not increase.
-
-    Chapter: Spectral bias.
+    Returns: (model, params), float32. Raises: ValueError when shapes disagree or x does not
+    increase. Chapter: Spectral bias.
     """
     x, y, slopes = _pieces(x, y)
     model = MLP((1, len(slopes), 1))
@@ -85,7 +82,7 @@ def from_knots(x, y) -> tuple[MLP, list]:
     return model, [(np.asarray(W, np.float32), np.asarray(b, np.float32)) for W, b in params]
 
 
-def transform(x, y, k) -> np.ndarray:
+def fourier_transform(x, y, k) -> np.ndarray:
     """f̃(k) = ∫ f(x) e^{−2πikx} dx of the piecewise-linear function through (x_j, y_j), exactly.
 
     Integrated by parts twice, with ω = 2πk, the ends x_0, x_K and the slopes s_j:
@@ -97,11 +94,8 @@ def transform(x, y, k) -> np.ndarray:
         x, y: knots, (K,), x increasing; f is zero outside [x_0, x_K].
         k: frequencies in cycles per unit of x, any shape, not necessarily whole numbers.
 
-    Returns: complex array of k's shape; at k = 0 the integral of f.
-
-    Raises: ValueError when shapes disagree or x does not increase.
-
-    Chapter: Spectral bias.
+    Returns: complex array of k's shape; at k = 0 the integral of f. Raises: ValueError when shapes
+    disagree or x does not increase. Chapter: Spectral bias.
     """
     x, y, slopes = _pieces(x, y)
     omega = 2 * np.pi * np.asarray(k, float)[..., None]
@@ -118,7 +112,7 @@ def transform(x, y, k) -> np.ndarray:
 
 
 def _simpson(x, y, omega):
-    """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880 of it, h its length."""
+    """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880, h its length."""
     left, middle, right = (
         np.exp(-1j * omega * at) * f
         for at, f in (

@@ -76,7 +76,7 @@ def suggest_scale(
     remains there of the function that the network is before training, and of noise that it has learned.
 
     Args:
-        v: where observations were made: a :class:`fflib.theory.lattice.Grid` or its points (n₁, …, n_d, d), or
+        v: where observations were made: a :class:`fflib.theory.grid.Grid` or its points (n₁, …, n_d, d), or
             scattered points (n, d), of which a dense group of at most 1500 is used.
         y: observed values, (n₁, …, n_d) or (n, ) and perhaps a last axis of c outputs.
         model: the network; ReLU, of an even number 2m of inputs and c outputs.

@@ -10,7 +10,7 @@ from refusal import assert_refused
 import fflib as ff
 from fflib import data, features, metrics
 from fflib.network import MLP, mlp
-from fflib.theory import kernels
+from fflib.theory import dynamics, kernels
 from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
@@ -458,87 +458,87 @@ CASES = {
     ),
     # --- dynamics
     "eigenmodes: not PSD": (
-        lambda: kernels.eigenmodes(-K),
+        lambda: dynamics.eigenmodes(-K),
         ValueError,
         ["K", "positive semidefinite", "-1"],
     ),
     "eigenmodes: not square": (
-        lambda: kernels.eigenmodes(K[:2]),
+        lambda: dynamics.eigenmodes(K[:2]),
         ValueError,
         ["K", "square", "(2, 5)"],
     ),
     "gradient_flow: not PSD": (
-        lambda: kernels.gradient_flow(np.diag([1, 1, 1, 1, -0.1]), Y, 1.0),
+        lambda: dynamics.gradient_flow(np.diag([1, 1, 1, 1, -0.1]), Y, 1.0),
         ValueError,
         ["K", "positive semidefinite", "-0.1"],
     ),
     "gradient_flow: not symmetric": (
-        lambda: kernels.gradient_flow(np.triu(np.ones((5, 5))), Y, 1.0),
+        lambda: dynamics.gradient_flow(np.triu(np.ones((5, 5))), Y, 1.0),
         ValueError,
         ["K", "symmetric"],
     ),
     "gradient_flow: negative time": (
-        lambda: kernels.gradient_flow(K, Y, [1.0, -2.0]),
+        lambda: dynamics.gradient_flow(K, Y, [1.0, -2.0]),
         ValueError,
         ["t", ">= 0", "-2"],
     ),
     "gradient_flow: NaN time": (
-        lambda: kernels.gradient_flow(K, Y, NAN),
+        lambda: dynamics.gradient_flow(K, Y, NAN),
         ValueError,
         ["t", ">= 0", "nan"],
     ),
     "gradient_flow: a table of times": (
-        lambda: kernels.gradient_flow(K, Y, np.ones((2, 2))),
+        lambda: dynamics.gradient_flow(K, Y, np.ones((2, 2))),
         ValueError,
         ["t", "(T,)", "(2, 2)"],
     ),
     "gradient_flow: too few targets": (
-        lambda: kernels.gradient_flow(K, Y[:3], 1.0),
+        lambda: dynamics.gradient_flow(K, Y[:3], 1.0),
         ValueError,
         ["y", "(5,)", "(3,)"],
     ),
     "gradient_flow: targets with too many axes": (
-        lambda: kernels.gradient_flow(K, np.ones((5, 5, 5), np.float32), 1.0),
+        lambda: dynamics.gradient_flow(K, np.ones((5, 5, 5), np.float32), 1.0),
         ValueError,
         ["y", "(5, c)", "(5, 5, 5)"],
     ),
     "gradient_flow: f0 of another shape": (
-        lambda: kernels.gradient_flow(K, Y, 1.0, f0=Y[:, None]),
+        lambda: dynamics.gradient_flow(K, Y, 1.0, f0=Y[:, None]),
         ValueError,
         ["f0", "(5,)", "(5, 1)"],
     ),
     "gradient_flow: f0 with NaN": (
-        lambda: kernels.gradient_flow(K, Y, 1.0, f0=hurt(Y)),
+        lambda: dynamics.gradient_flow(K, Y, 1.0, f0=hurt(Y)),
         ValueError,
         ["f0", "NaN"],
     ),
     "gradient_flow: K_test turned": (
-        lambda: kernels.gradient_flow(K, Y, 1.0, K_test=K[:, :3]),
+        lambda: dynamics.gradient_flow(K, Y, 1.0, K_test=K[:, :3]),
         ValueError,
         ["K_test", "5 columns", "(5, 3)"],
     ),
     "gradient_flow: f0_test alone": (
-        lambda: kernels.gradient_flow(K, Y, 1.0, f0_test=Y),
+        lambda: dynamics.gradient_flow(K, Y, 1.0, f0_test=Y),
         ValueError,
         ["f0_test", "without K_test"],
     ),
     "gradient_flow: f0_test of another shape": (
-        lambda: kernels.gradient_flow(K, Y, 1.0, K_test=K[:3], f0_test=Y),
+        lambda: dynamics.gradient_flow(K, Y, 1.0, K_test=K[:3], f0_test=Y),
         ValueError,
         ["f0_test", "(3,)", "(5,)"],
     ),
     "gradient_descent: learning rate 0": (
-        lambda: kernels.gradient_descent(K, Y, 3, 0.0),
+        lambda: dynamics.gradient_descent(K, Y, 3, 0.0),
         ValueError,
         ["learning_rate", "> 0", "0"],
     ),
     "gradient_descent: half a step": (
-        lambda: kernels.gradient_descent(K, Y, 2.5, 0.1),
+        lambda: dynamics.gradient_descent(K, Y, 2.5, 0.1),
         ValueError,
         ["steps", "whole", "2.5"],
     ),
     "gradient_descent: negative steps": (
-        lambda: kernels.gradient_descent(K, Y, -1, 0.1),
+        lambda: dynamics.gradient_descent(K, Y, -1, 0.1),
         ValueError,
         ["steps", ">= 0", "-1"],
     ),

@@ -1,8 +1,11 @@
 """The graph of embedded points: identities of its Laplacian, and what minimising it does."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from oracles import x64
 
@@ -26,7 +29,7 @@ def test_weights_are_the_formula():
 
 
 def test_identities_of_the_laplacian():
-    L = graphs.laplacian(A)
+    L = graphs.graph_laplacian(A)
     np.testing.assert_allclose(L.sum(1), 0, atol=1e-5)
     np.testing.assert_allclose(L, L.T, atol=1e-7)
     assert float(jnp.linalg.eigvalsh(L).min()) > -1e-5
@@ -41,7 +44,7 @@ def test_identities_of_the_laplacian():
 def test_two_far_groups_are_two_components():
     """The null space of L has one dimension a component."""
     z = jnp.concatenate([Z[:10], Z[10:] + 100.0])
-    L = graphs.laplacian(graphs.adjacency(z, 3.0))
+    L = graphs.graph_laplacian(graphs.adjacency(z, 3.0))
     assert int((jnp.linalg.eigvalsh(L) < 1e-4).sum()) == 2
 
 
@@ -50,7 +53,7 @@ def test_only_d_minus_a_smooths():
     x = data.grid(40)
     B = graphs.adjacency(unit(radial(60, 1)(x, 0.05)), 0.5)
     u = jax.random.normal(KEY, (40,))
-    L = graphs.laplacian(B)
+    L = graphs.graph_laplacian(B)
 
     def flow(M):
         down = jax.jit(lambda w: w - 0.05 * jax.grad(lambda w: w @ M @ w)(w))
@@ -110,12 +113,12 @@ def signal(x):
 def test_steep_stretches_get_narrow_bells():
     x = data.grid(40)
     log_sigma, history = graphs.learn_widths(
-        radial(60, 1), x, signal(x), knots=6, start=0.05, epsilon=0.25, steps=80, every=40
+        radial(60, 1), x, signal(x), knots=6, start=0.05, epsilon=0.25, steps=80
     )
     sigma = widths(log_sigma, x)
-    assert log_sigma.shape == (6,) and history["sigma"].shape == (3, 40)
-    np.testing.assert_allclose(history["sigma"][0], 0.05, rtol=1e-5)
-    np.testing.assert_allclose(history["sigma"][-1], sigma, rtol=1e-5)
+    assert log_sigma.shape == (6,) and history["log_sigma"].shape == (81, 6)
+    np.testing.assert_allclose(jnp.exp(history["log_sigma"][0]), 0.05, rtol=1e-5)
+    np.testing.assert_array_equal(history["log_sigma"][-1], log_sigma)
     assert history["loss"][-1] < history["loss"][0]
     assert float(sigma[x[:, 0] < 0.4].min()) > 1.5 * float(sigma[x[:, 0] > 0.6].max())
 
@@ -145,14 +148,31 @@ def test_scale_and_shift_of_the_signal_do_not_matter():
 def test_an_ensemble_is_its_members():
     x = jnp.stack([data.grid(20)] * 2)
     u = jnp.stack([signal(x[0]), x[0] ** 2])
-    how = dict(knots=4, epsilon=0.3, steps=10, every=10)
-    both, history = graphs.learn_widths(
-        radial(30, 1), x, u, start=[0.05, 0.08], ensemble=True, **how
+    learn = partial(graphs.learn_widths, radial(30, 1), knots=4, epsilon=0.3, steps=10)
+    both, history = jax.vmap(lambda x, u, start: learn(x, u, start=start))(
+        x, u, jnp.array([0.05, 0.08])
     )
-    alone, own = graphs.learn_widths(radial(30, 1), x[1], u[1], start=0.08, **how)
-    assert both.shape == (2, 4) and history["sigma"].shape == (2, 2, 20)
+    alone, own = learn(x[1], u[1], start=0.08)
+    assert both.shape == (2, 4) and history["log_sigma"].shape == (2, 11, 4)
     np.testing.assert_allclose(both[1], alone, atol=1e-4)
-    np.testing.assert_allclose(history["loss"][:, 1], own["loss"], atol=1e-4)
+    np.testing.assert_allclose(history["loss"][1], own["loss"], atol=1e-4)
+
+
+def test_the_path_is_adams():
+    """Step by step with optax outside of the library's loop."""
+    x, how = data.grid(12), dict(knots=3, start=0.1, epsilon=0.3)
+    u = signal(x)
+    path = graphs.learn_widths(radial(12, 1), x, u, steps=4, rate=0.05, **how)[1]["log_sigma"]
+    u = (u - u.mean()) / u.std()
+    a, adam = jnp.full(3, jnp.log(0.1)), optax.adam(0.05)
+    state = adam.init(a)
+    for seen in path:
+        np.testing.assert_allclose(a, seen, atol=1e-5)
+        slope = jax.grad(
+            lambda a: graphs.objective(unit(radial(12, 1)(x, widths(a, x))), u, 0.3, 0.5, 1.0)
+        )(a)
+        move, state = adam.update(slope, state)
+        a = a + move
 
 
 def test_in_the_plane():
@@ -174,12 +194,12 @@ X = data.grid(6)
         (lambda: graphs.adjacency(Z[0], 1.0), r"z must have shape \(n, d\)"),
         (lambda: graphs.adjacency(Z, 0.0), "epsilon must be"),
         (lambda: graphs.adjacency(Z, 1.0, -1.0), "power must be"),
-        (lambda: graphs.laplacian(jnp.ones((2, 3))), "A must be a square matrix"),
+        (lambda: graphs.graph_laplacian(jnp.ones((2, 3))), "A must be a square matrix"),
         (lambda: graphs.roughness(A, jnp.ones(7)), "one row for each of the 30"),
         (lambda: graphs.objective(Z, Z[:, 0], 1.0, 0.5, -1.0), "keep must be"),
         (
             lambda: graphs.learn_widths(radial(8, 1), X, X[:3], knots=2, start=0.1, epsilon=1.0),
-            "with E in front",
+            "one row a point",
         ),
         (
             lambda: graphs.learn_widths(

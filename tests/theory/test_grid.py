@@ -11,7 +11,7 @@ from refusal import assert_refused
 
 from fflib import data, features
 from fflib.network import mlp
-from fflib.theory import flow, grid, kernels, krylov
+from fflib.theory import dynamics, grid, kernels, krylov
 
 RNG = np.random.default_rng(0)
 SHAPES = [(13,), (6, 7), (3, 4, 5)]
@@ -203,12 +203,10 @@ def test_traces_and_largest_eigenvalue():
     K = grid.ntk(net(24), drawn(2, scale=3.0), x)
     lam = np.linalg.eigvalsh(np.asarray(K.dense(), np.float64))
     ridge = 0.1 * lam.mean()
-    for function in (lambda t: t, lambda t: -np.expm1(-3 * t / lam.mean())):
-        value, spread = krylov.trace(K, function, KEY, probes=64)
-        assert abs(value - function(lam).sum()) < 4 * spread + 1e-4 * value
-    dimension, spread = krylov.effective_dimension(K, ridge, KEY, probes=64)
-    assert abs(dimension - (lam / (lam + ridge)).sum()) < 4 * spread
-    assert spread < 0.02 * dimension
+    for r in (ridge, 100 * ridge):
+        dimension, spread = krylov.effective_dimension(K, r, KEY, probes=64)
+        assert abs(dimension - (lam / (lam + r)).sum()) < 4 * spread
+        assert spread < 0.03 * dimension
     assert 0.98 * lam[-1] < krylov.largest(K) < 1.0001 * lam[-1]
 
 
@@ -249,10 +247,10 @@ def test_regression_and_dynamics_agree_with_dense_formulas(shape, wide):
         solution = krylov.solve(K, y, ridge)
         assert solution.steps < 60 and solution.residual < bound
         assert error((K_test @ solution.weights).reshape(-1, 2), regression) < bound
-        found = flow.gradient_flow(K, y, t, f0)
+        found = dynamics.gradient_flow(K, y, t, f0)
         assert found.shape == (4, *shape, 2)
         assert error(found.reshape(at.shape), at) < bound
-        found = flow.gradient_flow(K, y, t, f0, K_test, f0_test)
+        found = dynamics.gradient_flow(K, y, t, f0, K_test, f0_test)
         assert error(found.reshape(elsewhere.shape), elsewhere) < 2 * bound
 
 
@@ -265,9 +263,26 @@ def test_one_channel_and_one_time():
         K, K_test = grid.ntk(model, mapping, x), grid.ntk(model, mapping, shifted, x)
         alone, both = (krylov.solve(K, jnp.asarray(z), ridge).weights for z in (y[..., 1], y))
         assert alone.shape == (6, 7) and error(alone, both[..., 1]) < 1e-10
-        one = flow.gradient_flow(K, y[..., 0], t[2], f0[..., 0], K_test, f0_test[..., 0])
-        many = flow.gradient_flow(K, y, t, f0, K_test, f0_test)
+        one = dynamics.gradient_flow(K, y[..., 0], t[2], f0[..., 0], K_test, f0_test[..., 0])
+        many = dynamics.gradient_flow(K, y, t, f0, K_test, f0_test)
         assert one.shape == (6, 7) and error(one, many[2, ..., 0]) < 1e-10
+
+
+@both
+def test_steps_without_the_matrix_are_those_of_the_matrix(wide):
+    """Gradient descent too, at the points and elsewhere, also where ηλ exceeds 1; three numbers of steps."""
+    with x64(wide):
+        x, shifted = pair((5, 6))
+        model, mapping = net(24), drawn(2)
+        K, K_test = grid.ntk(model, mapping, x), grid.ntk(model, mapping, shifted, x)
+        y, f0, f0_test = jnp.asarray(RNG.normal(size=(3, 5, 6)))
+        for rate in (0.3, 1.9):
+            how = np.array([0, 3, 40]), rate / krylov.largest(K)
+            for rest in ((), (K_test, f0_test)):
+                found = dynamics.gradient_descent(K, y, *how, f0, *rest)
+                dense = [rest[0].dense(), rest[1].ravel()] if rest else []
+                wanted = dynamics.gradient_descent(K.dense(), y.ravel(), *how, f0.ravel(), *dense)
+                assert error(found.reshape(3, 30), wanted) < (1e-9 if wide else 2e-5)
 
 
 def test_long_training_ends_in_regression():
@@ -278,10 +293,10 @@ def test_long_training_ends_in_regression():
         K, K_test = grid.ntk(model, mapping, x), grid.ntk(model, mapping, shifted, x)
         y, f0 = jnp.asarray(RNG.normal(size=(2, 5, 6)))
         t = 40 / np.linalg.eigvalsh(np.asarray(K.dense()))[0]
-        end = flow.gradient_flow(K, y, t, K_test=K_test)
+        end = dynamics.gradient_flow(K, y, t, K_test=K_test)
         np.testing.assert_allclose(end, K_test @ krylov.solve(K, y).weights, atol=1e-8)
         t = 1e-6 / krylov.largest(K)
-        step = (flow.gradient_flow(K, y, t, f0) - f0) / t
+        step = (dynamics.gradient_flow(K, y, t, f0) - f0) / t
         np.testing.assert_allclose(step, K @ (y - f0), rtol=1e-4, atol=1e-4)
 
 
@@ -298,7 +313,7 @@ def test_memory_grows_as_the_number_of_points():
             jax.ShapeDtypeStruct((), jnp.float32),
         )
         memory = (
-            krylov._conjugate_gradients.lower(K, y, number, number, 100, None)
+            krylov._conjugate_gradients.lower(K, y, number, number, None)
             .compile()
             .memory_analysis()
         )
@@ -346,13 +361,15 @@ def test_measurement_agrees_with_dense_formulas(wide):
         w = np.linalg.solve(AKA + ridge * np.eye(9), np.asarray(z, np.float64))
         assert error(krylov.solve(measured, z, ridge).weights, w) < bound
         t = np.array([1.0, 50.0]) / np.linalg.eigvalsh(AKA)[-1]
-        found = flow.gradient_flow(measured, z, t, f0, measured.K)
+        found = dynamics.gradient_flow(measured, z, t, f0, measured.K)
         with x64(True):
             weights = [
-                kernels.gradient_flow(AKA, np.asarray(z, float), s, np.asarray(f0, float))
+                dynamics.gradient_flow(AKA, np.asarray(z, float), s, np.asarray(f0, float))
                 for s in t
             ]
-        np.testing.assert_allclose(flow.gradient_flow(measured, z, t, f0), weights, atol=20 * bound)
+        np.testing.assert_allclose(
+            dynamics.gradient_flow(measured, z, t, f0), weights, atol=20 * bound
+        )
         lam, Q = np.linalg.eigh(AKA)
         for s, f in zip(t, found, strict=True):
             w = Q @ (((1 - np.exp(-lam * s)) / lam)[:, None] * (Q.T @ np.asarray(z - f0, float)))
@@ -383,12 +400,15 @@ def test_complex_measurements_count_as_pairs_of_real_ones():
         lam, Q = np.linalg.eigh((AKA + AKA.T) / 2)
         lam = np.maximum(lam, 0.0)
         np.testing.assert_allclose(krylov.largest(measured), lam[-1], rtol=1e-3)
-        found, spread = krylov.trace(measured, lambda t: t, KEY, probes=64)
-        assert abs(found - lam.sum()) < 4 * spread
+        ridge = 0.1 * lam.mean()
+        found, spread = krylov.effective_dimension(measured, ridge, KEY, probes=64)
+        assert abs(found - (lam / (lam + ridge)).sum()) < 4 * spread < 0.2 * found
         y = A(jnp.asarray(RNG.normal(size=(5, 6))))
         t = 20 / lam[-1]
         expected = Q @ ((1 - np.exp(-lam * t)) * (Q.T @ np.asarray(split(y))))
-        np.testing.assert_allclose(split(flow.gradient_flow(measured, y, t)), expected, atol=1e-9)
+        np.testing.assert_allclose(
+            split(dynamics.gradient_flow(measured, y, t)), expected, atol=1e-9
+        )
         real = krylov.solve(
             measured, y.real, 1.0
         ).weights  # numbers without imaginary part are complex numbers too
@@ -459,18 +479,17 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: krylov.solve(OBLONG, ONE, 1.0), ValueError, ["one grid with itself"]),
         (lambda: krylov.solve(np.eye(4), ONE, 1.0), TypeError, ["K must be", "fflib.theory.grid"]),
         (lambda: krylov.solve(SQUARE, ONE.at[0, 0].set(np.nan), 1.0), ValueError, ["y", "NaN"]),
-        (lambda: krylov.solve(SQUARE, ONE, 1e-3, max_steps=1), ArithmeticError, ["did not converge", "1 steps", "max_steps"]),
-        (lambda: krylov.solve(SMOOTH, GRID20, 1e-3, tol=1e-9), ArithmeticError, ["ridge"]),
+        (lambda: krylov.solve(SMOOTH, GRID20, 1e-3, tol=1e-9), ArithmeticError, ["did not converge", "wanted 1e-09", "ridge"]),
         (lambda: krylov.solve(krylov.Measured(OBLONG, jnp.sum), 1.0), ValueError, ["one grid with itself"]),
         (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), 1j * np.ones(20), 1.0), TypeError, ["y must be real", "complex"]),
         (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), ONE, 1.0), ValueError, ["measurements' shape (20,)", "(4, 5)"]),
         (lambda: krylov.effective_dimension(SQUARE, 0.0, KEY), ValueError, ["ridge", "> 0"]),
-        (lambda: krylov.trace(SQUARE, np.abs, KEY, probes=1), ValueError, ["probes", "at least 2"]),
-        (lambda: flow.gradient_flow(SQUARE, ONE, -1.0), ValueError, ["t must be", "-1"]),
-        (lambda: flow.gradient_flow(SQUARE, ONE, np.inf), ValueError, ["t must be", "finite"]),
-        (lambda: flow.gradient_flow(SQUARE, ONE, 1.0, ONE.T), ValueError, ["f0", "(4, 5)", "(5, 4)"]),
-        (lambda: flow.gradient_flow(SQUARE, ONE, 1.0, f0_test=ONE), ValueError, ["f0_test", "without K_test"]),
-        (lambda: flow.gradient_flow(SQUARE, ONE, 1e9, max_steps=50), ArithmeticError, ["max_steps = 50", "shorter time"]),
+        (lambda: krylov.effective_dimension(SQUARE, 1.0, KEY, probes=1), ValueError, ["probes", "at least 2"]),
+        (lambda: dynamics.gradient_flow(SQUARE, ONE, -1.0), ValueError, ["t must be", "-1"]),
+        (lambda: dynamics.gradient_flow(SQUARE, ONE, np.inf), ValueError, ["t must be", "finite"]),
+        (lambda: dynamics.gradient_flow(SQUARE, ONE, 1.0, ONE.T), ValueError, ["f0", "(4, 5)", "(5, 4)"]),
+        (lambda: dynamics.gradient_flow(SQUARE, ONE, 1.0, f0_test=ONE), ValueError, ["f0_test", "without K_test"]),
+        (lambda: dynamics.gradient_flow(SQUARE, ONE, 1e12), ArithmeticError, ["20000 products", "shorter time"]),
     ],
 )  # fmt: skip
 def test_bad_input(call, kind, parts):

@@ -11,7 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import arccos_kernels, central_difference, in_float64
+from oracles import arccos_kernels, central_difference, in_float64, x64
+from refusal import assert_refused
+from scipy.stats import multivariate_normal
 
 from fflib import features
 from fflib.network import MLP, mlp
@@ -118,6 +120,131 @@ def test_kernel_regression_under_jit_and_grad():
     slope = jax.grad(lambda jitter: kernels.kernel_regression(K, y, jitter).sum())(0.1)
     A = np.linalg.inv(np.asarray(K, float) + 0.1 * np.eye(6))
     np.testing.assert_allclose(slope, -(A @ A @ y).sum(), rtol=1e-3)
+
+
+# --------------------------------------------------------------------------------------------------
+# Uncertainty
+
+
+def process(n=30, m=8, columns=(), seed=0):
+    """Covariances of a Gaussian process among n points and m new ones, values, and the noise; float64."""
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.random((n + m, 1)), 0)[rng.permutation(n + m)]
+    K = 1.7 * np.exp(-((x - x.T) ** 2) / (2 * 0.15**2))
+    return x, K, rng.normal(size=(n, *columns)), 0.2
+
+
+def test_predictive_variance_is_that_of_the_conditional_gaussian():
+    """Against the block of the joint precision matrix: (Λ**)⁻¹ is the covariance given the rest."""
+    _, K, y, noise = process()
+    joint = K + np.diag(np.r_[np.full(30, noise), np.full(8, 1e-9)])
+    conditional = np.linalg.inv(np.linalg.inv(joint)[30:, 30:])
+    found = in_float64(
+        lambda K: kernels.predictive_variance(K[:30, :30], K[30:, :30], jnp.diag(K)[30:], noise), K
+    )
+    np.testing.assert_allclose(found, np.diag(conditional), rtol=1e-6, atol=1e-8)
+    one = in_float64(
+        lambda K: kernels.predictive_variance(K[:30, :30], K[30:, :30], jnp.asarray(1.7), noise), K
+    )
+    np.testing.assert_allclose(one, found, rtol=1e-12)
+
+
+def test_variance_falls_with_every_observation_and_returns_to_the_prior_far_away():
+    _, K, *_ = process()
+    before = np.full(8, 1.7)
+    for n in (1, 5, 20, 30):
+        now = in_float64(
+            lambda K: kernels.predictive_variance(K[:n, :n], K[30:, :n], jnp.asarray(1.7), 0.2), K
+        )
+        assert (now <= before + 1e-12).all()
+        before = now
+    far = kernels.predictive_variance(np.eye(3), np.zeros((2, 3)), np.ones(2), 0.1)
+    np.testing.assert_array_equal(far, 1.0)
+
+
+@pytest.mark.parametrize("columns", [(), (3,)], ids=str)
+def test_log_marginal_likelihood_is_the_density_of_scipy(columns):
+    _, K, y, noise = process(columns=columns)
+    K = K[:30, :30]
+    normal = multivariate_normal(np.zeros(30), K + noise * np.eye(30))
+    found = in_float64(lambda K, y: kernels.log_marginal_likelihood(K, y, noise), K, y)
+    np.testing.assert_allclose(found, normal.logpdf(y.T).sum(), rtol=1e-9)
+
+
+def scaled(x1, x2, p):
+    return p["power"] * kernels.gaussian_kernel(x1, x2, p["width"])
+
+
+def test_fitted_numbers_have_no_slope_and_agree_with_sklearn():
+    """∂ log p(y)/∂ log of every number vanishes; scikit-learn, with gradients of its own, finds them too."""
+    gp = pytest.importorskip("sklearn.gaussian_process")
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.random((40, 1)), 0)
+    y = np.sin(9 * x[:, 0]) + 0.3 * rng.normal(size=40)
+    start = {"width": 0.3, "power": 1.0, "noise": 0.5}
+    with x64(True):
+        p, value = kernels.fit_kernel(scaled, jnp.asarray(x), jnp.asarray(y), start)
+        slope = jax.grad(
+            lambda p: kernels.log_marginal_likelihood(
+                scaled(jnp.asarray(x), jnp.asarray(x), p), y, p["noise"]
+            )
+        )(p)
+    assert max(abs(float(slope[name] * p[name])) for name in p) < 1e-4
+    k = gp.kernels
+    theirs = gp.GaussianProcessRegressor(
+        k.ConstantKernel(1.0) * k.RBF(0.3) + k.WhiteKernel(0.5)
+    ).fit(x, y)
+    np.testing.assert_allclose(value, theirs.log_marginal_likelihood_value_, atol=1e-4)
+    ours = [p["power"], p["width"], p["noise"]]
+    np.testing.assert_allclose(ours, np.exp(theirs.kernel_.theta), rtol=1e-2)
+
+
+def test_fitted_numbers_in_float32_and_without_sklearn():
+    """The likelihood found is above that of the truth the values were drawn from, in float32 too."""
+    x, K, *_ = process(60, 1, seed=3)
+    truth = {"width": 0.15, "power": 1.7, "noise": 0.2}
+    joint = np.linalg.cholesky(K + 0.2 * np.eye(61))
+    y = joint @ np.random.default_rng(4).normal(size=61)
+    x, y = x.astype(np.float32), y.astype(np.float32)
+    p, value = kernels.fit_kernel(scaled, x, y, {"width": 0.3, "power": 1.0, "noise": 0.5})
+    assert value >= kernels.log_marginal_likelihood(scaled(x, x, truth), y, truth["noise"]) - 0.01
+    assert 0.5 < p["width"] / truth["width"] < 2 and 0.5 < p["noise"] / truth["noise"] < 2
+
+
+def test_bands_cover_what_they_say():
+    """95 % bands of fitted kernels hold 95 % of new observations: 40 draws of a process, 20 new points
+    each, within 4 standard errors of a mean over draws; half as wide bands do not."""
+    off = []
+    for seed in range(40):
+        x, K, *_ = process(50, 20, seed=seed)
+        y = np.linalg.cholesky(K + 0.2 * np.eye(70)) @ np.random.default_rng(seed).normal(size=70)
+        x, y = x.astype(np.float32), y.astype(np.float32)
+        p, _ = kernels.fit_kernel(
+            scaled, x[:50], y[:50], {"width": 0.3, "power": 1.0, "noise": 0.5}
+        )
+        K, K_test = scaled(x[:50], x[:50], p), scaled(x[50:], x[:50], p)
+        mean = K_test @ kernels.kernel_regression(K, y[:50], p["noise"])
+        variance = kernels.predictive_variance(K, K_test, jnp.asarray(p["power"]), p["noise"])
+        off.append(np.abs(y[50:] - mean) / np.sqrt(variance + p["noise"]))
+    off = np.array(off)
+    inside, narrow = (off < 1.96).mean(1), (off < 0.98).mean(1)
+    error = inside.std(ddof=1) / np.sqrt(40)
+    assert abs(inside.mean() - 0.95) < 4 * error < 0.08
+    assert narrow.mean() < 0.95 - 8 * error
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: kernels.predictive_variance(np.eye(3), np.ones((2, 4)), 1.0, 0.1), ["K_test", "3 columns"]),
+        (lambda: kernels.predictive_variance(np.eye(3), np.ones((2, 3)), np.ones(3), 0.1), ["k_test", "(2,)", "(3,)"]),
+        (lambda: kernels.predictive_variance(np.eye(3), np.ones((2, 3)), 1.0, -0.1), ["jitter", ">= 0"]),
+        (lambda: kernels.log_marginal_likelihood(np.ones((3, 3)), np.ones(3), 0.0), ["positive definite"]),
+        (lambda: kernels.fit_kernel(scaled, np.ones((3, 1)), np.ones(3), {"width": 0.0, "power": 1.0, "noise": 1.0}), ["start['width']", "> 0"]),
+    ],
+)  # fmt: skip
+def test_uncertainty_refuses(call, parts):
+    assert_refused(call, ValueError, parts)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -653,19 +780,3 @@ def test_empirical_ntk_takes_any_function_and_any_pytree():
     e = np.exp(-(x[:, 0] ** 2) * 0.5)
     J = np.stack([e, -2 * x[:, 0] ** 2 * e])
     np.testing.assert_allclose(K, J.T @ J, rtol=1e-5)
-
-
-def test_eigenmodes_put_k_together_again():
-    x = normal(9, 3)
-    K = kernels.ntk(MODELS["unequal"], x)
-    lam, Q = kernels.eigenmodes(K)
-    assert (np.diff(lam) <= 0).all()
-    np.testing.assert_allclose((Q * np.asarray(lam)[None]) @ Q.T, K, atol=1e-4 * float(K.max()))
-    np.testing.assert_allclose(Q.T @ Q, np.eye(9), atol=1e-5)
-
-
-def test_eigenmodes_of_a_singular_kernel_are_not_negative():
-    G = normal(10, 3)
-    lam, _ = kernels.eigenmodes(G @ G.T)
-    assert (np.asarray(lam) >= 0).all() and (np.asarray(lam[3:]) < 1e-5).all()
-    np.testing.assert_allclose(lam[:3], np.linalg.eigvalsh(G.T @ G)[::-1], rtol=1e-4)

@@ -73,14 +73,14 @@ def test_transform_against_fine_quadrature(network):
     )
     f = np.interp(v, x, y)[None] * np.exp(-2j * np.pi * k[:, None] * v)
     np.testing.assert_allclose(
-        piecewise_linear.transform(x, y, k), np.trapezoid(f, v, axis=1), rtol=0, atol=1e-7
+        piecewise_linear.fourier_transform(x, y, k), np.trapezoid(f, v, axis=1), rtol=0, atol=1e-7
     )
 
 
 def test_transform_of_the_hat_is_sinc_squared():
     k = np.array([[0.0, 0.25], [1.5, 7.3]])
     np.testing.assert_allclose(
-        piecewise_linear.transform([-1, 0, 1], [0, 1, 0], k), np.sinc(k) ** 2, atol=1e-15
+        piecewise_linear.fourier_transform([-1, 0, 1], [0, 1, 0], k), np.sinc(k) ** 2, atol=1e-15
     )
 
 
@@ -92,8 +92,12 @@ def test_transform_of_the_slowest_waves():
     v = (x[:-1] + x[1:])[:, None] / 2 + np.diff(x)[:, None] / 2 * node
     f = np.interp(v, x, y) * weight * np.diff(x)[:, None] / 2
     expected = (f * np.exp(-2j * np.pi * k[:, None, None] * v)).sum((1, 2))
-    np.testing.assert_allclose(piecewise_linear.transform(x, y, k), expected, rtol=0, atol=1e-8)
-    np.testing.assert_allclose(piecewise_linear.transform(x, y, 1e-9), expected[2], rtol=1e-12)
+    np.testing.assert_allclose(
+        piecewise_linear.fourier_transform(x, y, k), expected, rtol=0, atol=1e-8
+    )
+    np.testing.assert_allclose(
+        piecewise_linear.fourier_transform(x, y, 1e-9), expected[2], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_transform_of_the_slowest_waves():
 )
 def test_bad_knots_are_refused(x, y, match):
     for function in (
-        lambda: piecewise_linear.transform(x, y, 1.0),
+        lambda: piecewise_linear.fourier_transform(x, y, 1.0),
         lambda: piecewise_linear.from_knots(x, y),
     ):
         with pytest.raises(ValueError, match=match):
