@@ -1,10 +1,10 @@
 """The chapters' cells as a page shows them.
 
 *Claims* (`show.check`) leave the place where they were checked: a section has one quiet line, "✓ 4
-claims checked", that opens. *Answers* to a guess go to the end of the section they were measured in;
+claims checked", that opens. *Answers* to a guess go to the end of the section that measured them;
 the pages' script takes them to their question and keeps them closed (`show.js`). The *code* of a
 question is left out, and what only shows, checks or answers is folded. *Folds* say what they hold:
-the cell's first comment where that is a title (# Solution), else what its code does.
+the cell's first comment where that is a title (# Set-up), else what its code does.
 """
 
 from __future__ import annotations
@@ -108,18 +108,16 @@ class Cells(SphinxPostTransform):
             if cell.get("nb_element") == "cell_code" and cell.children:
                 prepare(cell)
         claims: dict[nodes.Element, list[str]] = {}
-        for output in list(self.document.findall(nodes.raw)):
-            text = output.astext()
-            if text.startswith((CLAIM, ANSWER)):
+        for output, text in [(raw, raw.astext()) for raw in self.document.findall(nodes.raw)]:
+            if text.startswith(CLAIM):
+                claims.setdefault(section_of(output), []).append(text)
+                take_out(output)
+            elif text.startswith(ANSWER):
                 section = section_of(output)
                 take_out(output)
-                claims.setdefault(section, [])
-                claims[section] += [text] if text.startswith(CLAIM) else []
-                if text.startswith(ANSWER):
-                    append(section, text)
+                append(section, text)
         for section, found in claims.items():
-            if found:
-                append(section, claims_html(found))
+            append(section, claims_html(found))
 
 
 def setup(app) -> dict:

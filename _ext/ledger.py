@@ -1,7 +1,7 @@
 """The ledger: every number that the book claims, collected from the pages that claim it.
 
-`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`), which
-myst-nb takes out of the page and puts beside the executed notebook. This extension reads it there,
+`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`),
+which myst-nb takes out of the page and puts beside the executed notebook. This extension reads it there,
 chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded full-scale
 results of `fflib/results`, and writes both as tables into the page that asks for them::
 
@@ -9,7 +9,7 @@ results of `fflib/results`, and writes both as tables into the page that asks fo
     ```{ledger} records        what has been recorded
     ```{ledger} full           which chapters were run at full scale, and what does not hold there
     ```{ledger} runs           which chapter ran where, when, with which seeds
-    ```{ledger} claims         every checked claim with what was measured, at full scale too where it was
+    ```{ledger} claims         every checked claim with what was measured, at full scale too
 
 The same content lies beside the page as `<page>.json`, for `make check` and for other programs.
 """
@@ -39,7 +39,7 @@ SEED = re.compile(r"\b(?:key|PRNGKey|default_rng|RandomState)\((\d+)\)")
 Cell = str | nodes.Node
 
 
-# --- What the pages left behind --------------------------------------------------------------------
+# --- What the pages left behind -------------------------------------------------------------------
 
 
 def entries(kept: dict) -> list[dict]:
@@ -126,7 +126,7 @@ def chapters(env) -> list[dict]:
     ]
 
 
-# --- Recorded results ------------------------------------------------------------------------------
+# --- Recorded results -----------------------------------------------------------------------------
 
 
 def library():
@@ -227,7 +227,7 @@ def content(env) -> dict:
     return {"chapters": here, "records": found, "published": beside_published(found), "full": full}
 
 
-# --- The page --------------------------------------------------------------------------------------
+# --- The page -------------------------------------------------------------------------------------
 
 
 class LedgerPlace(nodes.General, nodes.Element):
@@ -285,8 +285,8 @@ class Page:
             parts.append(table("Table 1 of the paper, at full scale", columns, rows))
         missing = sorted(set(library().TABLE1) - {row["experiment"] for row in book["published"]})
         if missing:
-            said = f"Columns of the paper's Table 1 not recorded at full scale yet: {', '.join(missing)}."
-            parts.append(nodes.paragraph(text=said))
+            said = "Columns of the paper's Table 1 not recorded at full scale yet: "
+            parts.append(nodes.paragraph(text=f"{said}{', '.join(missing)}."))
         return [part for part in parts if part is not None]
 
     def compared(self, found: list[dict]) -> nodes.Node | None:
@@ -365,8 +365,9 @@ class Page:
             fallen += lost
             rows.append(
                 (
-                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}", run["device"],
-                    f"jax {run['versions']['jax']}", run["date"][:10], f"{run['seconds'] / 60:.1f}", run["commit"],
+                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}",
+                    run["device"], f"jax {run['versions']['jax']}", run["date"][:10],
+                    f"{run['seconds'] / 60:.1f}", run["commit"],
                 )
             )  # fmt: skip
         if not rows:
@@ -456,7 +457,7 @@ def _row(cells: Sequence[Cell]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in content))
 
 
-# --- Sphinx ----------------------------------------------------------------------------------------
+# --- Sphinx ---------------------------------------------------------------------------------------
 
 
 def write_data(app, exception) -> None:

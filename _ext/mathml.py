@@ -1,8 +1,8 @@
 """Mathematics as MathML, written at build time: no script and no other host.
 
 TeX is converted by math-core; what it does not know becomes a warning of the build. The font is
-STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that mathematics
-uses. Equations are numbered within their chapter, so that a number never depends on the order
+STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that the formulas use.
+Equations are numbered within their chapter, so that a number never depends on the order
 in which the chapters are read; a reference from another chapter adds that chapter's title.
 """
 
@@ -11,10 +11,13 @@ from __future__ import annotations
 import html
 import importlib.util
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from docutils import nodes
 from fontTools import subset
+from fontTools.ttLib import TTFont
 from math_core import LatexError, LatexToMathML
 from sphinx.domains.math import MathDomain
 from sphinx.util import logging
@@ -53,6 +56,8 @@ RANGES = (
     (0xFE00, 0xFE01),  # the two styles of calligraphic letters
     (0x1D400, 0x1D7FF),  # mathematical alphabets
 )
+# A letter alone in <mi> is set in italics, which are characters of their own.
+ITALIC = (*range(0x1D434, 0x1D468), 0x210E, *range(0x1D6A4, 0x1D6A6), *range(0x1D6E2, 0x1D71C))
 FEATURES = ("ssty", "dtls", "flac", "ccmp", "mark", "mkmk", "kern")
 
 _converter = LatexToMathML(annotation=True, fancy_error=False)
@@ -141,8 +146,20 @@ def font_source() -> Path:
     return package / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
-def write_font(target: Path) -> None:
-    """Cut the font to RANGES and write it as WOFF."""
+def characters(pages: Iterable[Path]) -> set[int]:
+    """What the formulas of `pages` are made of, as far as it lies in RANGES."""
+    formulas = (
+        formula
+        for page in pages
+        for formula in re.findall(r"<math\b.*?</math>", page.read_text(encoding="utf-8"), re.DOTALL)
+    )
+    used = {character for formula in formulas for character in html.unescape(formula)}
+    italic = {chr(c) for c in ITALIC if unicodedata.normalize("NFKC", chr(c)) in used}
+    return {c for first, last in RANGES for c in range(first, last + 1) if chr(c) in used | italic}
+
+
+def write_font(target: Path, points: Iterable[int]) -> None:
+    """Cut the font to the characters `points`, and what they are set with, and write it as WOFF."""
     options = subset.Options(
         flavor="woff",
         layout_features=list(FEATURES),
@@ -153,7 +170,7 @@ def write_font(target: Path) -> None:
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=[c for first, last in RANGES for c in range(first, last + 1)])
+    cutter.populate(unicodes=points)
     with subset.load_font(str(font_source()), options) as font:
         cutter.subset(font)
         subset.save_font(font, str(target), options)
@@ -162,10 +179,9 @@ def write_font(target: Path) -> None:
 def add_font(app, exception) -> None:
     if exception is not None or app.builder.format != "html":
         return
-    target = Path(app.outdir) / "_static" / FONT
-    newest = max(font_source().stat().st_mtime, Path(__file__).stat().st_mtime)
-    if not target.exists() or target.stat().st_mtime < newest:
-        write_font(target)
+    target, points = Path(app.outdir, "_static", FONT), characters(Path(app.outdir).rglob("*.html"))
+    if points and (not target.exists() or not points <= set(TTFont(target).getBestCmap())):
+        write_font(target, points)
 
 
 def setup(app) -> dict:

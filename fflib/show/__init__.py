@@ -135,8 +135,8 @@ def slider(
     asked = live is False or markup.static() or "FFLIB_OUT" in os.environ
     if live is None:
         live = markup.live()
-    label = words("label", name if label is None else label)
-    made = Slider(render, values, alt, words("name", name), label, unit, start, live)
+    label = words("label", words("name", name) if label is None else label)
+    made = Slider(render, values, alt, label, unit, start, live)
     if markup.shell() is None and not live:
         made.values = values if asked else [start]
         made.prepare(Sheet())

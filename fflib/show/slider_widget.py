@@ -3,8 +3,6 @@
 Private helpers of `fflib.show`. Chapter: all chapters.
 """
 
-import itertools
-import math
 import numbers
 from collections.abc import Callable, Sequence
 
@@ -25,9 +23,9 @@ def describe(alt: str | Callable[[object], str], value: object) -> str:
 class Slider:
     """What `show.slider` returns; as the last expression of a cell it shows itself."""
 
-    def __init__(self, render, values, alt, name, label, unit, start, live):
+    def __init__(self, render, values, alt, label, unit, start, live):
         self.render, self.values, self.alt = render, list(values), alt
-        self.name, self.label, self.unit, self.start, self.live = name, label, unit, start, live
+        self.label, self.unit, self.start, self.live = label, unit, start, live
         self.frames: dict = {}
         self._widget = self._html = None
 
@@ -49,25 +47,20 @@ class Slider:
             if value != shown:  # its pictures are not decoded before they are wanted
                 drawn, hidden = drawn.replace("<img ", '<img loading="lazy" '), " hidden"
             frames.append(f'<div class="ff-frame" data-text="{text}"{hidden}>{drawn}</div>')
-        control, text, ident = "", escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
+        text, ident = escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
+        control = f"<strong>{escape(self.label)}</strong><span>{text}</span>"
         if len(values) > 1:
             control = (
+                f'<label for="{ident}">{escape(self.label)}</label>'
                 f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" '
                 f'value="{list(values).index(shown)}" aria-valuetext="{text}" autocomplete="off">'
+                f'<output for="{ident}" aria-live="off">{text}</output>'
             )
-            head = f'<label for="{ident}">{escape(self.label)}</label>'
-        else:
-            head = f"<strong>{escape(self.label)}</strong>"
-        output = (
-            f'<output for="{ident}" aria-live="off">{text}</output>'
-            if control
-            else f"<span>{text}</span>"
-        )
         body = (
-            f'<figure class="ff ff-slider"><div class="ff-control">{head}{control}{output}</div>'
+            f'<figure class="ff ff-slider"><div class="ff-control">{control}</div>'
             f"{''.join(frames)}</figure>"
         )
-        return markup.styled(markup.unique(body)[0], script=bool(control))
+        return markup.styled(markup.unique(body)[0], script=len(values) > 1)
 
     def prepare(self, sheet) -> "Slider":
         """Draw now, so that a mistake in `draw` stops the cell and not only its display."""
@@ -108,37 +101,36 @@ class LiveSlider:
         import ipywidgets
 
         self.slider, self.value, self._busy = slider, slider.start, False
-        self.integer = all(isinstance(v, numbers.Integral) for v in slider.values)
-        self.picture = ipywidgets.HTML(markup.styled(markup.unique(slider.frame(slider.start))[0]))
+        self.picture = ipywidgets.HTML(self._drawn(slider.start))
         self.message = ipywidgets.HTML("")
-        self.control = _control(ipywidgets, slider)
-        self.control.observe(self._moved, names="value")
-        row = [self.control]
+        wide = {"continuous_update": False, "style": {"description_width": "initial"}}
+        self.control = ipywidgets.SelectionSlider(
+            options=[(slider.text(v), v) for v in slider.values],
+            value=slider.start,
+            description=slider.label,
+            layout={"width": "min(100%, 26rem)"},
+            **wide,
+        )
         self.entry = None
-        if _numeric(slider.values):
-            kind = ipywidgets.IntText if self.integer else ipywidgets.FloatText
-            self.entry = kind(
+        if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in slider.values):
+            whole = all(isinstance(v, numbers.Integral) for v in slider.values)
+            self.entry = (ipywidgets.IntText if whole else ipywidgets.FloatText)(
                 value=slider.start,
                 description="any value",
-                continuous_update=False,
-                layout=ipywidgets.Layout(width="12rem", margin="2px 2px 2px 0.75rem"),
-                style={"description_width": "initial"},
+                layout={"width": "12rem", "margin": "2px 2px 2px 0.75rem"},
+                **wide,
             )
-            self.entry.observe(self._typed, names="value")
-            row.append(self.entry)
-        if slider.unit:
-            row.append(ipywidgets.Label(slider.unit))
-        flow = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        inputs = [field for field in (self.control, self.entry) if field is not None]
+        for field in inputs:
+            field.observe(self._chosen, names="value")
+        row = [*inputs, *([ipywidgets.Label(slider.unit)] if self.entry and slider.unit else [])]
+        flow = {"flex_flow": "row wrap", "align_items": "center"}
         self.box = ipywidgets.VBox([ipywidgets.HBox(row, layout=flow), self.message, self.picture])
 
-    def _moved(self, change) -> None:
-        if not self._busy:
-            numeric = self.entry is not None
-            self.choose(
-                _snap(change["new"], self.slider.values, self.integer) if numeric else change["new"]
-            )
+    def _drawn(self, value: object) -> str:
+        return markup.styled(markup.unique(self.slider.frame(value))[0])
 
-    def _typed(self, change) -> None:
+    def _chosen(self, change) -> None:
         if not self._busy:
             self.choose(change["new"])
 
@@ -148,10 +140,8 @@ class LiveSlider:
         said = f"{escape(self.slider.label)} = {escape(self.slider.text(value))}"
         self._say(f"Computing {said} …")
         try:
-            picture = markup.styled(markup.unique(self.slider.frame(value))[0])
-        except (
-            Exception
-        ) as error:  # whatever a reader's value provokes must not take the picture away
+            picture = self._drawn(value)
+        except Exception as error:  # whatever a value provokes must not take the picture away
             kept = escape(self.slider.text(self.value))
             why = f"{type(error).__name__}: {escape(str(error))}"
             self._say(f"<strong>No picture for {said}.</strong> {why} (still showing {kept})")
@@ -163,66 +153,12 @@ class LiveSlider:
         self.message.value = f'<div role="status">{text}</div>' if text else ""
 
     def _sync(self, value: object) -> None:
-        """Both controls show `value`; the slider stops at its ends."""
+        """Box and slider show `value`, the slider the nearest of its own."""
         self._busy = True
         try:
-            if self.entry is None:
-                self.control.value = value
-                return
-            self.entry.value = value
-            if hasattr(self.control, "options"):
-                nearest = min(self.slider.values, key=lambda v: abs(v - value))
-                self.control.value = nearest
-            else:
-                low, high = min(self.slider.values), max(self.slider.values)
-                self.control.value = min(max(value, low), high)
+            if self.entry is not None:
+                self.entry.value = value
+                value = min(self.slider.values, key=lambda known: abs(known - value))
+            self.control.value = value
         finally:
             self._busy = False
-
-
-def _numeric(values: Sequence) -> bool:
-    return all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in values)
-
-
-def _snap(value: float, values: Sequence, integer: bool) -> float:
-    """A slider's position: the one of `values` almost equal to it, else 4 digits or an integer."""
-    for known in values:
-        if math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-12):
-            return known
-    return int(round(value)) if integer else float(f"{value:.4g}")
-
-
-def _control(ipywidgets, slider: Slider):
-    """The slider that suits the values: even integers, even or geometric floats, or a list."""
-    values, start = slider.values, slider.start
-    common = dict(
-        description=slider.label,
-        continuous_update=False,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="min(100%, 26rem)"),
-    )
-    rising = _numeric(values) and all(a < b for a, b in itertools.pairwise(values))
-    steps = [b - a for a, b in itertools.pairwise(values)] if rising else [0]
-    ends = dict(min=values[0], max=values[-1])
-    if rising and all(math.isclose(s, steps[0], rel_tol=1e-6) for s in steps):
-        if all(isinstance(v, numbers.Integral) for v in values):
-            return ipywidgets.IntSlider(value=start, step=1, **ends, **common)
-        return ipywidgets.FloatSlider(
-            value=start, step=steps[0] / 4, readout_format=".4g", **ends, **common
-        )
-    ratios = [0]
-    if rising and values[0] > 0:
-        ratios = [math.log10(b / a) for a, b in itertools.pairwise(values)]
-    if ratios[0] and all(math.isclose(r, ratios[0], rel_tol=1e-2) for r in ratios):
-        low, high = math.log10(values[0]), math.log10(values[-1])
-        return ipywidgets.FloatLogSlider(
-            value=start,
-            base=10,
-            min=low,
-            max=high,
-            step=ratios[0] / 4,
-            readout_format=".4g",
-            **common,
-        )
-    options = [(slider.text(v), v) for v in values]
-    return ipywidgets.SelectionSlider(options=options, value=start, **common)
