@@ -6,8 +6,10 @@ Private helpers of `fflib.show`. Chapter: all chapters.
 import base64
 import io
 import itertools
+import math
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -16,8 +18,8 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fflib.show.layout import fit_texts
-from fflib.show.markup import PLACEHOLDER, escape
+from fflib.show.layout import fit_texts, picture_row
+from fflib.show.markup import PLACEHOLDER, escape, typeset, words
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
 COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388"]
@@ -113,6 +115,68 @@ def row_html(figures: list[Figure], alt: str, sheet: Sheet) -> str:
         return f'<div class="ff-row">{panel_html(*sheet.inline(figures[0], alt))}</div>'
     panels = "".join(panel_html(*sheet.inline(figure, None)) for figure in figures)
     return f'<div class="ff-row" role="img" aria-label="{escape(alt)}">{panels}</div>'
+
+
+def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
+    """HTML of a figure, several figures or a dict of pictures."""
+    if isinstance(drawn, Mapping):
+        return pictures_html(drawn, alt)
+    figs = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
+    if not figs:
+        raise ValueError(f"{what} must hold at least one figure")
+    for fig in figs:
+        if not isinstance(fig, Figure):
+            raise TypeError(
+                f"{what} must be figures (as in `fig, ax = show.panel()`), got {type(fig).__name__}"
+            )
+    return row_html(figs, alt, sheet)
+
+
+def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> str:
+    """HTML of pictures in a row; see `show.images`."""
+    if not isinstance(pictures, Mapping) or not pictures:
+        raise ValueError(
+            f"pictures must be a non-empty dict caption -> array, got {type(pictures).__name__}"
+        )
+    arrays = {
+        words("a caption", caption): _pixels(caption, array) for caption, array in pictures.items()
+    }
+    if zoom is None:
+        zoom = max(1, math.ceil(160 / max(array.shape[1] for array in arrays.values())))
+    if zoom <= 0:
+        raise ValueError(f"zoom must be positive, got {zoom}")
+    items = []
+    for caption, array in arrays.items():
+        width = array.shape[1] * zoom
+        sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
+        items.append(
+            f'<figure class="ff-picture" style="max-width:{width}px">'
+            f'<img alt="{escape(caption)}" width="{width}" height="{array.shape[0] * zoom}"{sharp} '
+            f'src="{array_uri(array)}">'
+            f'<figcaption aria-hidden="true">{typeset(caption)}</figcaption></figure>'
+        )
+    row = picture_row(len(items), max(array.shape[1] for array in arrays.values()) * zoom)
+    label = f'role="group" aria-label="{escape(alt)}"'
+    return f'<div class="ff-pictures" style="{row}" {label}>{"".join(items)}</div>'
+
+
+def _pixels(caption: str, array: object) -> np.ndarray:
+    """The array clipped to [0, 1], of shape (H, W) or (H, W, 3)."""
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3) or array.size == 0:
+        raise ValueError(
+            f"picture {caption!r} must have shape (H, W) or (H, W, 3), got {array.shape}"
+        )
+    if np.iscomplexobj(array):
+        raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            f"picture {caption!r} has {(~np.isfinite(array)).sum()} values that are not finite"
+        )
+    return np.clip(array, 0.0, 1.0)
 
 
 def number(value: float) -> str:

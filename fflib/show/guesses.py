@@ -23,10 +23,7 @@ _GROUP = f"{markup.PLACEHOLDER}g"
 
 
 class Guess:
-    """A question that `guess` asked, with a choice of answers; the other kinds share its base.
-
-    Chapter: all chapters.
-    """
+    """A question that `guess` asked; the other kinds share what it does. Chapter: all chapters."""
 
     unit = ""
     _whys: Mapping[str, str] = MappingProxyType({})
@@ -45,7 +42,7 @@ class Guess:
         self._ask(question, fields, lambda: live.choice(self.options), "".join(text))
 
     def _ask(self, question: str, fields, inputs: Callable[[], list], text: str) -> None:
-        """Display the question with its `fields`, in HTML, with the widgets `inputs()`, or as `text`."""
+        """Display the question with `fields` in HTML, the widgets `inputs()`, or `text`."""
         self.question = words("question", question)
         legend = f"<legend>Your guess: {escape(self.question)}</legend>"
         fieldset = f"<fieldset>{legend}{''.join(fields)}</fieldset>"
@@ -212,10 +209,8 @@ def guess(
 def guess_number(question: str, unit: str = "") -> NumberGuess:
     """Ask the reader for a number, of the given `unit`, before seeing the measured one.
 
-        g = show.guess_number("How many decibels does the mapping gain?", "dB")
-        g.reveal(psnr[1] - psnr[0])
-
-    Chapter: all chapters.
+    g = show.guess_number("How many decibels does the mapping gain?", "dB")
+    g.reveal(psnr[1] - psnr[0]) Chapter: all chapters.
     """
     return NumberGuess(question, unit)
 
@@ -230,15 +225,13 @@ def guess_order(
     ValueError for other items.
 
         g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
-        g.reveal(np.argsort(half_time))
-
-    Chapter: all chapters.
+        g.reveal(np.argsort(half_time)) Chapter: all chapters.
     """
     return OrderGuess(question, items, ends)
 
 
 def _sentence(text: str) -> str:
-    """`text` with the capital and the full stop of a sentence; symbols such as p keep their case."""
+    """`text` with the capital and the full stop of a sentence; symbols (p) keep their case."""
     text = text[0].upper() + text[1:] if re.match("[a-z]+[ ,]", text[1:]) else text
     return text if text[-1] in ".!?" else f"{text}."
 

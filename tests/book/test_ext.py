@@ -429,7 +429,7 @@ def test_a_page_has_one_line_of_claims_a_section_and_answers_at_its_end(tiny_boo
     before, after = page.split("<h2>Two")
     assert before.count("✓ 1 claim checked") == 1 and "<li>first</li>" in before
     assert after.count("✓ 3 claims checked") == 1 and "✓ printed" in after
-    assert "<li>second &lt; third (2·10<sup>−5</sup>)</li><li>third</li><li>fourth</li>" in after
+    assert "<li>second &lt; third (2\u00a0×\u00a010<sup>−5</sup>)</li><li>third</li><li>fourth</li>" in after
     assert after.index("After.") < after.index("ff-reveal") < after.index("ff-claims")
     assert page.count("ff-guess") == 2 and page.count("ff-reveal ff-closed") == 2
     assert before.count("Which?") == 2 and after.count("Which?") == 1  # the second without its code

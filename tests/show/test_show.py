@@ -213,7 +213,7 @@ def test_images_round_trip_and_clip():
     uri = drawing.array_uri(pixels)
     back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("L"))
     np.testing.assert_array_equal(back, [[0, 128, 255]])
-    clipped = show._pixels("x", np.array([[-1.0, 3.0]]))
+    clipped = drawing._pixels("x", np.array([[-1.0, 3.0]]))
     np.testing.assert_array_equal(clipped, [[0.0, 1.0]])
 
 
@@ -465,7 +465,7 @@ def test_check(capsys):
 def test_a_page_gathers_its_claims(shown, monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
     show.check("two < three", True, "2e-05 dB")
-    assert '<p class="ff-claim">two &lt; three (2·10<sup>−5</sup>\u00a0dB)</p>' in shown()
+    assert '<p class="ff-claim">two &lt; three (2\u00a0×\u00a010<sup>−5</sup>\u00a0dB)</p>' in shown()
 
 
 def test_a_stream_without_greek_or_ticks_ends_no_run(monkeypatch):
@@ -542,11 +542,11 @@ def test_table_puts_words_left_and_numbers_right(shown):
     [
         ("-0.46 ± 0.71", "−0.46 ±\u00a00.71"),
         ("(-.5)", "(−.5)"),
-        ("9.742e-07", "9.742·10<sup>−7</sup>"),
-        ("−9.09e-07", "−9.09·10<sup>−7</sup>"),
-        ("2.81e+05 GB", "2.81·10<sup>5</sup> GB"),
+        ("9.742e-07", "9.742\u00a0×\u00a010<sup>−7</sup>"),
+        ("−9.09e-07", "−9.09\u00a0×\u00a010<sup>−7</sup>"),
+        ("2.81e+05 GB", "2.81\u00a0×\u00a010<sup>5</sup> GB"),
         ("2e+00", "2"),
-        ("21.6 dB, × 3, 5 %", "21.6\u00a0dB, ×\u00a03, 5\u00a0%"),
+        ("21.6 dB, × 3, 5 %, 6%", "21.6\u00a0dB, ×\u00a03, 5\u00a0%, 6\u00a0%"),
         ("1/f^1.5, t = 10", "1/f<sup>1.5</sup>, t = 10"),
         ("a<b", "a&lt;b"),
         ("32-bit, 1-2, x-1.png, float3e-4, n+1", "32-bit, 1-2, x-1.png, float3e-4, n+1"),
@@ -557,6 +557,16 @@ def test_numbers_are_typeset_in_tables(shown, capsys, typed, page):
     html = shown()
     assert f'<th scope="row">{page}</th>' in html and f">{page}</td>" in html
     assert f">of {page}</th>" in html and f"\n{typed} " in capsys.readouterr().out
+
+
+def test_floats_of_a_column_share_their_decimals(shown, capsys):
+    rows = [["a", 19.3214, 0.5, 1.0, 1e-5], ["b", 7.5, 1.25, 2.0, 3.5], ["c", np.nan, 2, 3.0, "–"]]
+    show.table(rows, ["", "x", "y", "z", "w"], "Numbers")
+    cells = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in cells] == ["19.32", "7.50", "nan"]
+    assert [row[2] for row in cells] == ["0.500", "1.250", "2"]  # a whole number stays one
+    assert [row[3] for row in cells] == ["1", "2", "3"]
+    assert [row[4] for row in cells] == ["1e-05", "3.5", "–"]  # too far apart
 
 
 def test_table_without_rows(shown):
@@ -619,9 +629,9 @@ def test_display_in_ipython(monkeypatch):
     ipython = pytest.importorskip("IPython.display")
     seen = []
     monkeypatch.setattr(markup, "shell", lambda: object())
-    monkeypatch.setattr(ipython, "display", seen.append)
+    monkeypatch.setattr(ipython, "display", lambda bundle, raw: seen.append(bundle))
     show.figure(line(), alt=ALT)
-    assert repr(seen[0]) == ALT and "<svg" in seen[0]._repr_html_()
+    assert seen[0]["text/plain"] == ALT and "<svg" in seen[0]["text/html"]
 
 
 def test_verdict_is_not_echoed(capsys):
