@@ -30,7 +30,7 @@ import repository  # noqa: E402
 import weight  # noqa: E402
 from sphinx.errors import ConfigError  # noqa: E402
 
-# --- Mathematics -----------------------------------------------------------------------------------
+# --- Mathematics ----------------------------------------------------------------------------------
 
 FORMULAS = (
     r"\gamma(\mathbf v) = \big[a_j \cos(2\pi\, \mathbf b_j^{\mathsf T} \mathbf v)\big]_{j=1}^m",
@@ -79,7 +79,7 @@ def test_the_font_has_the_characters_of_mathematics(tmp_path):
     assert target.stat().st_size < 400_000
 
 
-# --- The cache -----------------------------------------------------------------------------------------
+# --- The cache ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_only_older_caches_of_the_same_scale_are_dropped(tmp_path):
     assert execution.drop_stale(tmp_path / "quick-absent") == []
 
 
-# --- The kernel ------------------------------------------------------------------------------------------
+# --- The kernel -----------------------------------------------------------------------------------
 
 
 def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch
     assert written["env"]["PYTHONPATH"] == os.pathsep.join([str(tmp_path), "elsewhere"])
 
 
-# --- Failure -----------------------------------------------------------------------------------------------
+# --- Failure --------------------------------------------------------------------------------------
 
 
 def executed(*cells: tuple[str, int | None, list]) -> list:
@@ -342,7 +342,7 @@ def test_unknown_tex_fails_the_build(tiny_book):
     assert result.returncode != 0 and "cannot render" in result.stderr
 
 
-# --- Accessibility and downloads -----------------------------------------------------------------------------
+# --- Accessibility and downloads ------------------------------------------------------------------
 
 
 def test_labels_and_roles_are_put_right():
@@ -376,7 +376,7 @@ def test_the_exported_notebook_is_the_one_to_download(tmp_path):
     assert not (tmp_path / "out/_sources/b.ipynb").exists()
 
 
-# --- Cells as a page shows them ------------------------------------------------------------------------------
+# --- Cells as a page shows them -------------------------------------------------------------------
 
 QUESTION = 'g = show.guess(\n    "Which?",\n    ["a", "b"],\n)'
 
@@ -436,7 +436,7 @@ def test_a_page_has_one_line_of_claims_a_section_and_answers_at_its_end(tiny_boo
     assert after.count("How it is checked") >= 1 and 'ff-claim"' not in page
 
 
-# --- Weight and address ----------------------------------------------------------------------------------------
+# --- Weight and address ---------------------------------------------------------------------------
 
 
 def test_pictures_lie_beside_the_page(tmp_path):
