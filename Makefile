@@ -50,6 +50,11 @@ test: $(READY)  ## test the library, the notebooks and the built pages
 	@test -f $(HTML)/index.html || $(MAKE) book
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
+lint: $(READY)  ## lint, format (told, not changed) and types
+	@$(PY) -m ruff check -q
+	@$(PY) -m ruff format --check -q || { echo "Not formatted, see: $(BIN)ruff format --diff" >&2; exit 1; }
+	@$(PY) -m basedpyright --level error
+
 unit: $(READY)  ## test without the built book; says how much of the library the tests reach
 	@$(PY) -m pytest -q --cov -m "not built" -n $(JOBS) --dist loadfile
 
@@ -70,8 +75,9 @@ lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, o
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --record --out _build/full $(CHAPTER)
 
-results: $(READY)  ## run the paper's experiments at full scale and record them: all, or NAME=image_text
-	@FFLIB_SCALE=full $(PY) tools/experiments.py $(NAME)
+MINUTES ?= 120
+results: $(READY)  ## go on with the paper's experiments and record them: SCALE=reduced or full, NAME=image_text, MINUTES=120
+	@nice -n 19 $(PY) tools/experiments.py $(if $(SCALE),--scale $(SCALE)) --minutes $(MINUTES) $(NAME)
 
 bench: $(READY)  ## measure how fast training is, against a plain loop and this machine's matrix products
 	@$(PY) tools/bench.py
@@ -85,4 +91,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test unit check serve lab full results bench sync address clean
+.PHONY: help book test lint unit check serve lab full results bench sync address clean

@@ -18,7 +18,7 @@ from fflib.network import MLP, mlp
 from fflib.theory.kernels import empirical_ntk, gradient_flow, kernel_regression, ntk
 from fflib.training import fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MLP",

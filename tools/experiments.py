@@ -1,10 +1,11 @@
-"""Run the paper's experiments at full scale and record the results: `make results`.
+"""Run the paper's experiments and record the results: `make results`.
 
-    python tools/experiments.py [--together N] [--limit N] [--seeds 0 1 …] [NAME …]
+    python tools/experiments.py [--scale reduced|full] [--minutes M] [--limit N] [--seeds 0 1 …] [NAME …]
 
-A NAME is an experiment (`image_natural`) or the beginning of several (`image`); without any, all
-run. Each writes `fflib/results/NAME.json`, which the chapters show. An interrupted run goes on where
-it stopped. `--together` trains so many items as one program (default: all; fewer need less memory).
+A NAME is an experiment (`image_natural`) or the beginning of several (`image`); without any, the four rows of
+all run, and with `ours` the fifth. `reduced` is what two cores can do in some hours (NAME_reduced), `full` the
+paper's settings; on a CPU the first is meant, else the second. Each finished training is written at once to
+`fflib/results/NAME.json`, which the chapters show; stopped at any moment, the run goes on where it was.
 `--limit` runs the first few items only, and writes to `_build/trial` instead.
 """
 
@@ -12,15 +13,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
+import math
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     "fflib.experiments.image",
-    "fflib.experiments.shape",
     "fflib.experiments.scans",
+    "fflib.experiments.shape",
     "fflib.experiments.nerf",
 )  # each has EXPERIMENTS: name -> Experiment
 
@@ -32,40 +35,69 @@ def experiments() -> dict:
     }
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Run the paper's experiments at full scale and record them."
+def commit() -> str:
+    """The commit of this checkout, "+" where the library differs from it; "" where there is none."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    code = [":/fflib", ":/tools", ":!/fflib/results/*.json"]
+    changed = subprocess.run(
+        [*git, "status", "--porcelain", "--", *code], capture_output=True, text=True
     )
-    parser.add_argument("--together", type=int, help="items trained as one program (default: all)")
+    return head.stdout.strip() + "+" * bool(changed.stdout.strip())
+
+
+def chosen(names: list[str], scale: str) -> dict:
+    """The experiments of a scale whose names begin so; without names those of the paper's rows."""
+    known = {k: v for k, v in experiments().items() if v.scale == scale}
+    if not names:
+        return {k: v for k, v in known.items() if not k.endswith("_ours")}
+    return {
+        k: v
+        for k, v in known.items()
+        if any(k.startswith(n) or (n == "ours" and k.endswith(n)) for n in names)
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        description="Run the paper's experiments and record the results."
+    )
+    parser.add_argument(
+        "--scale", choices=("reduced", "full"), help="default: reduced on a CPU, else full"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="start nothing that would take longer"
+    )
     parser.add_argument("--limit", type=int, help="only the first so many items, into _build/trial")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     options = parser.parse_args(arguments)
-    os.environ.setdefault("FFLIB_SCALE", "full")
     sys.path.insert(0, str(ROOT))
+    import jax
+
     from fflib.experiments.protocol import run
 
-    known = experiments()
-    chosen = [
-        k for k in known if not options.names or any(k.startswith(name) for name in options.names)
-    ]
-    if not chosen:
-        parser.error(f"there is no {', '.join(options.names)}; there are: {' '.join(known)}")
-    for name in chosen:
-        made = run(
-            name,
-            known[name],
-            seeds=options.seeds,
-            together=options.together,
-            limit=options.limit,
-            folder=ROOT / "_build/trial" if options.limit else None,
-            partial=ROOT / "_build/results",
-        )
-        print(
-            f"{name}: recorded {len(made['rows'])} numbers in {made['wall_s']:.0f} s on {made['device']}"
-        )
+    scale = options.scale or ("reduced" if jax.default_backend() == "cpu" else "full")
+    found = chosen(options.names, scale)
+    if not found:
+        known = " ".join(k for k, v in experiments().items() if v.scale == scale)
+        parser.error(f"there is no {', '.join(options.names)} at {scale} scale; there are: {known}")
+    run(
+        found,
+        seeds=options.seeds,
+        limit=options.limit,
+        minutes=options.minutes,
+        folder=ROOT / "_build/trial" if options.limit else None,
+        command=" ".join(["python tools/experiments.py", *arguments]),
+        commit=commit(),
+        say=lambda line: print(line, flush=True),
+    )
     return 0
 
 
 if __name__ == "__main__":
+    # Stopped at once, in the middle of a training too: what is finished is on the disk, and what is not is not told.
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_DFL)
     sys.exit(main())

@@ -37,18 +37,26 @@ kernelspec: {display_name: Python 3, language: python, name: python3}
 CODE_TAGS = {"hide-input", "hide-cell", "remove-input", "hide-output"}
 ROLES = {"eq", "cite:t", "cite:p", "doc", "ref", "term"}
 SETUP = """# @title Set up (run this first)
-import importlib.metadata, importlib.util, os, subprocess, sys
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from subprocess import run
 
 if importlib.util.find_spec("fflib") is None:  # installs only what is missing
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "git+{repository}"], check=True)
+    library = "git+{repository}"
+    run([sys.executable, "-m", "pip", "install", "-q", library], check=True)
     importlib.invalidate_caches()
-if importlib.metadata.version("jaxlib") in ("0.7.2", "0.8.0", "0.8.1"):  # may multiply by an old matrix on CPU
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_use_xnnpack=false"
+# these versions may multiply by an old matrix on a CPU
+if importlib.metadata.version("jaxlib") in ("0.7.2", "0.8.0", "0.8.1"):
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = flags + " --xla_cpu_use_xnnpack=false"
 
 import jax
+
 from fflib import show
 
-print(f"jax {{jax.__version__}} on {{jax.devices()[0].device_kind}}, scale: {{show.scale()}}")"""
+print(f"jax {{jax.__version__}}, {{jax.devices()[0].device_kind}}, {{show.scale()}}")"""
 
 
 class ExportError(Exception):

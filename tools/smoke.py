@@ -34,7 +34,6 @@ def trial(name: str) -> dict:
 
     from fflib.experiments import nerf
     from fflib.experiments.protocol import run
-    from fflib.worlds import fetch
 
     loop, told = sys.modules["fflib.training"], []
     chunk = loop._chunk
@@ -49,7 +48,7 @@ def trial(name: str) -> dict:
 
     loop._chunk = timed
     lego = nerf.lego
-    nerf.lego = lambda: (lego()[0], coarser(lego()[1]))
+    nerf.lego = lambda size: (lego(size)[0], coarser(lego(size)[1]))
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         whole = experiments()[name]
@@ -59,10 +58,10 @@ def trial(name: str) -> dict:
             how |= {"folder": folder}
         one = "gaussian" if "gaussian" in whole.mappings else whole.mappings[0]
         short = whole._replace(solve=partial(whole.solve.func, **how), mappings=(one,))
-        try:
-            made = run(name, short, limit=1, folder=folder, partial=folder, say=lambda _: None)
-        except fetch.FetchError as error:
-            return {"name": name, "missing": str(error)}
+        said = []
+        made = run({name: short}, limit=1, folder=folder, say=said.append).get(name)
+        if made is None:
+            return {"name": name, "missing": said[0]}
     return {
         "name": name,
         "compile": told[0][0],
@@ -82,7 +81,7 @@ def coarser(views, every: int = 4):
 def main(names: list[str]) -> int:
     from experiments import experiments
 
-    known = list(experiments())
+    known = [name for name, experiment in experiments().items() if experiment.scale == "full"]
     if unknown := set(names) - set(known):
         print(
             f"there is no {', '.join(sorted(unknown))}; there are: {' '.join(known)}",
@@ -101,7 +100,7 @@ def main(names: list[str]) -> int:
             continue
         told = json.loads(done.stdout.splitlines()[-1])
         if "missing" in told:
-            print(f"{name}: left out: {told['missing']}", flush=True)
+            print(told["missing"], flush=True)
             continue
         print(
             f"{name}: {told['step']:.2f} s a step, {told['compile']:.1f} s to compile, {told['gb']:.1f} GB at most, "

@@ -169,15 +169,28 @@ def _solve(pictures, keys, mapping, setting):
     ]
 
 
+def _experiment(load, setting: Setting, size: int, scale: str = "full") -> Experiment:
+    settings = dataclasses.asdict(setting) | {"size": size}
+    return Experiment(lambda: load(size), partial(_solve, setting=setting), settings, scale=scale)
+
+
+def _kodak(size: int):
+    return data.photographs(16, size, "kodak")
+
+
+def _pages(size: int):
+    return data.text_pages(jax.random.key(0), 16, size)
+
+
 EXPERIMENTS = with_fifth_row(
     {
-        "image_natural": Experiment(
-            data.photographs, partial(_solve, setting=NATURAL), dataclasses.asdict(NATURAL)
+        "image_natural": _experiment(lambda size: data.photographs(16, size), NATURAL, 512),
+        "image_text": _experiment(_pages, TEXT, 512),
+        "image_natural_reduced": _experiment(
+            _kodak, dataclasses.replace(NATURAL, steps=500), 256, "reduced"
         ),
-        "image_text": Experiment(
-            lambda: data.text_pages(jax.random.key(0), 16),
-            partial(_solve, setting=TEXT),
-            dataclasses.asdict(TEXT),
+        "image_text_reduced": _experiment(
+            _pages, dataclasses.replace(TEXT, steps=500), 256, "reduced"
         ),
     }
 )

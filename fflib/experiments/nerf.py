@@ -26,6 +26,7 @@ from fflib.experiments.nerf_mappings import in_radians as in_radians
 from fflib.experiments.nerf_mappings import paper_turn as paper_turn
 from fflib.experiments.nerf_mappings import turned as turned
 from fflib.experiments.protocol import OURS, Experiment, adam, start_at, with_fifth_row
+from fflib.experiments.records import circumstances
 from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
 from fflib.parallel import among
@@ -182,33 +183,58 @@ class Tests(NamedTuple):
     origin: str
 
 
-def _load() -> Tests:
-    _, test = lego()
+def _load(size: int) -> Tests:
+    _, test = lego(size)
     pixels = np.asarray(jnp.round(255 * test.images), np.uint8).tobytes()
     names = tuple(f"lego_{i}" for i in range(SPLIT[1], SPLIT[1] + len(test)))
-    origin = (
-        "lego, 400 × 400, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
-    )
+    origin = f"lego, {size} × {size}, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
     return Tests(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 
 
 def _solve(
-    chosen, keys, mapping: str, setting: Setting, folder: str = "_build/results"
+    chosen, keys, mapping: str, setting: Setting, size: int, folder="_build/results"
 ) -> list[dict]:
-    """Train once, with the first key, and score the chosen test pictures."""
-    seen, test = lego()
-    name = f"nerf_{mapping}_{'_'.join(map(str, jax.random.key_data(keys[0])))}.npz".replace(
-        ", ", "_"
-    )
-    fields, _ = train(seen, keys[:1], mapping, setting, every=500, checkpoint=Path(folder) / name)
+    """Train once, with the first key, and score the chosen test pictures; with a folder, go on from a checkpoint."""
+    seen, test = lego(size)
+    checkpoint = None
+    if folder is not None:
+        about = (
+            mapping,
+            jax.random.key_data(keys[0]).tolist(),
+            dataclasses.astuple(setting),
+            size,
+            circumstances(),
+        )
+        name = mapping.replace(", ", "_")
+        checkpoint = (
+            Path(folder)
+            / f"nerf_{name}_{hashlib.sha256(repr(about).encode()).hexdigest()[:12]}.npz"
+        )
+    fields, _ = train(seen, keys[:1], mapping, setting, every=500, checkpoint=checkpoint)
     found = scores(fields[0], test[np.asarray(chosen)], setting.samples)
     return [{"psnr": value} for value in found]
 
 
+def _experiment(setting: Setting, size: int, scale: str, **how) -> Experiment:
+    solve = partial(_solve, setting=setting, size=size, **how)
+    settings = dataclasses.asdict(setting) | {"size": size}
+    return Experiment(partial(_load, size), solve, settings, MAPPINGS, scale, shared=True)
+
+
+REDUCED = dataclasses.replace(PAPER, steps=1500, samples=64)
 EXPERIMENTS = with_fifth_row(
     {
-        "nerf_lego": Experiment(
-            _load, partial(_solve, setting=PAPER), dataclasses.asdict(PAPER), MAPPINGS
-        )
+        "nerf_lego": _experiment(PAPER, 400, "full"),
+        "nerf_lego_reduced": _experiment(REDUCED, 100, "reduced", folder=None)._replace(
+            mappings=(
+                "none",
+                "basic",
+                "positional",
+                "gaussian",
+                "positional, aligned",
+                "ladder, aligned",
+                "ladder",
+            )
+        ),
     }
 )

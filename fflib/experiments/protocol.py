@@ -6,18 +6,18 @@ An experiment is a module (:mod:`fflib.experiments.image` is the shortest) with
 - a function that trains one mapping on several items at once, ``paint(pictures, keys, mapping,
   setting)``; chapter and full run call this one function;
 - a ``score`` of one item's result: metric → number;
-- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping.
+- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping; with
+  ``scale="reduced"`` another, of the settings that a few cores can do.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
 from operator import itemgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +29,7 @@ from fflib.experiments import records
 from fflib.experiments.muon import muon
 from fflib.parallel import among
 from fflib.training import fit
+from fflib.worlds.fetch import FetchError
 
 MAPPINGS = ("none", "basic", "positional", "gaussian")
 OURS = "ours"  # a fifth row: a scale and a start of its own, trained with Muon
@@ -43,6 +44,8 @@ class Experiment(NamedTuple):
         solve: (array of some items, keys (one an item), mapping) → list of E dicts metric → number.
         settings: the numbers of the run, as they will stand in the record.
         mappings: names that ``solve`` knows.
+        scale: "full" for the paper's settings, "reduced" for what a few cores can do.
+        shared: whether one training serves all items, as that of a scene serves all its test pictures.
 
     Chapter: Photographs and text.
     """
@@ -51,6 +54,8 @@ class Experiment(NamedTuple):
     solve: Callable[[Any, jax.Array, str], list[dict[str, float]]]
     settings: dict
     mappings: Sequence[str] = MAPPINGS
+    scale: str = "full"
+    shared: bool = False
 
 
 def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
@@ -155,78 +160,182 @@ def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(jax.random.key(seed), i))(jnp.asarray(indices))
 
 
-def run(
-    name: str,
-    experiment: Experiment,
-    *,
-    seeds: Sequence[int] = (0,),
-    together: int | None = None,
-    limit: int | None = None,
-    folder: str | os.PathLike | None = None,
-    partial: str | os.PathLike = "_build/results",
-    say: Callable[[str], None] = print,
-) -> dict:
-    """Run every mapping on every item and record the scores; go on where an earlier run stopped.
+def settings_of(experiment: Experiment, mapping: str) -> dict:
+    """The settings that concern one mapping: of dicts with an entry a mapping its own alone.
 
-    After every batch of items the rows so far are written to ``partial``. A run with the same
-    settings, data and versions on the same kind of device skips what stands there.
-
-    Args:
-        name: of the record.
-        experiment: what to run.
-        seeds: one full pass for each.
-        together: items trained as one batched program (default: all; fewer take less memory).
-        limit: only the first so many items (for a trial).
-        folder: of the record (default: beside the library).
-        partial: folder of unfinished runs.
-        say: told what is being done.
-
-    Returns: the record, as :func:`fflib.experiments.records.record` gives it.
-
-    Raises: what ``solve`` raises; what was done before is kept.
+    So a row keeps its settings when those of another row are chosen anew.
 
     Chapter: Photographs and text.
     """
-    items = experiment.load()
-    names = items.names[:limit]
-    together = checks.count("together", len(names) if together is None else together)
-    about = dict(data_hash=items.sha256, notes=items.origin, settings=experiment.settings)
-    rows, before = _unfinished(name, partial, about)
-    done, start = {(r["item"], r["mapping"], r["seed"]) for r in rows}, time.perf_counter()
-    made = None
-    for seed in seeds:
+    name = mapping.partition(",")[0]
+    return {
+        key: value.get(mapping, value.get(name, value.get("rest")))
+        if isinstance(value, dict)
+        else value
+        for key, value in experiment.settings.items()
+        if mapping == OURS or not key.endswith(f"_{OURS}")
+    }
+
+
+class Job(NamedTuple):
+    """One training of a run: which items it serves, and its place in the round. Chapter: Photographs and text."""
+
+    name: str
+    chosen: tuple[int, ...]
+    mapping: str
+    seed: int
+    turn: int
+
+
+def jobs(name: str, experiment: Experiment, count: int, seeds: Sequence[int]) -> list[Job]:
+    """All trainings of an experiment with ``count`` items: item by item, all mappings of one before the next.
+
+    Where one training serves all items, each mapping is a turn of its own.
+
+    Chapter: Photographs and text.
+    """
+    shared = experiment.shared
+    groups = [tuple(range(count))] if shared else [(i,) for i in range(count)]
+    ordered = (
+        (s, k, m, seed)
+        for s, seed in enumerate(seeds)
+        for k in range(len(groups))
+        for m in experiment.mappings
+    )
+    return [
+        Job(name, groups[k], m, seed, s * count + (experiment.mappings.index(m) if shared else k))
+        for s, k, m, seed in ordered
+    ]
+
+
+def run(
+    experiments: dict[str, Experiment],
+    *,
+    seeds: Sequence[int] = (0,),
+    limit: int | None = None,
+    minutes: float = math.inf,
+    folder: str | os.PathLike | None = None,
+    command: str = "",
+    commit: str = "",
+    say: Callable[[str], None] = print,
+) -> dict[str, dict]:
+    """Run every mapping on every item and record each score at once; go on where an earlier run stopped.
+
+    One item of every experiment comes before the next item of any, and all mappings of an item before
+    the next item. What is recorded with the same settings and data is skipped, whatever machine and
+    versions it was made with: each row tells its own.
+
+    Args:
+        experiments: by the names of their records.
+        seeds: one full pass for each.
+        limit: only the first so many items (for a trial).
+        minutes: start nothing that would not end by then, judged by what earlier rows took.
+        folder: of the records (default: beside the library).
+        command, commit: to be kept with the rows.
+        say: told what was done, and what is left (by what trainings took, beside whatever else was running).
+
+    Returns: the records by name, of the experiments that have one.
+
+    Raises: ValueError where a record has other settings or data; what ``solve`` raises. What was done
+    before is kept.
+
+    Chapter: Photographs and text.
+    """
+    start = time.perf_counter()
+    items, todo, made = {}, [], {}
+    for name, experiment in experiments.items():
+        try:
+            items[name] = experiment.load()
+        except FetchError as error:
+            say(f"{name}: left out, {error}")
+            continue
         for mapping in experiment.mappings:
-            todo = [i for i, item in enumerate(names) if (item, mapping, seed) not in done]
-            for chosen in (todo[k : k + together] for k in range(0, len(todo), together)):
-                say(f"{name}: {mapping}, seed {seed}, {', '.join(names[i] for i in chosen)}")
-                part = jax.tree.map(itemgetter(jnp.asarray(chosen)), items.array)
-                scores = experiment.solve(part, item_keys(seed, chosen), mapping)
-                rows += [
-                    {
-                        "item": names[i],
-                        "mapping": mapping,
-                        "seed": seed,
-                        "metric": metric,
-                        "value": float(value),
-                    }
-                    for i, score in zip(chosen, scores, strict=True)
-                    for metric, value in score.items()
-                ]
-                wall = before + time.perf_counter() - start
-                made = records.record(name, rows, wall_s=wall, folder=partial, **about)
-    wall = before if made is None else made["wall_s"]
-    made = records.record(name, rows, wall_s=wall, folder=folder, **about)
-    (Path(partial) / f"{name}.json").unlink()
-    return made
+            about = settings_of(experiment, mapping), items[name].sha256
+            made[name] = records.matching(name, mapping, *about, folder)
+        done = {(r["item"], r["mapping"], r["seed"]) for r in (made[name] or {"rows": ()})["rows"]}
+        names = items[name].names
+        for job in jobs(name, experiment, len(names[:limit]), seeds):
+            if any((names[i], job.mapping, job.seed) not in done for i in job.chosen):
+                todo.append(job)
+    todo.sort(key=lambda job: job.turn)
+    left = []
+    for k, job in enumerate(todo):
+        spent = time.perf_counter() - start
+        if spent + (expected(made, job) or 0) > 60 * minutes:
+            left.append(job)
+            continue
+        experiment, found = experiments[job.name], items[job.name]
+        begin = time.perf_counter()
+        try:
+            scores = _solved(experiment, found.array, job.chosen, job.mapping, job.seed)
+        except FloatingPointError as error:
+            say(f"{job.name}: {job.mapping} on {found.names[job.chosen[0]]} was lost: {error}")
+            left.append(job)
+            continue
+        made[job.name] = records.add(
+            job.name,
+            job.mapping,
+            {found.names[i]: told for i, told in zip(job.chosen, scores, strict=True)},
+            seed=job.seed,
+            seconds=time.perf_counter() - begin,
+            settings=settings_of(experiment, job.mapping),
+            scale=experiment.scale,
+            items=len(found.names),
+            data_hash=found.sha256,
+            notes=found.origin,
+            command=command,
+            commit=commit,
+            folder=folder,
+        )
+        row = made[job.name]["rows"][-len(scores[0])]
+        say(
+            f"{job.name}: {found.names[job.chosen[0]]}, {job.mapping}, seed {job.seed}: {row['metric']} "
+            f"{row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"
+        )
+    say(f"Stopped with {_told(made, left)}")
+    return {name: record for name, record in made.items() if record is not None}
 
 
-def _unfinished(name: str, partial, about: dict) -> tuple[list[dict], float]:
-    """Rows and seconds of an earlier run of the very same experiment."""
-    try:
-        made = records.recorded(name, partial)
-    except ValueError:  # cut off or edited: begin again
-        made = None
-    wanted = json.loads(json.dumps(about)) | records.circumstances()
-    if made is None or any(made.get(key) != value for key, value in wanted.items()):
-        return [], 0.0
-    return made["rows"], made["wall_s"]
+def remade(experiment: Experiment, row: dict) -> float:
+    """The value of one row of a record, computed anew.
+
+    Chapter: Photographs and text.
+    """
+    found = experiment.load()
+    names = list(found.names)
+    chosen = range(len(names)) if experiment.shared else [names.index(row["item"])]
+    scores = _solved(experiment, found.array, chosen, row["mapping"], row["seed"])
+    return float(scores[list(chosen).index(names.index(row["item"]))][row["metric"]])
+
+
+def _solved(
+    experiment: Experiment, array, chosen: Sequence[int], mapping: str, seed: int
+) -> list[dict]:
+    part = jax.tree.map(itemgetter(jnp.asarray(chosen)), array)
+    return experiment.solve(part, item_keys(seed, chosen), mapping)
+
+
+def expected(made: dict[str, dict | None], job: Job) -> float | None:
+    """Seconds that a training will take: the last one of its mapping on such a device, else the longest of any.
+
+    None where there was none. ``made``: the records so far.
+
+    Chapter: Photographs and text.
+    """
+    record = made[job.name]
+    if record is None:
+        return None
+    here = [
+        r
+        for r in record["rows"]
+        if record["runs"][r["run"]]["device"] == records.circumstances()["device"]
+    ]
+    same = [r["seconds"] for r in here if r["mapping"] == job.mapping]
+    return same[-1] if same else max((r["seconds"] for r in here), default=None)
+
+
+def _told(made, left: Sequence[Job]) -> str:
+    seconds = [expected(made, job) for job in left]
+    known, unknown = sum(s for s in seconds if s is not None), seconds.count(None)
+    more = f" and {unknown} not tried yet" if unknown else ""
+    return f"{len(left)} trainings left, about {known / 3600:.1f} hours{more}"

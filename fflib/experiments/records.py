@@ -23,12 +23,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+import fflib
 from fflib import checks
 from fflib.worlds.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
 KEYS = ("item", "mapping", "seed", "metric", "value")
-PACKAGES = ("fflib", "jax", "jaxlib", "numpy", "optax")
+PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 
 
 class Published(NamedTuple):
@@ -133,9 +134,120 @@ def record(
         "notes": notes,
         "rows": rows,
     }
+    return _write(made, folder)
+
+
+def add(
+    experiment: str,
+    mapping: str,
+    scores: dict[str, dict[str, float]],
+    *,
+    seed: int,
+    seconds: float,
+    settings: dict,
+    scale: str,
+    items: int,
+    data_hash: str = "",
+    notes: str = "",
+    command: str = "",
+    commit: str = "",
+    folder: str | os.PathLike | None = None,
+) -> dict:
+    """Write what one training gave to the record of its experiment at once, beside what stands there.
+
+    Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs`` of the
+    record, its command, commit, device and versions, which may change from row to row. The settings, one
+    entry a mapping, and the data may not.
+
+    Args:
+        experiment: name of the record.
+        mapping: which was trained.
+        scores: item → metric → number, of all items that this training served.
+        seed: of the training.
+        seconds: that the training took.
+        settings: the numbers it was made with.
+        scale: "reduced" or "full".
+        items: how many there will be when all is done.
+        data_hash, notes, folder: see :func:`record`.
+        command, commit: how to make this row again.
+
+    Returns: the record as written, with the devices, versions and seconds of all its rows.
+
+    Raises: ValueError where earlier rows of the mapping have other settings, or the record other data.
+
+    Chapter: Photographs and text.
+    """
+    settings = json.loads(json.dumps(settings))
+    made = matching(experiment, mapping, settings, data_hash, folder) or dict(
+        runs=[], settings={}, rows=[], wall_s=0
+    )
+    run = {"command": command, "commit": commit} | {
+        k: v for k, v in circumstances().items() if k != "scale"
+    }
+    runs = made["runs"] if run in made["runs"] else [*made["runs"], run]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = made["rows"] + [
+        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value, seconds=round(seconds, 1), date=now,
+             run=runs.index(run))
+        for item, told in scores.items()
+        for metric, value in told.items()
+    ]  # fmt: skip
+    rows = [_checked(k, row) for k, row in enumerate(rows)]
+    return _write(
+        {
+            "experiment": _name(experiment),
+            "scale": scale,
+            "device": "; ".join(dict.fromkeys(run["device"] for run in runs)),
+            "versions": _together([run["versions"] for run in runs]),
+            "date": now,
+            "wall_s": round(made["wall_s"] + seconds, 1),
+            "seeds": sorted({row["seed"] for row in rows}),
+            "items": items,
+            "data_hash": data_hash,
+            "settings": made["settings"] | {mapping: settings},
+            "notes": notes,
+            "runs": runs,
+            "rows": rows,
+        },
+        folder,
+    )
+
+
+def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
+    """All versions of each package, in the order of the runs."""
+    packages = dict.fromkeys(package for these in versions for package in these)
+    found = {p: dict.fromkeys(these[p] for these in versions if p in these) for p in packages}
+    return {package: ", ".join(each) for package, each in found.items()}
+
+
+def matching(
+    experiment: str, mapping: str, settings: dict, data_hash: str, folder=None
+) -> dict | None:
+    """The record to which rows of these settings and data may be added; None where there is none yet.
+
+    Raises: ValueError where it has rows of other settings or data: a column never mixes them.
+
+    Chapter: Photographs and text.
+    """
+    made = recorded(experiment, folder)
+    if made is None:
+        return None
+    there = made["settings"].get(mapping, settings)
+    if there != settings or made["data_hash"] != data_hash or "runs" not in made:
+        differ = [
+            f"{k} {there.get(k)!r} and not {v!r}" for k, v in settings.items() if there.get(k) != v
+        ]
+        raise ValueError(
+            f"{experiment!r} is recorded with other settings or data ({mapping}: {', '.join(differ) or 'the data'}): "
+            f"move {experiment}.json away to begin again, or choose another name"
+        )
+    return made
+
+
+def _write(made: dict, folder) -> dict:
     text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder = FOLDER if folder is None else Path(folder)
-    with replacing(folder / f"{experiment}.json") as file:
+    with replacing(folder / f"{made['experiment']}.json") as file:
         file.write(text.encode())
         os.chmod(file.name, 0o644)
     return json.loads(text)
@@ -179,6 +291,8 @@ class Standing(NamedTuple):
         spread: their standard deviation (what the paper's ± is), 0 for one item.
         behind: mean over the items of (best mapping − this one); 0 for the best itself.
         error: standard error of ``behind``, from the paired differences; NaN for one item.
+        gain: mean over the items of (this one − the mapping before it); NaN for the first.
+        gain_error: standard error of ``gain``; NaN for one item.
 
     Chapter: Photographs and text.
     """
@@ -189,6 +303,8 @@ class Standing(NamedTuple):
     spread: float
     behind: float
     error: float
+    gain: float = math.nan
+    gain_error: float = math.nan
 
     @property
     def tied(self) -> bool:
@@ -196,13 +312,19 @@ class Standing(NamedTuple):
         return self.behind == 0 or self.behind <= 2 * self.error
 
 
-def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
+def standings(rows: Sequence[dict], metric: str, *, partial: bool = False) -> list[Standing]:
     """Compare mappings item by item, in the order they first appear; larger is better.
 
     Items differ much more from each other than mappings do on the same item, so the difference is
     taken on each item first: d_i = best_i − this_i, behind = mean d, error = std(d)/√n with n − 1.
 
-    Raises: ValueError without rows of that metric, or when a mapping lacks an item.
+    Args:
+        rows: of a record.
+        metric: which to compare.
+        partial: of a run that is not finished yet each mapping's mean is over the items it has, and a
+            difference over those that both have; the best is the best where all have been.
+
+    Raises: ValueError without rows of that metric, or, unless partial, when a mapping lacks an item.
 
     Chapter: Photographs and text.
     """
@@ -214,22 +336,32 @@ def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
     for row in rows:
         values[row["item"], row["mapping"]].append(row["value"])
     lacking = [f"{m} on {i}" for (i, m), found in values.items() if not found]
-    if lacking:
+    if lacking and not partial:
         raise ValueError(
             f"rows must hold every mapping for every item, but lack {', '.join(lacking)}"
         )
-    score = np.array([[np.mean(values[i, m]) for i in items] for m in mappings])
-    n, best = len(items), score[score.mean(1).argmax()]
-    spread = score.std(1, ddof=1) if n > 1 else np.zeros(len(mappings))
-    error = (
-        (best - score).std(1, ddof=1) / math.sqrt(n) if n > 1 else np.full(len(mappings), np.nan)
-    )
+    score = np.array([[np.mean(values[i, m] or [np.nan]) for i in items] for m in mappings])
+    everywhere = np.isfinite(score).all(0)
+    best = score[np.nanmean(score[:, everywhere] if everywhere.any() else score, 1).argmax()]
     return [
-        Standing(m, n, *map(float, numbers))
-        for m, *numbers in zip(
-            mappings, score.mean(1), spread, (best - score).mean(1), error, strict=True
+        Standing(
+            mapping,
+            np.isfinite(own).sum().item(),
+            float(np.nanmean(own)),
+            float(np.nanstd(own, ddof=1)) if np.isfinite(own).sum() > 1 else 0.0,
+            *_paired(best, own),
+            *(_paired(own, score[k - 1]) if k else (math.nan, math.nan)),
         )
+        for k, (mapping, own) in enumerate(zip(mappings, score, strict=True))
     ]
+
+
+def _paired(these, those) -> tuple[float, float]:
+    """Mean of the differences on the items that both have, and its standard error."""
+    differences = (these - those)[np.isfinite(these - those)]
+    n = len(differences)
+    error = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return float(differences.mean()) if n else math.nan, error
 
 
 def _checked(k: int, row: dict) -> dict:
@@ -273,7 +405,7 @@ def _device() -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "fflib": fflib.__version__}
     for package in PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)

@@ -223,20 +223,36 @@ def _solve(truth, keys, mapping, *, operator, setting):
 
 
 def _experiment(
-    load: Callable[[], phantoms.Scans], setting: Setting, operator: Callable
+    load: Callable[[], phantoms.Scans], setting: Setting, size: int, operator: Callable
 ) -> Experiment:
-    settings = dataclasses.asdict(setting) | {
-        "operator": operator.__name__,
-        "views": VIEWS,
-        "grid_rate": GRID_RATE,
-    }
+    settings = dataclasses.asdict(setting) | {"operator": operator.__name__, "size": size}
+    settings |= {"views": VIEWS, "grid_rate": GRID_RATE}
     solve = partial(_solve, operator=operator, setting=setting)
     return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
 
 
+def _reduced(
+    load: Callable[[], phantoms.Scans], setting: Setting, size: int, operator: Callable
+) -> Experiment:
+    short = _experiment(load, dataclasses.replace(setting, steps=500), size, operator)
+    return short._replace(mappings=MAPPINGS, scale="reduced")
+
+
+def _heads_and_brain(n: int) -> phantoms.Scans:
+    """One average brain and three phantoms, which are sharper."""
+    brain, heads = brains.volumes(n), phantoms.heads(3, n, 3)
+    array = jnp.concatenate([brain.array, heads.array])
+    return phantoms.Scans(
+        [*brain.names, *heads.names], array, brain.sha256, f"{brain.origin}; {heads.origin}"
+    )
+
+
 EXPERIMENTS = with_fifth_row({
-    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, scanner.project),
-    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, scanner.project),
-    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, scanner.masked_fft),
-    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, scanner.masked_fft),
+    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, CT_SIZE, scanner.project),
+    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, CT_SIZE, scanner.project),
+    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, MRI_SIZE, scanner.masked_fft),
+    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, scanner.masked_fft),
+    "ct_shepp_reduced": _reduced(partial(phantoms.heads, 8, 128), CT_SHEPP, 128, scanner.project),
+    "ct_brain_reduced": _reduced(partial(brains.slices, 8, 128), CT_BRAIN, 128, scanner.project),
+    "mri_brain_reduced": _reduced(partial(_heads_and_brain, 48), MRI_BRAIN, 48, scanner.masked_fft),
 })  # fmt: skip

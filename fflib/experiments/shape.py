@@ -222,10 +222,18 @@ def _solve(array, keys, mapping, setting):
     return [score(field, jax.tree.map(lambda x: x[e], array)) for e, field in enumerate(fields)]
 
 
-EXPERIMENTS = with_fifth_row({
-    "shape_scans": Experiment(
-        lambda: prepare(solids.scans(), jax.random.key(0), lines=1 << 20, tests=1 << 18),
-        partial(_solve, setting=PAPER),
-        dataclasses.asdict(PAPER),
-    )
-})  # fmt: skip
+def _experiment(setting: Setting, lines: int, tests: int, scale: str) -> Experiment:
+    def load():
+        return prepare(solids.scans(), jax.random.key(0), lines=lines, tests=tests)
+
+    settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests}
+    return Experiment(load, partial(_solve, setting=setting), settings, scale=scale)
+
+
+REDUCED = dataclasses.replace(PAPER, steps=1000, batch=16_384)
+EXPERIMENTS = with_fifth_row(
+    {
+        "shape_scans": _experiment(PAPER, 1 << 20, 1 << 18, "full"),
+        "shape_scans_reduced": _experiment(REDUCED, 1 << 18, 1 << 17, "reduced"),
+    }
+)

@@ -115,9 +115,7 @@ def test_a_full_run_in_small(tmp_path, monkeypatch):
         lambda *part: image._solve(*part, TINY),
         dataclasses.asdict(TINY),
     )
-    made = protocol.run(
-        "image_text", small, together=2, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None
-    )
+    made = protocol.run({"image_text": small}, folder=tmp_path, say=lambda _: None)["image_text"]
     table = {s.mapping: s for s in records.standings(made["rows"], "psnr")}
     assert tuple(table) == MAPPINGS and all(s.items == 3 for s in table.values())
     assert {r["metric"] for r in made["rows"]} == {"psnr", "ssim", "psnr_seen"}

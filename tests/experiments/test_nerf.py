@@ -193,12 +193,10 @@ def lego_folder(tmp_path, monkeypatch):
 def test_the_full_run_scores_every_test_picture(lego_folder):
     solve = nerf.EXPERIMENTS["nerf_lego"].solve.func
     experiment = nerf.EXPERIMENTS["nerf_lego"]._replace(
-        solve=lambda *a: solve(*a, setting=TINY, folder=str(lego_folder)),
+        solve=lambda *a: solve(*a, setting=TINY, size=400, folder=str(lego_folder)),
         mappings=("positional, aligned",),
     )
-    made = protocol.run(
-        "trial", experiment, folder=lego_folder, partial=lego_folder / "p", say=lambda _: None
-    )
+    made = protocol.run({"trial": experiment}, folder=lego_folder, say=lambda _: None)["trial"]
     assert len(made["rows"]) == 13 and made["rows"][0]["item"] == "lego_107"
     assert all(5 < row["value"] < 40 for row in made["rows"]) and len(made["data_hash"]) == 64
     checkpoints = sorted(p.name for p in lego_folder.glob("nerf_*.npz"))

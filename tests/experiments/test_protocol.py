@@ -1,6 +1,10 @@
-"""The runner of Table 1: every item and mapping once, saved on the way, resumed where it stopped."""
+"""The runner of Table 1: every item and mapping once, recorded one by one, resumed where it stopped."""
 
+import dataclasses
 import json
+import subprocess
+import tempfile
+from functools import partial
 from types import SimpleNamespace
 
 import experiments as tool
@@ -8,10 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from fflib import features
-from fflib.experiments import protocol, records
+from fflib import data, features
+from fflib.experiments import image, protocol, records
 from fflib.experiments.protocol import Experiment, item_keys, run
 from fflib.network import mlp
+from fflib.worlds.fetch import FetchError
 
 ITEMS = SimpleNamespace(
     names=("a", "b", "c"), array={"y": np.arange(3.0)}, sha256="ab", origin="Three numbers"
@@ -22,23 +27,24 @@ class Lab:
     """An experiment that notes what it was asked and can be made to fail."""
 
     def __init__(self):
-        self.asked, self.fail_on = [], None
+        self.asked, self.fail_on, self.error = [], None, RuntimeError
 
     def solve(self, array, keys, mapping):
-        names = ["abc"[int(y)] for y in array["y"]]
-        self.asked.append((mapping, "".join(names)))
-        if (mapping, "".join(names)) == self.fail_on:
-            raise FloatingPointError("lost")
+        names = "".join("abc"[int(y)] for y in array["y"])
+        self.asked.append((mapping, names))
+        if (mapping, names) == self.fail_on:
+            raise self.error("lost")
         noise = jax.vmap(lambda key: jax.random.normal(key))(keys)
         return [{"psnr": y + e, "mse": 1.0} for y, e in zip(array["y"], noise, strict=True)]
 
+    def experiment(self, settings=None, mappings=("none", "basic"), **more):
+        settings = settings or {"steps": 3, "scales": {"basic": 1.0}}
+        return Experiment(lambda: ITEMS, self.solve, settings, mappings, **more)
+
     def run(self, tmp_path, settings=None, mappings=("none", "basic"), **options):
         self.asked.clear()
-        made = Experiment(
-            lambda: ITEMS, self.solve, settings or {"steps": 3, "scales": {"s": 1.0}}, mappings
-        )
-        where = dict(folder=tmp_path / "done", partial=tmp_path / "partial", say=lambda _: None)
-        return run("x", made, **(where | options))
+        where = dict(folder=tmp_path, say=lambda _: None)
+        return run({"x": self.experiment(settings, mappings)}, **(where | options))["x"]
 
 
 def values(made):
@@ -51,55 +57,158 @@ def values(made):
 
 def test_every_item_and_mapping_once(tmp_path):
     lab = Lab()
-    made = lab.run(tmp_path, seeds=(0, 7))
-    assert lab.asked == [("none", "abc"), ("basic", "abc")] * 2
+    made = lab.run(tmp_path, seeds=(0, 7), command="how", commit="c0")
+    assert lab.asked == [(mapping, item) for item in "abc" for mapping in ("none", "basic")] * 2
     assert len(made["rows"]) == 3 * 2 * 2 * 2 and made["seeds"] == [0, 7]
-    assert (made["data_hash"], made["notes"]) == ("ab", "Three numbers")
-    assert made["settings"] == {"steps": 3, "scales": {"s": 1.0}}
-    assert records.recorded("x", tmp_path / "done") == made
-    assert records.recorded("x", tmp_path / "partial") is None
+    assert (made["data_hash"], made["notes"], made["items"]) == ("ab", "Three numbers", 3)
+    assert made["settings"] == {
+        "none": {"steps": 3, "scales": None},
+        "basic": {"steps": 3, "scales": 1.0},
+    }
+    assert [(run["command"], run["commit"]) for run in made["runs"]] == [("how", "c0")]
+    assert records.recorded("x", tmp_path) == made
 
 
-@pytest.mark.parametrize("together", [1, 2])
-def test_it_does_not_matter_which_items_train_together(tmp_path, together):
-    assert values(Lab().run(tmp_path, together=together)) == values(Lab().run(tmp_path))
+def test_one_item_of_every_experiment_before_the_next(tmp_path):
+    """Where one training serves all items, one row a round: it costs as much as an item elsewhere."""
+    one, two, scene = Lab(), Lab(), Lab()
+    two.asked = scene.asked = one.asked
+    run(
+        {
+            "x": one.experiment(),
+            "y": two.experiment(mappings=("gaussian",)),
+            "z": scene.experiment(shared=True),
+        },
+        folder=tmp_path,
+        say=lambda _: None,
+    )
+    first = [("none", "a"), ("basic", "a"), ("gaussian", "a"), ("none", "abc")]
+    then = [("none", "b"), ("basic", "b"), ("gaussian", "b"), ("basic", "abc")]
+    assert one.asked == [*first, *then, ("none", "c"), ("basic", "c"), ("gaussian", "c")]
+    made = records.recorded("z", tmp_path)
+    assert len(made["rows"]) == 12 and made["items"] == 3
 
 
 def test_a_trial_runs_the_first_items(tmp_path):
+    made = Lab().run(tmp_path, limit=2)
+    assert {item for item, *_ in values(made)} == {"a", "b"} and made["items"] == 3
+
+
+@pytest.mark.parametrize("on", ["the same", "another machine and versions"])
+def test_an_interrupted_run_goes_on(tmp_path, monkeypatch, on):
+    """Stopped anywhere, no finished row is lost and none is made twice."""
+    undisturbed = values(Lab().run(tmp_path / "other"))
     lab = Lab()
-    assert {item for item, *_ in values(lab.run(tmp_path, limit=2))} == {"a", "b"}
-
-
-def test_an_interrupted_run_goes_on(tmp_path):
-    undisturbed = values(Lab().run(tmp_path / "other", together=2))
-    lab = Lab()
-    lab.fail_on = ("basic", "c")
-    with pytest.raises(FloatingPointError):
-        lab.run(tmp_path, together=2)
-    assert records.recorded("x", tmp_path / "done") is None
-    lab.fail_on = None
-    made = lab.run(tmp_path, together=2)
-    assert lab.asked == [("basic", "c")] and values(made) == undisturbed
-
-
-@pytest.mark.parametrize("change", ["settings", "data", "damage", "versions"])
-def test_another_experiment_begins_again(tmp_path, monkeypatch, change):
-    lab = Lab()
-    lab.fail_on = ("basic", "abc")
-    with pytest.raises(FloatingPointError):
+    lab.fail_on = ("basic", "b")
+    with pytest.raises(RuntimeError):
         lab.run(tmp_path)
+    assert len(records.recorded("x", tmp_path)["rows"]) == 3 * 2
     lab.fail_on = None
-    settings = None
-    if change == "settings":
-        settings = {"steps": 4}
+    if on != "the same":
+        monkeypatch.setattr(
+            records, "circumstances", lambda: {"device": "abacus", "versions": {"python": "3.99"}}
+        )
+    made = lab.run(tmp_path)
+    assert (
+        lab.asked == [("basic", "b"), ("none", "c"), ("basic", "c")] and values(made) == undisturbed
+    )
+    assert len(made["runs"]) == (1 if on == "the same" else 2)
+    lab.run(tmp_path)
+    assert lab.asked == []
+
+
+@pytest.mark.parametrize("change", ["settings", "data"])
+def test_another_experiment_is_refused_before_anything_is_computed(tmp_path, monkeypatch, change):
+    lab = Lab()
+    before = lab.run(tmp_path, limit=1)
     if change == "data":
         monkeypatch.setattr(ITEMS, "sha256", "cd")
-    if change == "damage":
-        (tmp_path / "partial/x.json").write_text("{")
-    if change == "versions":
-        monkeypatch.setattr(records, "PACKAGES", ("numpy",))
-    lab.run(tmp_path, settings)
-    assert lab.asked == [("none", "abc"), ("basic", "abc")]
+    with pytest.raises(ValueError, match="'x' is recorded with other settings or data"):
+        lab.run(tmp_path, {"steps": 4, "scales": {"basic": 1.0}} if change == "settings" else None)
+    assert lab.asked == [] and records.recorded("x", tmp_path) == before
+
+
+def test_settings_of_one_row_do_not_concern_another(tmp_path):
+    lab = Lab()
+    lab.run(tmp_path, limit=1)
+    lab.run(
+        tmp_path,
+        {"steps": 3, "scales": {"basic": 1.0, "gaussian": 5.0}},
+        ("none", "basic", "gaussian"),
+        limit=1,
+    )
+    assert lab.asked == [("gaussian", "a")]
+
+
+def test_settings_of_a_row_are_its_own():
+    settings = {
+        "steps": 3,
+        "rates": {"none": 1.0, "rest": 2.0},
+        "scales": {"ladder": 8},
+        "rate_ours": 0.1,
+    }
+    made = Lab().experiment(settings)
+    assert protocol.settings_of(made, "none") == {"steps": 3, "rates": 1.0, "scales": None}
+    assert protocol.settings_of(made, "ladder, aligned") == {"steps": 3, "rates": 2.0, "scales": 8}
+    assert protocol.settings_of(made, "ours") == {
+        "steps": 3,
+        "rates": 2.0,
+        "scales": None,
+        "rate_ours": 0.1,
+    }
+
+
+def test_nothing_is_begun_that_does_not_fit(tmp_path):
+    """Judged by what the last training of the same mapping on such a device took."""
+    lab, said = Lab(), []
+    made = lab.run(tmp_path, limit=1)
+    for row in made["rows"]:
+        row["seconds"] = {"none": 1.0, "basic": 4000.0}[row["mapping"]]
+    records._write(made, tmp_path)
+    lab.run(tmp_path, minutes=60, say=said.append)
+    assert lab.asked == [("none", "b"), ("none", "c")]
+    assert said[-1] == "Stopped with 2 trainings left, about 2.2 hours"
+    lab.run(tmp_path, minutes=0)
+    assert lab.asked == []
+
+
+def test_a_lost_training_does_not_stop_the_others(tmp_path):
+    lab, said = Lab(), []
+    lab.fail_on, lab.error = ("none", "a"), FloatingPointError
+    made = lab.run(tmp_path, limit=2, say=said.append)
+    assert ("a", "none", 0) not in values(made) and len(values(made)) == 3
+    assert "x: none on a was lost: lost" in said and said[-1].startswith(
+        "Stopped with 1 trainings left"
+    )
+
+
+def test_an_experiment_without_its_data_is_left_out(tmp_path):
+    def gone():
+        raise FetchError("no such host")
+
+    lab, said = Lab(), []
+    asked = {"y": lab.experiment()._replace(load=gone), "x": lab.experiment()}
+    assert run(asked, folder=tmp_path, say=said.append).keys() == {"x"}
+    assert said[0] == "y: left out, no such host" and len(lab.asked) == 6
+
+
+def test_a_row_is_remade():
+    """At toy size, a real training: the same number again, and another one from another key."""
+    tiny = image.Setting(steps=20, width=16, m=8, rates=image.TEXT.rates, scales=image.TEXT.scales)
+    small = Experiment(
+        lambda: data.text_pages(jax.random.key(0), 2, 32),
+        partial(image._solve, setting=tiny),
+        dataclasses.asdict(tiny),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        rows = run(
+            {"x": small._replace(mappings=("gaussian",))}, folder=folder, say=lambda _: None
+        )["x"]["rows"]
+    for row in rows[0], rows[3]:  # the PSNR of either page
+        assert row["metric"] == "psnr" and abs(protocol.remade(small, row) - row["value"]) < 0.1
+    assert protocol.remade(small, rows[0] | {"seed": 1}) != rows[0]["value"]
+    scene = small._replace(shared=True)
+    assert abs(protocol.remade(scene, rows[3]) - rows[3]["value"]) < 0.1
 
 
 def test_item_keys_do_not_depend_on_the_company():
@@ -158,11 +267,77 @@ def test_the_tool_knows_every_experiment():
         )  # as a record keeps it
 
 
-def test_the_tool_refuses_unknown_names(capsys, monkeypatch):
-    monkeypatch.setenv("FFLIB_SCALE", "full")  # as the tool does itself
+def test_the_tool_refuses_unknown_names(capsys):
     with pytest.raises(SystemExit):
-        tool.main(["nothing_like_it"])
-    assert "there is no nothing_like_it; there are: image_natural" in capsys.readouterr().err
+        tool.main(["--scale", "full", "nothing_like_it"])
+    said = capsys.readouterr().err
+    assert (
+        "there is no nothing_like_it at full scale; there are: image_natural" in said
+        and "_reduced" not in said
+    )
+
+
+def test_the_tool_chooses_by_scale_and_name():
+    """Every column at both scales; the fifth row only when asked for."""
+    assert tool.chosen([], "reduced").keys() == {f"{name}_reduced" for name in records.TABLE1}
+    assert tool.chosen([], "full").keys() == {*records.TABLE1, "mri_shepp"}
+    assert tool.chosen(["image_t"], "reduced").keys() == {
+        "image_text_reduced",
+        "image_text_reduced_ours",
+    }
+    assert all(name.endswith("_ours") for name in tool.chosen(["ours"], "full"))
+    assert len(tool.chosen(["ours"], "reduced")) == 7
+
+
+def test_the_reduced_settings():
+    """The published ones but for size and length."""
+    sizes = {"image_natural": 256, "image_text": 256, "ct_shepp": 128, "ct_brain": 128}
+    sizes |= {"mri_brain": 48, "nerf_lego": 100}
+    fewer = {
+        "shape_scans": {"steps": 1000, "batch": 16_384, "lines": 1 << 18, "tests": 1 << 17},
+        "nerf_lego": {"steps": 1500, "samples": 64},
+    }
+    known = tool.experiments()
+    for name in records.TABLE1:
+        full, reduced = known[name].settings, known[f"{name}_reduced"].settings
+        size = {"size": sizes[name]} if name in sizes else {}
+        assert reduced == full | fewer.get(name, {"steps": 500}) | size
+        assert (known[name].scale, known[f"{name}_reduced"].scale) == ("full", "reduced")
+        assert (
+            known[name].mappings[:3]
+            == known[f"{name}_reduced"].mappings[:3]
+            == protocol.MAPPINGS[:3]
+        )
+
+
+def test_a_commit_is_told(tmp_path, monkeypatch):
+    def git(*how):
+        return subprocess.run(
+            ["git", "-C", tmp_path, *how], check=True, capture_output=True, text=True
+        ).stdout
+
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    for path in ("fflib/results/x.json", "fflib/a.py", "tools/b.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    git("init", "-q")
+    git("add", "-A")
+    git(
+        "-c",
+        "user.name=n",
+        "-c",
+        "user.email=e@x",
+        "-c",
+        "commit.gpgsign=false",
+        "commit",
+        "-qm",
+        "m",
+    )
+    assert tool.commit() == git("rev-parse", "HEAD")[:12]
+    (tmp_path / "fflib/results/x.json").write_text("{}")
+    assert "+" not in tool.commit()  # what the run itself writes
+    (tmp_path / "fflib/a.py").write_text("1")
+    assert tool.commit() == git("rev-parse", "HEAD")[:12] + "+"
 
 
 def test_table_1_asks_for_records_that_the_runner_writes():

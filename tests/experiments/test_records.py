@@ -94,9 +94,19 @@ def test_shipped_records_are_sound():
     for path in records.FOLDER.glob("*.json"):
         made = records.recorded(path.stem)
         assert made["experiment"] == path.stem and made["device"]
-        assert made["scale"] == (
-            "quick" if path.stem.startswith("sigma_") else "full"
-        )  # Table 1 is full only
+        reduced = "reduced" if "_reduced" in path.stem else "full"
+        assert made["scale"] == ("quick" if path.stem.startswith("sigma_") else reduced)
+        if "runs" in made:
+            cells = [
+                tuple(r[key] for key in ("item", "mapping", "seed", "metric")) for r in made["rows"]
+            ]
+            assert (
+                len(set(cells)) == len(cells)
+                and len({r["item"] for r in made["rows"]}) <= made["items"]
+            )
+            assert {r["mapping"] for r in made["rows"]} == made["settings"].keys()
+            assert {r["run"] for r in made["rows"]} == set(range(len(made["runs"])))
+            assert all(run["command"] and run["commit"] for run in made["runs"])
         assert path.stat().st_size < 200_000
         assert (
             path.read_text(encoding="utf-8")
@@ -138,6 +148,107 @@ def test_a_tie_is_called_a_tie():
     ]
     p, _ = records.standings(rows, "psnr")
     assert 0 < p.behind < 2 * p.error and p.tied
+
+
+def test_each_row_tells_how_it_was_made(tmp_path, monkeypatch):
+    """Two rows on one machine, one on another: two runs, and the record sums up all three."""
+    about = dict(seed=0, scale="reduced", items=5, data_hash="ab", notes="n", folder=tmp_path)
+    here = dict(command="python x.py", commit="c1")
+    records.add(
+        "x",
+        "none",
+        {"a": {"psnr": 1.0, "ssim": 0.5}},
+        seconds=2.04,
+        settings={"steps": 3},
+        **about,
+        **here,
+    )
+    records.add(
+        "x",
+        "basic",
+        {"a": {"psnr": 2.0}},
+        seconds=3.0,
+        settings={"steps": 3, "s": 1},
+        **about,
+        **here,
+    )
+    other = records.circumstances() | {"device": "abacus", "versions": {"python": "3.99"}}
+    monkeypatch.setattr(records, "circumstances", lambda: other)
+    made = records.add(
+        "x", "none", {"b": {"psnr": 4.0}}, seconds=1.0, settings={"steps": 3}, **about, **here
+    )
+    assert records.recorded("x", tmp_path) == made
+    assert [
+        (r["item"], r["mapping"], r["metric"], r["value"], r["seconds"], r["run"])
+        for r in made["rows"]
+    ] == [
+        ("a", "none", "psnr", 1.0, 2.0, 0),
+        ("a", "none", "ssim", 0.5, 2.0, 0),
+        ("a", "basic", "psnr", 2.0, 3.0, 0),
+        ("b", "none", "psnr", 4.0, 1.0, 1),
+    ]
+    assert made["runs"][1] == here | {"device": "abacus", "versions": {"python": "3.99"}}
+    assert made["wall_s"] == 6.0 and made["device"] == f"{made['runs'][0]['device']}; abacus"
+    assert made["versions"]["python"].endswith(", 3.99") and (made["scale"], made["items"]) == (
+        "reduced",
+        5,
+    )
+    assert made["settings"] == {"none": {"steps": 3}, "basic": {"steps": 3, "s": 1}}
+    assert all(r["date"].endswith("+00:00") for r in made["rows"])
+
+
+def test_a_cell_never_mixes_settings_or_data(tmp_path):
+    about = dict(seed=0, scale="full", items=2, seconds=1.0, folder=tmp_path)
+    records.add("x", "none", {"a": {"psnr": 1.0}}, settings={"steps": 3}, data_hash="ab", **about)
+    before = (tmp_path / "x.json").read_bytes()
+    with pytest.raises(
+        ValueError, match="'x' is recorded with other.*none: steps 3 and not 4.*x.json"
+    ):
+        records.add(
+            "x", "none", {"b": {"psnr": 1.0}}, settings={"steps": 4}, data_hash="ab", **about
+        )
+    with pytest.raises(ValueError, match="the data"):
+        records.add(
+            "x", "basic", {"b": {"psnr": 1.0}}, settings={"steps": 4}, data_hash="cd", **about
+        )
+    assert (tmp_path / "x.json").read_bytes() == before
+    records.add("x", "basic", {"b": {"psnr": 1.0}}, settings={"steps": 4}, data_hash="ab", **about)
+    records.record("y", [row()], wall_s=1.0, folder=tmp_path)
+    with pytest.raises(ValueError, match="y.json"):  # a record of another kind is not added to
+        records.add("y", "none", {"b": {"psnr": 1.0}}, settings={}, data_hash="", **about)
+
+
+def test_standings_of_a_run_that_is_not_finished():
+    """Means over what there is; differences over the items that both rows have, against a plain computation."""
+    scores = {
+        "low": [1.0, 2.0, 4.0, 30.0],
+        "middle": [2.0, 5.0, 9.0],
+        "high": [4.0, 8.0],
+        "late": [1.0],
+    }
+    rows = [row("abcd"[k], m, v) for m, x in scores.items() for k, v in enumerate(x)]
+    found = records.standings(rows, "psnr", partial=True)
+    assert [(s.mapping, s.items) for s in found] == [
+        ("low", 4),
+        ("middle", 3),
+        ("high", 2),
+        ("late", 1),
+    ]
+    np.testing.assert_allclose([s.mean for s in found], [37 / 4, 16 / 3, 6, 1])
+    np.testing.assert_allclose(
+        [s.gain for s in found], [math.nan, 3.0, 2.5, -3.0]
+    )  # 1, 3, 5; 2, 3; −3
+    np.testing.assert_allclose(
+        [s.gain_error for s in found], [math.nan, math.sqrt(4 / 3), 0.5, math.nan]
+    )
+    np.testing.assert_allclose(
+        [s.behind for s in found], [4.5, 2.5, 0.0, 3.0]
+    )  # of "high", the best on item a
+    np.testing.assert_allclose([s.error for s in found], [1.5, 0.5, 0.0, math.nan])
+    whole = [r for r in rows if r["item"] in "a"]
+    assert repr(records.standings(whole, "psnr")) == repr(
+        records.standings(whole, "psnr", partial=True)
+    )
 
 
 def test_standings_need_every_pair():

@@ -136,9 +136,7 @@ def test_a_full_run_in_small(tmp_path):
     small = protocol.Experiment(
         lambda: READY, lambda *part: shape._solve(*part, TINY), dataclasses.asdict(TINY)
     )
-    made = protocol.run(
-        "shape_scans", small, folder=tmp_path, partial=tmp_path / "p", say=lambda _: None
-    )
+    made = protocol.run({"shape_scans": small}, folder=tmp_path, say=lambda _: None)["shape_scans"]
     table = {s.mapping: s for s in records.standings(made["rows"], "iou")}
     assert tuple(table) == MAPPINGS and all(s.items == 2 for s in table.values())
     assert {r["metric"] for r in made["rows"]} == {"iou", "iou_uniform"}

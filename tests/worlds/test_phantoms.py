@@ -233,6 +233,10 @@ def test_heads_and_brains():
     assert some.names == ["head1", "head2"] and some.array.shape == (2, 16, 16)
     np.testing.assert_array_equal(some.array, more.array[:2])
     assert phantoms.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
+    four = scans._heads_and_brain(8)
+    assert four.names == ["mni152", "head1", "head2", "head3"] and four.array.shape == (4, 8, 8, 8)
+    np.testing.assert_array_equal(four.array[0], brains.volumes(8).array[0])
+    np.testing.assert_array_equal(four.array[1:], phantoms.heads(3, 8, 3).array)
     assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(
         2, 20
     ).array.shape == (2, 20, 20)
@@ -256,14 +260,13 @@ def test_what_a_full_run_would_do(name):
     small = {k: v for k, v in solve.keywords.items()} | {"setting": TINY}
     truth = HEADS if settings["operator"] == "project" else brains.volume(8)[None]
     keys = item_keys(0, range(len(truth)))
-    fifth = name.endswith("_ours")
-    assert scans.EXPERIMENTS[name].mappings == (
-        ("ours",) if fifth else (*MAPPINGS, "grid", "direct")
-    )
+    fifth, reduced = name.endswith("_ours"), "_reduced" in name
+    baselines = () if reduced else ("grid", "direct")
+    assert scans.EXPERIMENTS[name].mappings == (("ours",) if fifth else (*MAPPINGS, *baselines))
     for mapping in (
         ("ours",)
         if fifth
-        else ("positional", "grid", "direct")
+        else ("positional", *baselines)
         if name.endswith("brain")
         else ("gaussian",)
     ):
