@@ -37,18 +37,18 @@ def fold_name(source: str) -> str:
 def calls(source: str) -> list[str]:
     """The functions that a cell's statements call, if it does nothing else; else an empty list."""
     try:
-        values = [getattr(statement, "value", None) for statement in ast.parse(source).body]
+        body = ast.parse(source).body
     except SyntaxError:  # a line for the shell
         return []
-    if not all(isinstance(value, ast.Call) for value in values):
-        return []
-    return [ast.unparse(value.func) for value in values]
+    values = [getattr(statement, "value", None) for statement in body]
+    called = [ast.unparse(value.func) for value in values if isinstance(value, ast.Call)]
+    return called if len(called) == len(body) else []
 
 
 def prepare(cell: nodes.container) -> None:
     """Leave out the code that only asks, fold what only shows or checks, and name the fold."""
     code = cell.children[0]
-    if code.get("nb_element") != "cell_code_source":
+    if not isinstance(code, nodes.Element) or code.get("nb_element") != "cell_code_source":
         return
     called = calls(code.astext())
     if called and set(called) <= set(QUESTIONS):

@@ -1,9 +1,9 @@
 """The ledger: every number that the book claims, collected from the pages that claim it.
 
 `show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`),
-which myst-nb takes out of the page and puts beside the executed notebook. This extension reads it there,
-chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded full-scale
-results of `fflib/results`, and writes both as tables into the page that asks for them::
+which myst-nb takes out of the page and puts beside the executed notebook. This extension reads it
+there, chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded
+full-scale results of `fflib/results`, and writes both as tables into the page that asks for them::
 
     ```{ledger} published      measured numbers beside published ones, in or out
     ```{ledger} records        what has been recorded
@@ -140,7 +140,8 @@ def records(folder: Path | None = None) -> list[dict]:
     """Every recorded experiment in short: where it comes from, and its scores."""
     kept = library()
     folder = kept.FOLDER if folder is None else folder
-    return [_summary(kept.recorded(path.stem, folder)) for path in sorted(folder.glob("*.json"))]
+    made = (kept.recorded(path.stem, folder) for path in sorted(folder.glob("*.json")))
+    return [_summary(record) for record in made if record is not None]
 
 
 def _summary(made: dict) -> dict:
@@ -239,7 +240,8 @@ class Ledger(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         part = directives.choice(self.arguments[0], PARTS)
-        self.env.ledger_pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
+        pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
+        setattr(self.env, "ledger_pages", pages)  # noqa: B010  Sphinx declares none
         return [LedgerPlace(part=part)]
 
 

@@ -2,14 +2,15 @@
 
 TeX is converted by math-core; what it does not know becomes a warning of the build. The font is
 STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that the formulas use.
-Equations are numbered within their chapter, so that a number never depends on the order
-in which the chapters are read; a reference from another chapter adds that chapter's title.
+Equations are numbered within their chapter, (4.3) where the chapter has a number, so that they
+never depend on the order in which chapters are read; else a reference from elsewhere adds the
+page's title.
 """
 
 from __future__ import annotations
 
 import html
-import importlib.util
+import importlib.resources
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -105,9 +106,15 @@ def visit_inline(self, node) -> None:
     raise nodes.SkipNode
 
 
+def numbered(env, docname: str, number: int | None) -> str:
+    """An equation's number with its chapter's before it, where that has one: 4.3."""
+    chapter = env.toc_secnumbers.get(docname, {}).get("", ())
+    return ".".join(map(str, [*chapter, number])) if number else ""
+
+
 def visit_block(self, node) -> None:
     """A display equation: its formula scrolls in a box of its own, its number stays in view."""
-    number = node.get("number")
+    number = numbered(self.builder.env, self.builder.current_docname, node.get("number"))
     name = f"Equation {number}" if number else "Equation"
     self.body.append(self.starttag(node, "div", CLASS="math"))
     self.body.append(f'<div class="math-scroll" data-label="{name}">')
@@ -133,17 +140,19 @@ class ChapterMathDomain(MathDomain):
 
     def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
         reference = super().resolve_xref(env, fromdocname, builder, typ, target, node, contnode)
-        docname = self.equations.get(target, (fromdocname,))[0]
-        if reference is not None and docname != fromdocname:
-            title = env.titles[docname].astext()
-            reference += nodes.inline("", f" of “{title}”", classes=["eq-chapter"])
+        docname, number = self.equations.get(target, (fromdocname, None))
+        if reference is not None:
+            shown = numbered(env, docname, number)
+            reference[:] = [nodes.Text(f"({shown})")]
+            if docname != fromdocname and shown == str(number):
+                title = env.titles[docname].astext()
+                reference += nodes.inline("", f" of “{title}”", classes=["eq-chapter"])
         return reference
 
 
 def font_source() -> Path:
     """STIX Two Math in the installed package ziamath."""
-    package = Path(importlib.util.find_spec("ziamath").origin).parent
-    return package / "fonts" / "STIXTwoMath-Regular.ttf"
+    return Path(str(importlib.resources.files("ziamath"))) / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def characters(pages: Iterable[Path]) -> set[int]:
@@ -180,7 +189,7 @@ def add_font(app, exception) -> None:
     if exception is not None or app.builder.format != "html":
         return
     target, points = Path(app.outdir, "_static", FONT), characters(Path(app.outdir).rglob("*.html"))
-    if points and (not target.exists() or not points <= set(TTFont(target).getBestCmap())):
+    if points and (not target.exists() or not points <= set(TTFont(target).getBestCmap() or ())):
         write_font(target, points)
 
 

@@ -80,13 +80,13 @@ class Sheet:
     def inline(self, figure: Figure, alt: str | None) -> tuple[str, float]:
         """(svg text, natural width in CSS pixels); `alt=None` hides the svg from screen readers."""
         head, _, drawn = _tidy(_save(figure)).partition(">")
-        box = re.search('viewBox="([^"]+)"', head)[1]
+        box = head.split('viewBox="')[1].split('"')[0]
         width, height = (float(side) * PIXELS_PER_POINT for side in box.split()[2:])
         said = 'aria-hidden="true"' if alt is None else f'role="img" aria-label="{escape(alt)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" fill="currentColor" {said} '
-            f'style="stroke-linejoin:round;stroke-linecap:butt" width="{number(width)}" '
-            f'height="{number(height)}">{self._renamed(drawn)}',
+            f'style="stroke-linejoin:round;stroke-linecap:butt" width="{_short(width)}" '
+            f'height="{_short(height)}">{self._renamed(drawn)}',
             width,
         )
 
@@ -103,61 +103,48 @@ class Sheet:
         return svg.replace("<defs></defs>", "")
 
 
-def panel_html(svg: str, width: float) -> str:
-    """One panel of a row: as wide as it wants to be, shrinking by a tenth before the row wraps."""
-    style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
-    return f'<div class="ff-panel" style="{style}">{svg}</div>'
-
-
-def row_html(figures: list[Figure], alt: str, sheet: Sheet) -> str:
-    """Several figures in a wrapping row with one description."""
-    if len(figures) == 1:
-        return f'<div class="ff-row">{panel_html(*sheet.inline(figures[0], alt))}</div>'
-    panels = "".join(panel_html(*sheet.inline(figure, None)) for figure in figures)
-    return f'<div class="ff-row" role="img" aria-label="{escape(alt)}">{panels}</div>'
-
-
 def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
-    """HTML of a figure, several figures or a dict of pictures."""
+    """HTML of a dict of pictures, or of one or several figures in a row that may wrap.
+
+    A panel is as wide as it wants to be, and shrinks by a tenth before the row wraps.
+    """
     if isinstance(drawn, Mapping):
         return pictures_html(drawn, alt)
-    figs = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
+    figs: list = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
     if not figs:
         raise ValueError(f"{what} must hold at least one figure")
+    if wrong := [type(fig).__name__ for fig in figs if not isinstance(fig, Figure)]:
+        raise TypeError(f"{what} must be figures (as from `show.panel()`), got {', '.join(wrong)}")
+    together = f' role="img" aria-label="{escape(alt)}"' if len(figs) > 1 else ""
+    panels = []
     for fig in figs:
-        if not isinstance(fig, Figure):
-            raise TypeError(
-                f"{what} must be figures (as in `fig, ax = show.panel()`), got {type(fig).__name__}"
-            )
-    return row_html(figs, alt, sheet)
+        svg, width = sheet.inline(fig, None if together else alt)
+        style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
+        panels.append(f'<div class="ff-panel" style="{style}">{svg}</div>')
+    return f'<div class="ff-row"{together}>{"".join(panels)}</div>'
 
 
 def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> str:
     """HTML of pictures in a row; see `show.images`."""
     if not isinstance(pictures, Mapping) or not pictures:
-        raise ValueError(
-            f"pictures must be a non-empty dict caption -> array, got {type(pictures).__name__}"
-        )
-    arrays = {
-        words("a caption", caption): _pixels(caption, array) for caption, array in pictures.items()
-    }
-    if zoom is None:
-        zoom = max(1, math.ceil(160 / max(array.shape[1] for array in arrays.values())))
+        kind = type(pictures).__name__
+        raise ValueError(f"pictures must be a non-empty dict caption -> array, got {kind}")
+    arrays = {words("a caption", name): _pixels(name, array) for name, array in pictures.items()}
+    widest = max(array.shape[1] for array in arrays.values())
+    zoom = max(1, math.ceil(160 / widest)) if zoom is None else zoom
     if zoom <= 0:
         raise ValueError(f"zoom must be positive, got {zoom}")
+    sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
     items = []
     for caption, array in arrays.items():
-        width = array.shape[1] * zoom
-        sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
+        height, width = (side * zoom for side in array.shape[:2])
         items.append(
-            f'<figure class="ff-picture" style="max-width:{width}px">'
-            f'<img alt="{escape(caption)}" width="{width}" height="{array.shape[0] * zoom}"{sharp} '
-            f'src="{array_uri(array)}">'
+            f'<figure class="ff-picture" style="max-width:{width}px"><img alt="{escape(caption)}" '
+            f'width="{width}" height="{height}"{sharp} src="{array_uri(array)}">'
             f'<figcaption aria-hidden="true">{typeset(caption)}</figcaption></figure>'
         )
-    row = picture_row(len(items), max(array.shape[1] for array in arrays.values()) * zoom)
-    label = f'role="group" aria-label="{escape(alt)}"'
-    return f'<div class="ff-pictures" style="{row}" {label}>{"".join(items)}</div>'
+    row = f'style="{picture_row(len(items), widest * zoom)}" role="group"'
+    return f'<div class="ff-pictures" {row} aria-label="{escape(alt)}">{"".join(items)}</div>'
 
 
 def _pixels(caption: str, array: object) -> np.ndarray:
@@ -165,23 +152,15 @@ def _pixels(caption: str, array: object) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] != 3) or array.size == 0:
-        raise ValueError(
-            f"picture {caption!r} must have shape (H, W) or (H, W, 3), got {array.shape}"
-        )
+    if array.size == 0 or array.shape[2:] not in ((), (3,)) or array.ndim < 2:
+        wanted = "must have shape (H, W) or (H, W, 3)"
+        raise ValueError(f"picture {caption!r} {wanted}, got {array.shape}")
     if np.iscomplexobj(array):
         raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
     array = array.astype(np.float64)
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"picture {caption!r} has {(~np.isfinite(array)).sum()} values that are not finite"
-        )
+    if bad := (~np.isfinite(array)).sum():
+        raise ValueError(f"picture {caption!r} has {bad} values that are not finite")
     return np.clip(array, 0.0, 1.0)
-
-
-def number(value: float) -> str:
-    """At most two decimals, without trailing zeros."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _save(figure: Figure) -> str:
@@ -211,9 +190,13 @@ def _tidy(svg: str) -> str:
 
 
 def _rounded(found: re.Match) -> str:
-    return re.sub(r"-?\d+\.\d{3,}", lambda value: number(float(value[0])), found[0])
+    return re.sub(r"-?\d+\.\d{3,}", lambda value: _short(float(value[0])), found[0])
 
 
 def _as_webp(found: re.Match) -> str:
     picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
     return data_uri(picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGBA"))
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -22,24 +22,11 @@ AS_GUESSED = "that is what came out."
 _GROUP = f"{markup.PLACEHOLDER}g"
 
 
-class Guess:
-    """A question that `guess` asked; the other kinds share what it does. Chapter: all chapters."""
+class Asked:
+    """What the three kinds share: the question is shown, the answer told beside the guess."""
 
     unit = ""
     _whys: Mapping[str, str] = MappingProxyType({})
-
-    def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str]):
-        self.options = _different("options", options)
-        if unknown := set(why) - set(self.options):
-            raise ValueError(f"why must explain options, got {sorted(unknown)}")
-        self._whys = {option: _sentence(why[option]) if option in why else "" for option in options}
-        fields = (
-            f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
-            f"<span>{escape(option)}</span></label>"
-            for k, option in enumerate(self.options)
-        )
-        text = (f"\n  ( ) {option}" for option in self.options)
-        self._ask(question, fields, lambda: live.choice(self.options), "".join(text))
 
     def _ask(self, question: str, fields, inputs: Callable[[], list], text: str) -> None:
         """Display the question with `fields` in HTML, the widgets `inputs()`, or `text`."""
@@ -80,12 +67,35 @@ class Guess:
         markup.emit(markup.styled(body, script=True), text, widget)
 
     @property
-    def value(self):
-        """The reader's guess: an index, a number, a list of places from 0 with None for no place.
+    def _values(self) -> list:
+        """What the fields of a live kernel hold; none without one."""
+        return self._live.values if self._live else []
 
-        None before there is one, and without a live kernel. Chapter: all chapters.
-        """
-        return self._live.values[0] if self._live else None
+    def _told(self, answer) -> str:
+        """The words about the reader's guess; none before there is one. As in `show.js`."""
+        raise NotImplementedError
+
+
+class Guess(Asked):
+    """A question that `guess` asked. Chapter: all chapters."""
+
+    def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str]):
+        self.options = _different("options", options)
+        if unknown := set(why) - set(self.options):
+            raise ValueError(f"why must explain options, got {sorted(unknown)}")
+        self._whys = {option: _sentence(why[option]) if option in why else "" for option in options}
+        fields = (
+            f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
+            f"<span>{escape(option)}</span></label>"
+            for k, option in enumerate(self.options)
+        )
+        text = (f"\n  ( ) {option}" for option in self.options)
+        self._ask(question, fields, lambda: live.choice(self.options), "".join(text))
+
+    @property
+    def value(self) -> int | None:
+        """Index of the choice; None before there is one, and without a live kernel."""
+        return next(iter(self._values), None)
 
     def reveal(self, answer: int | str, because: str = "") -> None:
         """Show the measured `answer` beside the reader's guess.
@@ -96,8 +106,7 @@ class Guess:
         index = _index("answer", answer, self.options)
         self._tell(index, index, self.options[index], because)
 
-    def _told(self, answer) -> str:
-        """The words about the reader's guess; none before there is one. As in `show.js`."""
+    def _told(self, answer: int) -> str:
         if self.value is None:
             return ""
         chosen = self.options[self.value]
@@ -105,7 +114,7 @@ class Guess:
         return f"You guessed “{chosen}”: {said} {self._whys[chosen]}".rstrip()
 
 
-class NumberGuess(Guess):
+class NumberGuess(Asked):
     """A question that `guess_number` asked. Chapter: all chapters."""
 
     def __init__(self, question: str, unit: str):
@@ -119,11 +128,12 @@ class NumberGuess(Guess):
 
     @property
     def value(self) -> float | None:
+        """The number typed; None before there is one, and without a live kernel."""
         try:
-            number = float(self._live.values[0].replace("−", "-")) if self._live else None
-        except ValueError:
+            number = float(self._values[0].replace("−", "-"))
+        except (IndexError, ValueError):
             return None
-        return number if number is not None and math.isfinite(number) else None
+        return number if math.isfinite(number) else None
 
     def reveal(self, answer: float, because: str = "") -> None:
         """Show the measured `answer` beside the reader's number, which is close within a quarter.
@@ -135,7 +145,7 @@ class NumberGuess(Guess):
         self._tell(value, value, f"{markup.number(value)} {self.unit}".strip(), because)
 
     def _told(self, answer: float) -> str:
-        typed = self._live.values[0].strip()
+        typed = self._values[0].strip()
         if self.value is None:
             return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
         close = abs(self.value - answer) <= abs(answer) / 4
@@ -143,7 +153,7 @@ class NumberGuess(Guess):
         return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
 
 
-class OrderGuess(Guess):
+class OrderGuess(Asked):
     """A question that `guess_order` asked. Chapter: all chapters."""
 
     def __init__(self, question: str, items: Sequence[str], ends: tuple[str, str]):
@@ -162,10 +172,9 @@ class OrderGuess(Guess):
         self._ask(question, fields, lambda: live.ranking(self.items, places), text)
 
     @property
-    def value(self) -> list[int | None] | None:
-        if self._live is None:
-            return None
-        return [None if place == live.EMPTY else place for place in self._live.values]
+    def value(self) -> list[int | None]:
+        """The place of each item, from 0, or None; empty without a live kernel."""
+        return [None if place == live.EMPTY else place for place in self._values]
 
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
         """Show the measured `order`, first to last, beside the reader's.
@@ -179,10 +188,9 @@ class OrderGuess(Guess):
         self._tell(found, ",".join(map(str, found)), shown, because)
 
     def _told(self, answer: list[int]) -> str:
-        places = self.value
-        if None in places:
-            some = any(place is not None for place in places)
-            return "You have not given every item a place yet." if some else ""
+        places = [place for place in self.value if place is not None]
+        if len(places) < len(self.items):
+            return "You have not given every item a place yet." if places else ""
         mine = [places.index(place) for place in sorted(places)]
         pairs = [answer.index(a) < answer.index(b) for a, b in itertools.combinations(mine, 2)]
         said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."

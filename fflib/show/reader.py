@@ -7,6 +7,7 @@ import base64
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 
 def check(
     claim: str,
-    condition: object,
+    condition: Any,
     detail: str = "",
     *,
     value: float | None = None,

@@ -86,7 +86,9 @@ class Slider:
     def describe(self, value: object) -> str:
         """The description of the picture for one value."""
         text = (
-            self.alt(value) if callable(self.alt) else self.alt.replace("{value}", markup.number(value))
+            self.alt(value)
+            if callable(self.alt)
+            else self.alt.replace("{value}", markup.number(value))
         )
         return words("alt", text, MIN_ALT)
 

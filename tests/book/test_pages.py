@@ -1,7 +1,7 @@
 """The built pages: nothing from elsewhere, nothing missing, nothing unreadable.
 
-Needs `make book` first. Each page is opened twice in a real browser with the network cut and its hidden cells
-unfolded: in the light from file://, in the dark from a local server.
+Needs `make book` first. Each page is opened twice in a real browser with the network cut and its
+hidden cells unfolded: in the light from file://, in the dark from a local server.
 """
 
 from __future__ import annotations
@@ -388,8 +388,8 @@ TOO_WIDE = r"""() => {
 }"""
 
 
-# axe takes a minute over ten thousand elements. It needs no lines of a figure, which is one picture with one
-# description, and of the coloured words of code one of each kind at each kind of place.
+# axe takes a minute over ten thousand elements. It needs no lines of a figure, which is one picture
+# with one description, and of the coloured words of code one of each kind at each kind of place.
 THIN_OUT = """() => {
   const taken = [], kinds = new Set();
   const take = (e) => { taken.push([e, e.parentNode, e.nextSibling]); e.remove(); };
@@ -398,13 +398,15 @@ THIN_OUT = """() => {
   document.querySelectorAll("pre span[class]:not(:has(*))").forEach((e) => {
     if (kinds.has(kind(e))) take(e); else kinds.add(kind(e));
   });
-  window.restoreAll = () => { for (const [e, parent, next] of taken.reverse()) parent.insertBefore(e, next); };
+  window.restoreAll = () => {
+    for (const [e, parent, next] of taken.reverse()) parent.insertBefore(e, next);
+  };
 }"""
 
 
 STUCK = """() => [...document.querySelectorAll(".math-scroll, .pst-scrollable-table-container")]
     .filter((e) => e.scrollWidth > e.clientWidth + 1)
-    .filter((e) => e.tabIndex !== 0 || e.getAttribute("role") !== "group" || !e.getAttribute("aria-label"))
+    .filter((e) => e.tabIndex !== 0 || !e.matches('[role="group"][aria-label]'))
     .map((e) => e.textContent.slice(0, 80))"""
 
 
@@ -473,7 +475,7 @@ def test_sliders_move_by_key_and_by_pointer(seen):
 
 
 def check_slider(slider) -> None:
-    """A step by key, then the end farther away by pointer: another frame, another value, another picture."""
+    """A step by key, then the end farther away by pointer: another frame, value and picture."""
     picture = slider.locator("xpath=ancestor::figure").locator(".ff-frame:visible")
     (first,), said = slider.evaluate(STATE)
     last = int(slider.get_attribute("max"))
@@ -597,7 +599,8 @@ def test_one_switch_shows_or_hides_all_code_and_is_remembered(chromium, address)
 
 def test_the_first_page_is_light(chromium, address):
     """What its first visit loads, pictures that are not yet in sight left out."""
-    sizes = """() => ["navigation", "resource"].flatMap((kind) => performance.getEntriesByType(kind))
+    sizes = """() => ["navigation", "resource"]
+      .flatMap((kind) => performance.getEntriesByType(kind))
       .filter((e) => !e.name.startsWith("data:")).reduce((sum, e) => sum + e.decodedBodySize, 0)"""
     with Visit(chromium, address, "book/why_blurry.html") as opened:
         opened.tab.wait_for_load_state("networkidle")

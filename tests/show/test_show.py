@@ -166,7 +166,7 @@ def test_pyplot_figures_are_closed(shown):
 
     with matplotlib.rc_context():
         matplotlib.use("agg")
-        fig, ax = plt.subplots()
+        fig, _ = plt.subplots()
         show.figure(fig, alt=ALT)
         assert not plt.get_fignums()
 
@@ -333,7 +333,7 @@ def test_slider_errors(monkeypatch):
         show.slider(line, "slope", [1, 1], alt=SLOPES)
     with pytest.raises(ValueError, match="start"):
         show.slider(line, "slope", [1, 2], alt=SLOPES, start=3)
-    with pytest.raises(ValueError, match="{value}"):
+    with pytest.raises(ValueError, match=r"\{value\}"):
         show.slider(line, "slope", [1, 2], alt=ALT)
     with pytest.raises(TypeError, match="draw's result"):
         show.slider(lambda v: None, "slope", [1, 2], alt=SLOPES)
@@ -465,7 +465,9 @@ def test_check(capsys):
 def test_a_page_gathers_its_claims(shown, monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
     show.check("two < three", True, "2e-05 dB")
-    assert '<p class="ff-claim">two &lt; three (2\u00a0×\u00a010<sup>−5</sup>\u00a0dB)</p>' in shown()
+    assert (
+        '<p class="ff-claim">two &lt; three (2\u00a0×\u00a010<sup>−5</sup>\u00a0dB)</p>' in shown()
+    )
 
 
 def test_a_stream_without_greek_or_ticks_ends_no_run(monkeypatch):
