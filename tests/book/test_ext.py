@@ -35,7 +35,7 @@ from sphinx.errors import ConfigError  # noqa: E402
 FORMULAS = (
     r"\gamma(\mathbf v) = \big[a_j \cos(2\pi\, \mathbf b_j^{\mathsf T} \mathbf v)\big]_{j=1}^m",
     r"\mathbf f_t = \mathbf y + e^{-\eta \mathbf K t}(\mathbf f_0 - \mathbf y)",
-    r"\begin{aligned} a &= b \\ c &= \begin{cases} 1 & x > 0 \\ 0 & \text{no} \end{cases} \end{aligned}",
+    r"\begin{aligned} a &= b \\ c &= \begin{cases} 1 & x \\ 0 & \text{no} \end{cases} \end{aligned}",
     r"\hat f(k) = \int_0^1 f(x)\, e^{-2\pi i k x}\, \mathrm d x",
     r"\mathbb E_\theta \left\lVert \nabla_{\!\theta} f \right\rVert_2^2 = \mathcal O(n \log n)",
     r"\operatorname*{arg\,min}_{\boldsymbol\theta} \tfrac12 \sum_i \bigl(f(x_i) - y_i\bigr)^2",

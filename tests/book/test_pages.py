@@ -165,8 +165,8 @@ CLAIMS = re.compile(
 
 
 def test_a_section_has_one_line_of_claims():
-    for name in SOURCES:
-        page = (BOOK / f"{name}.html").read_text(encoding="utf-8")
+    for name in PAGES:
+        page = (BOOK / name).read_text(encoding="utf-8")
         sections = re.split(r"<h2\b", page)
         assert all(section.count('<details class="ff-claims"') <= 1 for section in sections), name
         assert '"ff-claim"' not in page, f"{name}: a claim where it was checked"
