@@ -5,7 +5,7 @@ that Sphinx is about to read go through the same client first, each in its own t
 when Sphinx comes to them, their results are in the cache. At full scale, where one chapter fills
 the machine, they run one by one. ``FFLIB_JOBS`` sets another number.
 
-A chapter that fails stops those not yet begun; those that run are let finish, and stay in the cache.
+A chapter that fails stops those not yet begun; those that run are let finish, and stay cached.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any, cast
 
 import execution
 from jupyter_cache import get_cache
@@ -36,8 +37,9 @@ def jobs() -> int:
 class Log(logging.LoggerAdapter):
     """What the client says, with the name of its chapter before it."""
 
-    def process(self, message, kwargs):
-        return f"{self.extra['path']}: {message}", {"extra": {"type": "mystnb"}}
+    def process(self, msg, kwargs):
+        path = (self.extra or {})["path"]
+        return f"{path}: {msg}", {"extra": {"type": "mystnb"}}
 
 
 def client(path: Path, env):
@@ -47,23 +49,25 @@ def client(path: Path, env):
     if reader is None:
         return None
     log = Log(sphinx_logging.getLogger(__name__), {"path": path})
-    return create_client(reader.read(text), str(path), env.mystnb_config, log, reader.read_fmt)
+    return create_client(
+        reader.read(text), str(path), env.mystnb_config, cast(Any, log), reader.read_fmt
+    )
 
 
 def execute(app, env, docnames: list[str]) -> None:
     """Fill the cache with the results of the chapters that are about to be read."""
     if env.mystnb_config.execution_mode != "cache" or jobs() == 1:
         return
-    get_cache(env.mystnb_config.execution_cache_path).db  # noqa: B018  made once, before the threads want it
+    # made once, before the threads want it
+    get_cache(env.mystnb_config.execution_cache_path).db  # noqa: B018
     clients = [found for name in docnames if (found := client(Path(env.doc2path(name)), env))]
     with ThreadPoolExecutor(jobs()) as pool:
         running = [pool.submit(one.start_client) for one in clients]
         try:
-            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+            wait(running, return_when=FIRST_EXCEPTION)
         except KeyboardInterrupt:
-            os._exit(
-                130
-            )  # at once, without waiting for the threads; a kernel ends when its parent does
+            # at once, without waiting for the threads; a kernel ends when its parent does
+            os._exit(130)
         pool.shutdown(cancel_futures=True)
     for one in running:
         if not one.cancelled():

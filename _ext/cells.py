@@ -1,10 +1,10 @@
 """The chapters' cells as a page shows them.
 
 *Claims* (`show.check`) leave the place where they were checked: a section has one quiet line, "✓ 4
-claims checked", that opens. *Answers* to a guess go to the end of the section they were measured in;
+claims checked", that opens. *Answers* to a guess go to the end of the section that measured them;
 the pages' script takes them to their question and keeps them closed (`show.js`). The *code* of a
 question is left out, and what only shows, checks or answers is folded. *Folds* say what they hold:
-the cell's first comment where that is a title (# Solution), else what its code does.
+the cell's first comment where that is a title (# Set-up), else what its code does.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def fold_name(source: str) -> str:
 def calls(source: str) -> list[str]:
     """The functions that a cell's statements call, if it does nothing else; else an empty list."""
     try:
-        values = [getattr(statement, "value", None) for statement in ast.parse(source).body]
+        body = ast.parse(source).body
     except SyntaxError:  # a line for the shell
         return []
-    if not all(isinstance(value, ast.Call) for value in values):
-        return []
-    return [ast.unparse(value.func) for value in values]
+    values = [getattr(statement, "value", None) for statement in body]
+    called = [ast.unparse(value.func) for value in values if isinstance(value, ast.Call)]
+    return called if len(called) == len(body) else []
 
 
 def prepare(cell: nodes.container) -> None:
     """Leave out the code that only asks, fold what only shows or checks, and name the fold."""
     code = cell.children[0]
-    if code.get("nb_element") != "cell_code_source":
+    if not isinstance(code, nodes.Element) or code.get("nb_element") != "cell_code_source":
         return
     called = calls(code.astext())
     if called and set(called) <= set(QUESTIONS):
@@ -108,18 +108,16 @@ class Cells(SphinxPostTransform):
             if cell.get("nb_element") == "cell_code" and cell.children:
                 prepare(cell)
         claims: dict[nodes.Element, list[str]] = {}
-        for output in list(self.document.findall(nodes.raw)):
-            text = output.astext()
-            if text.startswith((CLAIM, ANSWER)):
+        for output, text in [(raw, raw.astext()) for raw in self.document.findall(nodes.raw)]:
+            if text.startswith(CLAIM):
+                claims.setdefault(section_of(output), []).append(text)
+                take_out(output)
+            elif text.startswith(ANSWER):
                 section = section_of(output)
                 take_out(output)
-                claims.setdefault(section, [])
-                claims[section] += [text] if text.startswith(CLAIM) else []
-                if text.startswith(ANSWER):
-                    append(section, text)
+                append(section, text)
         for section, found in claims.items():
-            if found:
-                append(section, claims_html(found))
+            append(section, claims_html(found))
 
 
 def setup(app) -> dict:

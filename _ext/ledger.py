@@ -1,15 +1,15 @@
 """The ledger: every number that the book claims, collected from the pages that claim it.
 
-`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`), which
-myst-nb takes out of the page and puts beside the executed notebook. This extension reads it there,
-chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded full-scale
-results of `fflib/results`, and writes both as tables into the page that asks for them::
+`show.check` and `show.attempt` leave an entry in the executed cell (`fflib.show.markup.leave`),
+which myst-nb takes out of the page and puts beside the executed notebook. This extension reads it
+there, chapter by chapter, whether the chapter ran now or came from the cache, adds the recorded
+full-scale results of `fflib/results`, and writes both as tables into the page that asks for them::
 
     ```{ledger} published      measured numbers beside published ones, in or out
     ```{ledger} records        what has been recorded
     ```{ledger} full           which chapters were run at full scale, and what does not hold there
     ```{ledger} runs           which chapter ran where, when, with which seeds
-    ```{ledger} claims         every checked claim with what was measured, at full scale too where it was
+    ```{ledger} claims         every checked claim with what was measured, at full scale too
 
 The same content lies beside the page as `<page>.json`, for `make check` and for other programs.
 """
@@ -39,7 +39,7 @@ SEED = re.compile(r"\b(?:key|PRNGKey|default_rng|RandomState)\((\d+)\)")
 Cell = str | nodes.Node
 
 
-# --- What the pages left behind --------------------------------------------------------------------
+# --- What the pages left behind -------------------------------------------------------------------
 
 
 def entries(kept: dict) -> list[dict]:
@@ -126,7 +126,7 @@ def chapters(env) -> list[dict]:
     ]
 
 
-# --- Recorded results ------------------------------------------------------------------------------
+# --- Recorded results -----------------------------------------------------------------------------
 
 
 def library():
@@ -140,7 +140,8 @@ def records(folder: Path | None = None) -> list[dict]:
     """Every recorded experiment in short: where it comes from, and its scores."""
     kept = library()
     folder = kept.FOLDER if folder is None else folder
-    return [_summary(kept.recorded(path.stem, folder)) for path in sorted(folder.glob("*.json"))]
+    made = (kept.recorded(path.stem, folder) for path in sorted(folder.glob("*.json")))
+    return [_summary(record) for record in made if record is not None]
 
 
 def _summary(made: dict) -> dict:
@@ -227,7 +228,7 @@ def content(env) -> dict:
     return {"chapters": here, "records": found, "published": beside_published(found), "full": full}
 
 
-# --- The page --------------------------------------------------------------------------------------
+# --- The page -------------------------------------------------------------------------------------
 
 
 class LedgerPlace(nodes.General, nodes.Element):
@@ -239,7 +240,8 @@ class Ledger(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         part = directives.choice(self.arguments[0], PARTS)
-        self.env.ledger_pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
+        pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
+        setattr(self.env, "ledger_pages", pages)  # noqa: B010  Sphinx declares none
         return [LedgerPlace(part=part)]
 
 
@@ -285,8 +287,8 @@ class Page:
             parts.append(table("Table 1 of the paper, at full scale", columns, rows))
         missing = sorted(set(library().TABLE1) - {row["experiment"] for row in book["published"]})
         if missing:
-            said = f"Columns of the paper's Table 1 not recorded at full scale yet: {', '.join(missing)}."
-            parts.append(nodes.paragraph(text=said))
+            said = "Columns of the paper's Table 1 not recorded at full scale yet: "
+            parts.append(nodes.paragraph(text=f"{said}{', '.join(missing)}."))
         return [part for part in parts if part is not None]
 
     def compared(self, found: list[dict]) -> nodes.Node | None:
@@ -365,8 +367,9 @@ class Page:
             fallen += lost
             rows.append(
                 (
-                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}", run["device"],
-                    f"jax {run['versions']['jax']}", run["date"][:10], f"{run['seconds'] / 60:.1f}", run["commit"],
+                    self.link(chapter), f"{len(run['claims']) - len(lost)} of {len(run['claims'])}",
+                    run["device"], f"jax {run['versions']['jax']}", run["date"][:10],
+                    f"{run['seconds'] / 60:.1f}", run["commit"],
                 )
             )  # fmt: skip
         if not rows:
@@ -456,7 +459,7 @@ def _row(cells: Sequence[Cell]) -> nodes.row:
     return nodes.row("", *(nodes.entry("", nodes.paragraph("", "", cell)) for cell in content))
 
 
-# --- Sphinx ----------------------------------------------------------------------------------------
+# --- Sphinx ---------------------------------------------------------------------------------------
 
 
 def write_data(app, exception) -> None:

@@ -1,20 +1,24 @@
 """Mathematics as MathML, written at build time: no script and no other host.
 
 TeX is converted by math-core; what it does not know becomes a warning of the build. The font is
-STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that mathematics
-uses. Equations are numbered within their chapter, so that a number never depends on the order
-in which the chapters are read; a reference from another chapter adds that chapter's title.
+STIX Two Math as shipped in the wheel of ziamath, cut down to the characters that the formulas use.
+Equations are numbered within their chapter, (4.3) where the chapter has a number, so that they
+never depend on the order in which chapters are read; else a reference from elsewhere adds the
+page's title.
 """
 
 from __future__ import annotations
 
 import html
-import importlib.util
+import importlib.resources
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from docutils import nodes
 from fontTools import subset
+from fontTools.ttLib import TTFont
 from math_core import LatexError, LatexToMathML
 from sphinx.domains.math import MathDomain
 from sphinx.util import logging
@@ -53,6 +57,8 @@ RANGES = (
     (0xFE00, 0xFE01),  # the two styles of calligraphic letters
     (0x1D400, 0x1D7FF),  # mathematical alphabets
 )
+# A letter alone in <mi> is set in italics, which are characters of their own.
+ITALIC = (*range(0x1D434, 0x1D468), 0x210E, *range(0x1D6A4, 0x1D6A6), *range(0x1D6E2, 0x1D71C))
 FEATURES = ("ssty", "dtls", "flac", "ccmp", "mark", "mkmk", "kern")
 
 _converter = LatexToMathML(annotation=True, fancy_error=False)
@@ -100,9 +106,15 @@ def visit_inline(self, node) -> None:
     raise nodes.SkipNode
 
 
+def numbered(env, docname: str, number: int | None) -> str:
+    """An equation's number with its chapter's before it, where that has one: 4.3."""
+    chapter = env.toc_secnumbers.get(docname, {}).get("", ())
+    return ".".join(map(str, [*chapter, number])) if number else ""
+
+
 def visit_block(self, node) -> None:
     """A display equation: its formula scrolls in a box of its own, its number stays in view."""
-    number = node.get("number")
+    number = numbered(self.builder.env, self.builder.current_docname, node.get("number"))
     name = f"Equation {number}" if number else "Equation"
     self.body.append(self.starttag(node, "div", CLASS="math"))
     self.body.append(f'<div class="math-scroll" data-label="{name}">')
@@ -128,21 +140,35 @@ class ChapterMathDomain(MathDomain):
 
     def resolve_xref(self, env, fromdocname, builder, typ, target, node, contnode):
         reference = super().resolve_xref(env, fromdocname, builder, typ, target, node, contnode)
-        docname = self.equations.get(target, (fromdocname,))[0]
-        if reference is not None and docname != fromdocname:
-            title = env.titles[docname].astext()
-            reference += nodes.inline("", f" of “{title}”", classes=["eq-chapter"])
+        docname, number = self.equations.get(target, (fromdocname, None))
+        if reference is not None:
+            shown = numbered(env, docname, number)
+            reference[:] = [nodes.Text(f"({shown})")]
+            if docname != fromdocname and shown == str(number):
+                title = env.titles[docname].astext()
+                reference += nodes.inline("", f" of “{title}”", classes=["eq-chapter"])
         return reference
 
 
 def font_source() -> Path:
     """STIX Two Math in the installed package ziamath."""
-    package = Path(importlib.util.find_spec("ziamath").origin).parent
-    return package / "fonts" / "STIXTwoMath-Regular.ttf"
+    return Path(str(importlib.resources.files("ziamath"))) / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
-def write_font(target: Path) -> None:
-    """Cut the font to RANGES and write it as WOFF."""
+def characters(pages: Iterable[Path]) -> set[int]:
+    """What the formulas of `pages` are made of, as far as it lies in RANGES."""
+    formulas = (
+        formula
+        for page in pages
+        for formula in re.findall(r"<math\b.*?</math>", page.read_text(encoding="utf-8"), re.DOTALL)
+    )
+    used = {character for formula in formulas for character in html.unescape(formula)}
+    italic = {chr(c) for c in ITALIC if unicodedata.normalize("NFKC", chr(c)) in used}
+    return {c for first, last in RANGES for c in range(first, last + 1) if chr(c) in used | italic}
+
+
+def write_font(target: Path, points: Iterable[int]) -> None:
+    """Cut the font to the characters `points`, and what they are set with, and write it as WOFF."""
     options = subset.Options(
         flavor="woff",
         layout_features=list(FEATURES),
@@ -153,7 +179,7 @@ def write_font(target: Path) -> None:
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=[c for first, last in RANGES for c in range(first, last + 1)])
+    cutter.populate(unicodes=points)
     with subset.load_font(str(font_source()), options) as font:
         cutter.subset(font)
         subset.save_font(font, str(target), options)
@@ -162,10 +188,9 @@ def write_font(target: Path) -> None:
 def add_font(app, exception) -> None:
     if exception is not None or app.builder.format != "html":
         return
-    target = Path(app.outdir) / "_static" / FONT
-    newest = max(font_source().stat().st_mtime, Path(__file__).stat().st_mtime)
-    if not target.exists() or target.stat().st_mtime < newest:
-        write_font(target)
+    target, points = Path(app.outdir, "_static", FONT), characters(Path(app.outdir).rglob("*.html"))
+    if points and (not target.exists() or not points <= set(TTFont(target).getBestCmap() or ())):
+        write_font(target, points)
 
 
 def setup(app) -> dict:

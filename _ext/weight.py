@@ -2,7 +2,8 @@
 
 Pictures are files beside the pages, so that the hidden frames of a slider are fetched when they are
 wanted. The theme's script of all icons (1.5 MB) goes, since its font draws them too; of the font
-stay the icons that are used. The search's index is loaded by the search's page alone.
+stay the icons that are used, of the theme's style the rules that a page or a script has a use for.
+The search's index is loaded by the search's page alone.
 """
 
 from __future__ import annotations
@@ -46,17 +47,14 @@ def lighter(page: str, is_search: bool) -> str:
     return page if is_search else SEARCH.sub("", page)
 
 
-def icons(styles: str, pages: str) -> set[int]:
-    """Code points of the icons that the pages name, and of those that the styles themselves draw."""
-    named = re.compile(r'((?:\.fa-[\w-]+(?:::?before)?,?)+)\{(?:content|--fa):"\\([0-9a-f]+)"')
-    used = set(re.findall(r"\bfa-[\w-]+", pages))
-    points = {
-        p for names, p in named.findall(styles) if used & set(re.findall(r"fa-[\w-]+", names))
-    }
-    points |= set(re.findall(r'"\\(f[0-9a-f]{3})"', named.sub("", styles)))
-    return {int(point, 16) for point in points} | {
-        ord(c) for c in styles if "\uf000" <= c <= "\uf8ff"
-    }
+def icons(styles: str, used: set[str]) -> set[int]:
+    """Code points of the icons whose class is `used`, and of those that the styles draw."""
+    rule = re.compile(r'((?:\.fa-[\w-]+::?before,?)+)\{content:"\\([0-9a-f]+)"\}')
+    points = {p for names, p in rule.findall(styles) if used & set(re.findall(r"fa-[\w-]+", names))}
+    points |= set(re.findall(r'"\\(f[0-9a-f]{3})"', rule.sub("", styles)))
+    return {int(point, 16) for point in points} | set(
+        map(ord, re.findall("[\uf000-\uf8ff]", styles))
+    )
 
 
 def write_font(source: Path, target: Path, points: set[int]) -> None:
@@ -69,22 +67,52 @@ def write_font(source: Path, target: Path, points: set[int]) -> None:
         subset.save_font(font, str(target), options)
 
 
+def rules_in_use(style: str, used: set[str]) -> str:
+    """A style sheet without the rules for classes that are not `used`; Bootstrap's own stay."""
+
+    def kept(selector: str) -> bool:
+        names = re.findall(r"\.((?:[\w-]|\\.)+)", selector)
+        return all(name.replace("\\", "") in used or name.startswith("bs-") for name in names)
+
+    def rule(found: re.Match) -> str:
+        selectors = [part for part in found[1].split(",") if kept(part)]
+        return f"{','.join(selectors)}{{{found[2]}}}" if selectors else ""
+
+    return re.sub(r"([^{}@]+)\{([^{}]*)\}", rule, style)
+
+
+def words_of(pages: list[str], static: Path) -> set[str]:
+    """The classes that the pages name, and every word of the scripts, which may set them."""
+    named = (
+        name
+        for page in pages
+        for value in re.findall('class="([^"]*)"', page)
+        for name in value.split()
+    )
+    scripts = "".join(path.read_text(encoding="utf-8") for path in static.rglob("*.js"))
+    return {*named, *re.findall(r"[\w-]+", scripts)}
+
+
 def lighten(app, exception) -> None:
     """Rewrite what the theme adds around the pages, once all are written."""
     if exception is not None or app.builder.format != "html":
         return
-    static, seen = Path(app.outdir, "_static"), []
+    static, pages = Path(app.outdir, "_static"), []
     for path in sorted(Path(app.outdir).rglob("*.html")):
         page = path.read_text(encoding="utf-8")
-        if (changed := lighter(page, path.name == "search.html")) != page:
-            path.write_text(changed, encoding="utf-8")
-        seen += re.findall(r'class="[^"]*\bfa-[^"]*"', changed)
-    scripts = "".join(path.read_text(encoding="utf-8") for path in static.glob("scripts/*theme.js"))
-    styles = "".join(path.read_text(encoding="utf-8") for path in static.rglob("*.css"))
-    points = icons(styles, " ".join(seen) + scripts)
+        pages.append(lighter(page, path.name == "search.html"))
+        if pages[-1] != page:
+            path.write_text(pages[-1], encoding="utf-8")
+    (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
+    used = words_of(pages, static)
+    styles = {path: path.read_text(encoding="utf-8") for path in static.rglob("*.css")}
+    points = icons("".join(styles.values()), used)
     fonts = static / "vendor" / "fontawesome" / "webfonts"
     for name, target in ICONS.items():
         write_font(fonts / f"fa-{name}.ttf", static / target, points)
+    for path, style in styles.items():
+        if path.parent.name == "styles":
+            path.write_text(rules_in_use(style, used), encoding="utf-8")
 
 
 def setup(app) -> dict:

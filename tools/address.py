@@ -1,7 +1,7 @@
 """Set the repository's address in every file that names it: `make address URL=…`.
 
 The address stands in pyproject.toml, and in the other files that cannot look it up there. Besides
-the repository itself they name what follows from it: the published book and the links that open Colab.
+the repository itself they name what follows from it: the published book and links that open Colab.
 
 As long as there is no address, what needs one stands in the README between `<!--address` and `-->`,
 and the pages leave such links out (`_ext/repository.py`).
@@ -38,7 +38,9 @@ def replace(text: str, old: tuple[str, str], new: tuple[str, str]) -> str:
         before = re.escape(form.format(owner=old[0], repo=old[1]))
         after = form.format(owner=new[0], repo=new[1])
         # the name must end here: not OWNER/REPOSITORY; OWNER/REPO.git is the same repository
-        text = re.sub(rf"(?<![\w-]){before}(?![\w-])(?!\.(?!git\b)\w)", lambda _: after, text)
+        text = re.sub(
+            rf"(?<![\w-]){before}(?![\w-])(?!\.(?!git\b)\w)", lambda _, after=after: after, text
+        )
     return text
 
 

@@ -6,9 +6,11 @@ Private helpers of `fflib.show`. Chapter: all chapters.
 import base64
 import io
 import itertools
+import math
 import re
 import sys
-import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -16,8 +18,8 @@ from cycler import cycler
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fflib.show.layout import fit_texts
-from fflib.show.markup import PLACEHOLDER, escape
+from fflib.show.layout import fit_texts, picture_row
+from fflib.show.markup import PLACEHOLDER, escape, typeset, words
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
 COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388"]
@@ -25,52 +27,13 @@ LINESTYLES = ["-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, 
 MARKERS = ["o", "s", "^", "D", "v", "x"]
 INK = "#010203"  # drawn in this colour, a line or a text takes the colour of the page's text
 
-STYLE = {
-    "axes.prop_cycle": cycler(color=COLORS) + cycler(linestyle=LINESTYLES),
-    "figure.constrained_layout.use": True,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "savefig.facecolor": "none",
-    "savefig.edgecolor": "none",
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": INK,
-    "hatch.color": INK,
-    "boxplot.flierprops.color": INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.alpha": 0.15,
-    "grid.linewidth": 0.6,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "lines.linewidth": 1.6,
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
-    "axes.labelsize": 9.5,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
-    "legend.fontsize": 8.5,
-    "legend.title_fontsize": 8.5,
-    "image.cmap": "viridis",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "fflib",
-    "svg.image_inline": True,
-    "text.usetex": False,
-}
+STYLE = matplotlib.rc_params_from_file(
+    Path(__file__).parent / "assets" / "book.mplstyle", use_default_template=False
+)
+STYLE["axes.prop_cycle"] = cycler(color=COLORS) + cycler(linestyle=LINESTYLES)
 PIXELS_PER_POINT = 96 / 72
-PIXELS_PER_INCH_OF_RASTERS = 144
-SVG = "{http://www.w3.org/2000/svg}"
-XLINK = "{http://www.w3.org/1999/xlink}href"
-ET.register_namespace("", SVG.strip("{}"))
+DPI = 144  # of rasters
+SHAPE = r'<path id="([^"]+)"[^>]*/>'
 
 
 def use_style() -> None:
@@ -105,9 +68,9 @@ def array_uri(pixels: np.ndarray) -> str:
 class Sheet:
     """Turns figures into inline SVGs that share one set of ids and of glyph shapes.
 
-    Matplotlib repeats the outline of each letter in each file; here a shape that an earlier figure
-    of the sheet defined is referred to instead. Ids start with a placeholder that `markup.unique`
-    replaces.
+    Matplotlib repeats the outline of each letter and marker in each file, under an id that says
+    what it is; here a shape that an earlier figure of the sheet defined is referred to instead. Ids
+    start with a placeholder that `markup.unique` replaces.
     """
 
     def __init__(self):
@@ -116,140 +79,124 @@ class Sheet:
 
     def inline(self, figure: Figure, alt: str | None) -> tuple[str, float]:
         """(svg text, natural width in CSS pixels); `alt=None` hides the svg from screen readers."""
-        root = ET.fromstring(_save(figure))
-        _strip(root)
-        self._rename(root)
-        _flatten(root)
-        width, height = (float(side) for side in root.get("viewBox").split()[2:])
-        root.attrib = {"viewBox": root.get("viewBox"), "fill": "currentColor"}
-        root.set("style", "stroke-linejoin:round;stroke-linecap:butt")
-        if alt is None:
-            root.set("aria-hidden", "true")
-        else:
-            root.set("role", "img")
-            root.set("aria-label", alt)
-        root.set("width", number(width * PIXELS_PER_POINT))
-        root.set("height", number(height * PIXELS_PER_POINT))
-        for element in root.iter():
-            _recolour(element)
-            if XLINK in element.attrib:
-                element.set("href", _reencode(element.attrib.pop(XLINK)))
-        return ET.tostring(root, encoding="unicode"), width * PIXELS_PER_POINT
+        head, _, drawn = _tidy(_save(figure)).partition(">")
+        box = head.split('viewBox="')[1].split('"')[0]
+        width, height = (float(side) * PIXELS_PER_POINT for side in box.split()[2:])
+        said = 'aria-hidden="true"' if alt is None else f'role="img" aria-label="{escape(alt)}"'
+        return (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" fill="currentColor" {said} '
+            f'style="stroke-linejoin:round;stroke-linecap:butt" width="{_short(width)}" '
+            f'height="{_short(height)}">{self._renamed(drawn)}',
+            width,
+        )
 
-    def _rename(self, root: ET.Element) -> None:
+    def _renamed(self, svg: str) -> str:
         """Keep only the ids that are referred to, under short unique names; share equal shapes."""
-        used = set(re.findall(r"url\(#([^)]+)\)", ET.tostring(root, encoding="unicode")))
-        used |= {e.get(XLINK)[1:] for e in root.iter() if e.get(XLINK, "").startswith("#")}
-        names = {}
-        for parent in list(root.iter()):
-            for child in list(parent):
-                old = child.get("id")
-                if old not in used:
-                    child.attrib.pop("id", None)
-                    continue
-                del child.attrib["id"]
-                shape = (
-                    ET.tostring(child, encoding="unicode") if child.tag == SVG + "path" else None
-                )
-                if shape in self.shapes:
-                    names[old] = self.shapes[shape]
-                    parent.remove(child)
-                    continue
-                names[old] = f"{PLACEHOLDER}{next(self.numbers)}"
-                child.set("id", names[old])
-                if shape is not None:
-                    self.shapes[shape] = names[old]
-        for element in root.iter():
-            for key, value in element.attrib.items():
-                if key == XLINK and value.startswith("#"):
-                    element.set(key, "#" + names[value[1:]])
-                elif "url(#" in value:
-                    element.set(
-                        key, re.sub(r"url\(#([^)]+)\)", lambda m: f"url(#{names[m[1]]})", value)
-                    )
+        used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+        names = {old: self.shapes.get(old) or f"{PLACEHOLDER}{next(self.numbers)}" for old in used}
+        svg = re.sub(SHAPE, lambda found: "" if found[1] in self.shapes else found[0], svg)
+        self.shapes |= {old: names[old] for old in re.findall(SHAPE, svg) if old in names}
+        svg = re.sub(
+            r' id="([^"]+)"', lambda m: f' id="{names[m[1]]}"' if m[1] in names else "", svg
+        )
+        svg = re.sub(r'(url\(#|href="#)([^")]+)', lambda m: m[1] + names[m[2]], svg)
+        return svg.replace("<defs></defs>", "")
 
 
-def panel_html(svg: str, width: float) -> str:
-    """One panel of a row: as wide as it wants to be, shrinking by a tenth before the row wraps."""
-    style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
-    return f'<div class="ff-panel" style="{style}">{svg}</div>'
+def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
+    """HTML of a dict of pictures, or of one or several figures in a row that may wrap.
+
+    A panel is as wide as it wants to be, and shrinks by a tenth before the row wraps.
+    """
+    if isinstance(drawn, Mapping):
+        return pictures_html(drawn, alt)
+    figs: list = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
+    if not figs:
+        raise ValueError(f"{what} must hold at least one figure")
+    if wrong := [type(fig).__name__ for fig in figs if not isinstance(fig, Figure)]:
+        raise TypeError(f"{what} must be figures (as from `show.panel()`), got {', '.join(wrong)}")
+    together = f' role="img" aria-label="{escape(alt)}"' if len(figs) > 1 else ""
+    panels = []
+    for fig in figs:
+        svg, width = sheet.inline(fig, None if together else alt)
+        style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
+        panels.append(f'<div class="ff-panel" style="{style}">{svg}</div>')
+    return f'<div class="ff-row"{together}>{"".join(panels)}</div>'
 
 
-def row_html(figures: list[Figure], alt: str, sheet: Sheet) -> str:
-    """Several figures in a wrapping row with one description."""
-    if len(figures) == 1:
-        return f'<div class="ff-row">{panel_html(*sheet.inline(figures[0], alt))}</div>'
-    panels = "".join(panel_html(*sheet.inline(figure, None)) for figure in figures)
-    return f'<div class="ff-row" role="img" aria-label="{escape(alt)}">{panels}</div>'
+def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> str:
+    """HTML of pictures in a row; see `show.images`."""
+    if not isinstance(pictures, Mapping) or not pictures:
+        kind = type(pictures).__name__
+        raise ValueError(f"pictures must be a non-empty dict caption -> array, got {kind}")
+    arrays = {words("a caption", name): _pixels(name, array) for name, array in pictures.items()}
+    widest = max(array.shape[1] for array in arrays.values())
+    zoom = max(1, math.ceil(160 / widest)) if zoom is None else zoom
+    if zoom <= 0:
+        raise ValueError(f"zoom must be positive, got {zoom}")
+    sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
+    items = []
+    for caption, array in arrays.items():
+        height, width = (side * zoom for side in array.shape[:2])
+        items.append(
+            f'<figure class="ff-picture" style="max-width:{width}px"><img alt="{escape(caption)}" '
+            f'width="{width}" height="{height}"{sharp} src="{array_uri(array)}">'
+            f'<figcaption aria-hidden="true">{typeset(caption)}</figcaption></figure>'
+        )
+    row = f'style="{picture_row(len(items), widest * zoom)}" role="group"'
+    return f'<div class="ff-pictures" {row} aria-label="{escape(alt)}">{"".join(items)}</div>'
 
 
-def number(value: float) -> str:
-    """At most two decimals, without trailing zeros."""
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+def _pixels(caption: str, array: object) -> np.ndarray:
+    """The array clipped to [0, 1], of shape (H, W) or (H, W, 3)."""
+    array = np.asarray(array)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.size == 0 or array.shape[2:] not in ((), (3,)) or array.ndim < 2:
+        wanted = "must have shape (H, W) or (H, W, 3)"
+        raise ValueError(f"picture {caption!r} {wanted}, got {array.shape}")
+    if np.iscomplexobj(array):
+        raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
+    array = array.astype(np.float64)
+    if bad := (~np.isfinite(array)).sum():
+        raise ValueError(f"picture {caption!r} has {bad} values that are not finite")
+    return np.clip(array, 0.0, 1.0)
 
 
-def _save(figure: Figure) -> bytes:
+def _save(figure: Figure) -> str:
     fit_texts(figure)
-    svg = _write(figure)
+    buffer = io.StringIO()
+    with matplotlib.rc_context(STYLE.find_all("^svg")):
+        nothing = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+        figure.savefig(buffer, format="svg", dpi=DPI, metadata=nothing, bbox_inches=None)
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close(figure)
-    return svg
-
-
-def _write(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({key: STYLE[key] for key in STYLE if key.startswith("svg.")}):
-        figure.savefig(
-            buffer,
-            format="svg",
-            dpi=PIXELS_PER_INCH_OF_RASTERS,
-            metadata={"Date": None},
-            bbox_inches=None,
-        )
     return buffer.getvalue()
 
 
-def _strip(root: ET.Element) -> None:
-    """Drop metadata and matplotlib's style element (its `*` rule would reach the whole page)."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (SVG + "metadata", SVG + "style"):
-                parent.remove(child)
-        parent.tail = parent.text = None
+def _tidy(svg: str) -> str:
+    """Matplotlib's file from its <svg on, without what a page needs not.
+
+    Its style element would reach the whole page. Ink and black become the colour of the page's
+    text, coordinates keep two decimals, rasters become WebP.
+    """
+    svg = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
+    svg = re.sub(r"\s+", " ", svg[svg.index("<svg") :]).replace("> <", "><")
+    svg = svg.replace("xlink:href", "href")
+    svg = re.sub(rf'((?:fill|stroke)(?:: |="))(?:{INK}|#000000|black)\b', r"\1currentColor", svg)
+    svg = svg.replace(": ", ":").replace("; ", ";")
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, svg)
+    return re.sub('data:image/png;base64,([^"]+)', _as_webp, svg)
 
 
-def _flatten(parent: ET.Element) -> None:
-    """Replace groups and definitions that carry nothing of their own by what they hold."""
-    children = []
-    for child in parent:
-        _flatten(child)
-        invisible = (
-            child.tag == SVG + "path" and child.get("style") == "fill: none" and not child.get("id")
-        )
-        if child.tag == SVG + "g" and not child.attrib:
-            children.extend(child)
-        elif not invisible and (len(child) or child.tag != SVG + "defs"):
-            children.append(child)
-    parent[:] = children
+def _rounded(found: re.Match) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", lambda value: _short(float(value[0])), found[0])
 
 
-def _recolour(element: ET.Element) -> None:
-    """Ink and black become the colour of the page's text; coordinates keep two decimals."""
-    for key in ("style", "fill", "stroke"):
-        if key in element.attrib:
-            element.set(key, re.sub(rf"{INK}|#000000|\bblack\b", "currentColor", element.get(key)))
-    if "style" in element.attrib:
-        element.set("style", element.get("style").replace(": ", ":").replace("; ", ";"))
-    for key in ("d", "x", "y"):
-        if key in element.attrib:
-            rounded = re.sub(r"-?\d+\.\d{3,}", lambda m: number(float(m[0])), element.get(key))
-            element.set(key, " ".join(rounded.split()))
-
-
-def _reencode(address: str) -> str:
-    """A PNG address as a WebP address; other addresses unchanged."""
-    head, _, body = address.partition("base64,")
-    if head != "data:image/png;":
-        return address
-    picture = Image.open(io.BytesIO(base64.b64decode(body)))
+def _as_webp(found: re.Match) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
     return data_uri(picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGBA"))
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")

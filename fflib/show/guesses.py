@@ -22,21 +22,22 @@ AS_GUESSED = "that is what came out."
 _GROUP = f"{markup.PLACEHOLDER}g"
 
 
-class _Asked:
+class Asked:
     """What the three kinds share: the question is shown, the answer told beside the guess."""
 
-    question: str
-    _whys: Mapping[str, str] = {}
+    unit = ""
+    _whys: Mapping[str, str] = MappingProxyType({})
 
-    def _ask(self, fields: str, inputs: Callable[[], list], unit: str = "") -> None:
-        """Display the question with its `fields`, in HTML, or with the widgets `inputs()`."""
+    def _ask(self, question: str, fields, inputs: Callable[[], list], text: str) -> None:
+        """Display the question with `fields` in HTML, the widgets `inputs()`, or `text`."""
+        self.question = words("question", question)
         legend = f"<legend>Your guess: {escape(self.question)}</legend>"
-        body = f'<div class="ff ff-guess"><fieldset>{legend}{fields}</fieldset></div>'
-        body, self._prefix = markup.unique(body)
-        self._live = live.Question(self.question, inputs(), unit) if markup.live() else None
-        self._show(self._live and self._live.box, body, repr(self))
+        fieldset = f"<fieldset>{legend}{''.join(fields)}</fieldset>"
+        body, self._prefix = markup.unique(f'<div class="ff ff-guess">{fieldset}</div>')
+        self._live = live.Question(self.question, inputs(), self.unit) if markup.live() else None
+        self._show(self._live and self._live.box, body, self.question + text)
 
-    def _tell(self, answer: object, code: object, shown: str, because: str, unit: str = "") -> None:
+    def _tell(self, answer: object, code: object, shown: str, because: str) -> None:
         """Display what was measured, `shown`, and what the reader's guess is worth.
 
         A page's script gets the answer as `code`, `_told` as it is. There the answer stays closed
@@ -46,39 +47,39 @@ class _Asked:
         head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
         room = (
             f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
-            f'data-ff-unit="{escape(unit)}"></p>'
+            f'data-ff-unit="{escape(self.unit)}"></p>'
+        )
+        whys = "".join(
+            f'<p data-ff-why="{k}">“{escape(option)}”: {typeset(why)}</p>'
+            for k, (option, why) in enumerate(self._whys.items())
+            if why
         )
 
         def write() -> str:
             told = f'<p role="status">{escape(self._told(answer))}</p>'
             return markup.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
 
-        widget = self._live and self._live.follow(write)
-        whys = "".join(
-            f'<p data-ff-why="{k}">“{escape(option)}”: {typeset(why)}</p>'
-            for k, (option, why) in enumerate(self._whys.items())
-            if why
-        )
         closed = " ff-closed" if markup.static() else ""
         body = f'<div class="ff ff-reveal{closed}">{head}{room}{whys}</div>'
-        self._show(widget, body, f"Measured: {shown}.{reason}")
+        self._show(self._live and self._live.follow(write), body, f"Measured: {shown}.{reason}")
 
     def _show(self, widget, body: str, text: str) -> None:
         markup.emit(markup.styled(body, script=True), text, widget)
+
+    @property
+    def _values(self) -> list:
+        """What the fields of a live kernel hold; none without one."""
+        return self._live.values if self._live else []
 
     def _told(self, answer) -> str:
         """The words about the reader's guess; none before there is one. As in `show.js`."""
         raise NotImplementedError
 
 
-class Guess(_Asked):
-    """A question with a choice of answers; see `guess`. `reveal` answers it.
-
-    Chapter: all chapters.
-    """
+class Guess(Asked):
+    """A question that `guess` asked. Chapter: all chapters."""
 
     def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str]):
-        self.question = words("question", question)
         self.options = _different("options", options)
         if unknown := set(why) - set(self.options):
             raise ValueError(f"why must explain options, got {sorted(unknown)}")
@@ -88,15 +89,13 @@ class Guess(_Asked):
             f"<span>{escape(option)}</span></label>"
             for k, option in enumerate(self.options)
         )
-        self._ask("".join(fields), lambda: live.choice(self.options))
+        text = (f"\n  ( ) {option}" for option in self.options)
+        self._ask(question, fields, lambda: live.choice(self.options), "".join(text))
 
     @property
     def value(self) -> int | None:
-        """Index of the reader's choice, None before there is one, and without a live kernel.
-
-        Chapter: all chapters.
-        """
-        return self._live.values[0] if self._live else None
+        """Index of the choice; None before there is one, and without a live kernel."""
+        return next(iter(self._values), None)
 
     def reveal(self, answer: int | str, because: str = "") -> None:
         """Show the measured `answer` beside the reader's guess.
@@ -110,40 +109,31 @@ class Guess(_Asked):
     def _told(self, answer: int) -> str:
         if self.value is None:
             return ""
-        said = AS_GUESSED if self.value == answer else "not what came out."
         chosen = self.options[self.value]
+        said = AS_GUESSED if self.value == answer else "not what came out."
         return f"You guessed “{chosen}”: {said} {self._whys[chosen]}".rstrip()
 
-    def __repr__(self) -> str:
-        return "\n".join([self.question, *(f"  ( ) {option}" for option in self.options)])
 
+class NumberGuess(Asked):
+    """A question that `guess_number` asked. Chapter: all chapters."""
 
-class NumberGuess(_Asked):
-    """A question whose answer is a number; see `guess_number`. `reveal` answers it.
-
-    Chapter: all chapters.
-    """
-
-    def __init__(self, question: str, unit: str = ""):
-        self.question, self.unit = words("question", question), unit.strip()
-        unit = f" <span>{escape(self.unit)}</span>" if self.unit else ""
+    def __init__(self, question: str, unit: str):
+        self.unit = unit.strip()
+        after = f" <span>{escape(self.unit)}</span>" if self.unit else ""
         field = (
             f'<label><span>A number:</span> <input type="number" step="any" name="{_GROUP}" '
-            f'autocomplete="off">{unit}</label>'
+            f'autocomplete="off">{after}</label>'
         )
-        self._ask(field, live.number, self.unit)
+        self._ask(question, field, live.number, f"\n  ____ {self.unit}".rstrip())
 
     @property
     def value(self) -> float | None:
-        """The reader's number, None before there is one, and without a live kernel.
-
-        Chapter: all chapters.
-        """
+        """The number typed; None before there is one, and without a live kernel."""
         try:
-            number = float(self._live.values[0].replace("−", "-")) if self._live else None
-        except ValueError:
+            number = float(self._values[0].replace("−", "-"))
+        except (IndexError, ValueError):
             return None
-        return number if number is not None and math.isfinite(number) else None
+        return number if math.isfinite(number) else None
 
     def reveal(self, answer: float, because: str = "") -> None:
         """Show the measured `answer` beside the reader's number, which is close within a quarter.
@@ -152,58 +142,44 @@ class NumberGuess(_Asked):
         """
         if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
             raise ValueError(f"answer must be one finite number, got {answer!r}")
-        shown = f"{markup.number(value)} {self.unit}".strip()
-        self._tell(value, value, shown, because, self.unit)
+        self._tell(value, value, f"{markup.number(value)} {self.unit}".strip(), because)
 
     def _told(self, answer: float) -> str:
-        typed = self._live.values[0].strip()
+        typed = self._values[0].strip()
         if self.value is None:
             return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
         close = abs(self.value - answer) <= abs(answer) / 4
         said = "that is close." if close else "too low." if self.value < answer else "too high."
         return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
 
-    def __repr__(self) -> str:
-        return f"{self.question}\n  ____ {self.unit}".rstrip()
 
-
-class OrderGuess(_Asked):
-    """A question whose answer is a ranking; see `guess_order`. `reveal` answers it.
-
-    Chapter: all chapters.
-    """
+class OrderGuess(Asked):
+    """A question that `guess_order` asked. Chapter: all chapters."""
 
     def __init__(self, question: str, items: Sequence[str], ends: tuple[str, str]):
-        self.question, self.items = words("question", question), _different("items", items)
+        self.items = _different("items", items)
         self.ends = first, last = words("ends[0]", ends[0]), words("ends[1]", ends[1])
         n = len(self.items)
         places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
-        choices = '<option value="">–</option>' + "".join(
-            f'<option value="{k}">{escape(place)}</option>' for k, place in enumerate(places)
-        )
+        choices = "".join(f'<option value="{k}">{escape(p)}</option>' for k, p in enumerate(places))
         fields = (
-            f'<label><select name="{_GROUP}" autocomplete="off">{choices}</select>'
-            f"<span>{escape(item)}</span></label>"
+            f'<label><select name="{_GROUP}" autocomplete="off"><option value="">–</option>'
+            f"{choices}</select><span>{escape(item)}</span></label>"
             for item in self.items
         )
-        self._ask("".join(fields), lambda: live.ranking(self.items, places))
+        text = "".join(f"\n  _ {item}" for item in self.items)
+        text = f" (from {first} to {last}){text}"
+        self._ask(question, fields, lambda: live.ranking(self.items, places), text)
 
     @property
-    def value(self) -> list[int | None] | None:
-        """The reader's place for each item, from 0, or None; None without a live kernel.
-
-        Chapter: all chapters.
-        """
-        if self._live is None:
-            return None
-        return [None if place == live.EMPTY else place for place in self._live.values]
+    def value(self) -> list[int | None]:
+        """The place of each item, from 0, or None; empty without a live kernel."""
+        return [None if place == live.EMPTY else place for place in self._values]
 
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
         """Show the measured `order`, first to last, beside the reader's.
 
-        `order` holds each item, or its index, once. Raises ValueError otherwise.
-
-        Chapter: all chapters.
+        `order` holds each item, or its index, once; else it is a ValueError. Chapter: all chapters.
         """
         found = [_index("each of order", item, self.items) for item in order]
         if sorted(found) != list(range(len(self.items))):
@@ -212,19 +188,14 @@ class OrderGuess(_Asked):
         self._tell(found, ",".join(map(str, found)), shown, because)
 
     def _told(self, answer: list[int]) -> str:
-        places = self.value
-        if None in places:
-            some = any(place is not None for place in places)
-            return "You have not given every item a place yet." if some else ""
+        places = [place for place in self.value if place is not None]
+        if len(places) < len(self.items):
+            return "You have not given every item a place yet." if places else ""
         mine = [places.index(place) for place in sorted(places)]
         pairs = [answer.index(a) < answer.index(b) for a, b in itertools.combinations(mine, 2)]
         said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
         names = ", ".join(self.items[k] for k in mine)
         return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
-
-    def __repr__(self) -> str:
-        ends = f"from {self.ends[0]} to {self.ends[1]}"
-        return "\n".join([f"{self.question} ({ends})", *(f"  _ {item}" for item in self.items)])
 
 
 def guess(
@@ -246,10 +217,8 @@ def guess(
 def guess_number(question: str, unit: str = "") -> NumberGuess:
     """Ask the reader for a number, of the given `unit`, before seeing the measured one.
 
-        g = show.guess_number("How many decibels does the mapping gain?", "dB")
-        g.reveal(psnr[1] - psnr[0])
-
-    Chapter: all chapters.
+    g = show.guess_number("How many decibels does the mapping gain?", "dB")
+    g.reveal(psnr[1] - psnr[0]) Chapter: all chapters.
     """
     return NumberGuess(question, unit)
 
@@ -264,15 +233,13 @@ def guess_order(
     ValueError for other items.
 
         g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
-        g.reveal(np.argsort(half_time))
-
-    Chapter: all chapters.
+        g.reveal(np.argsort(half_time)) Chapter: all chapters.
     """
     return OrderGuess(question, items, ends)
 
 
 def _sentence(text: str) -> str:
-    """`text` with the capital and the full stop of a sentence; symbols such as p keep their case."""
+    """`text` with the capital and the full stop of a sentence; symbols (p) keep their case."""
     text = text[0].upper() + text[1:] if re.match("[a-z]+[ ,]", text[1:]) else text
     return text if text[-1] in ".!?" else f"{text}."
 

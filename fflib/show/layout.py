@@ -31,14 +31,14 @@ def fit_texts(figure: Figure) -> None:
     One that still does not fit raises ValueError while the book is built (FFLIB_STATIC=1), so that
     no page shows a label cut off; a live notebook shows it as it is.
     """
-    outside = overflowing(figure)
-    if not outside:
-        return
-    for text in outside:
-        text.set_text(in_two(text.get_text()))
-    if static() and (outside := overflowing(figure)):
-        text = outside[0].get_text()
-        raise ValueError(f"a figure cuts off its text {text!r}: shorten it or enlarge the figure")
+    if outside := overflowing(figure):
+        for text in outside:
+            text.set_text(in_two(text.get_text()))
+        if static() and (outside := overflowing(figure)):
+            text = outside[0].get_text()
+            raise ValueError(
+                f"a figure cuts off its text {text!r}: shorten it or enlarge the figure"
+            )
 
 
 def overflowing(figure: Figure) -> list[Text]:
@@ -53,14 +53,14 @@ def overflowing(figure: Figure) -> list[Text]:
         for text in axis.findobj(Text)
         if text is not axis.label
     }
+
+    def outside(text: Text) -> bool:
+        box, frame = text.get_window_extent(), figure.bbox
+        low, high = min(box.x0, box.y0), max(box.x1 - frame.width, box.y1 - frame.height)
+        return low < -SLACK or high > SLACK
+
     texts = [text for text in figure.findobj(Text) if text not in ticks]
-    return [text for text in texts if text.get_visible() and text.get_text() and _outside(text)]
-
-
-def _outside(text: Text) -> bool:
-    box, frame = text.get_window_extent(), text.get_figure(root=True).bbox
-    low, high = min(box.x0, box.y0), max(box.x1 - frame.width, box.y1 - frame.height)
-    return low < -SLACK or high > SLACK
+    return [text for text in texts if text.get_visible() and text.get_text() and outside(text)]
 
 
 def in_two(text: str) -> str:

@@ -10,6 +10,7 @@ from fflib.show import markup
 from fflib.show.markup import escape
 
 EMPTY = ""  # a menu without a choice
+WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 
 
 class Question:
@@ -54,8 +55,7 @@ def number() -> list:
     """A field for a number, empty at first; the value is what was typed."""
     import ipywidgets
 
-    style = {"description_width": "initial"}
-    return [ipywidgets.Text(description="A number:", style=style, layout={"width": "auto"})]
+    return [ipywidgets.Text(description="A number:", **WIDE)]
 
 
 def ranking(items: Sequence[str], places: Sequence[str]) -> list:
@@ -65,15 +65,9 @@ def ranking(items: Sequence[str], places: Sequence[str]) -> list:
     """
     import ipywidgets
 
-    options = [("–", EMPTY), *((place, k) for k, place in enumerate(places))]
+    numbered = [("–", EMPTY), *((place, k) for k, place in enumerate(places))]
     menus = [
-        ipywidgets.Dropdown(
-            options=options,
-            value=EMPTY,
-            description=item,
-            style={"description_width": "initial"},
-            layout={"width": "auto"},
-        )
+        ipywidgets.Dropdown(options=numbered, value=EMPTY, description=item, **WIDE)
         for item in items
     ]
 

@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
@@ -18,24 +17,11 @@ PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` 
 KEPT = "application/papermill.record/"
 ENTRY = "application/vnd.fflib.entry+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
-_outputs = itertools.count(1)
-_entries = itertools.count(1)
-_files = itertools.count(1)
+MIN_ALT = 20
+PLAIN = str.maketrans({"✓": "OK", "✗": "NO", "−": "-"})
+_outputs, _entries, _files = itertools.count(1), itertools.count(1), itertools.count(1)
 
 escape = html.escape
-
-
-class Shown:
-    """An output with an HTML form (`body`) and a plain-text form (`text`)."""
-
-    def __init__(self, body: str, text: str):
-        self.body, self.text = body, text
-
-    def _repr_html_(self) -> str:
-        return self.body
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def shell():
@@ -49,9 +35,9 @@ def static() -> bool:
     return os.environ.get("FFLIB_STATIC", "0") not in ("", "0")
 
 
-def widget_capable() -> bool:
-    """Whether a kernel that can show ipywidgets runs this (looked up, never assumed)."""
-    if getattr(shell(), "kernel", None) is None:
+def live() -> bool:
+    """Whether a kernel that can show ipywidgets is to answer, and not a script of the page."""
+    if static() or getattr(shell(), "kernel", None) is None:
         return False
     try:
         import ipywidgets  # noqa: F401
@@ -60,18 +46,12 @@ def widget_capable() -> bool:
     return True
 
 
-def live() -> bool:
-    """Whether controls are to answer from the kernel, and not from a script of the page."""
-    return not static() and widget_capable()
-
-
-def bundle(widget, text: str, body: str) -> dict:
-    """The output of an ipywidgets `widget`, with HTML for where widgets cannot be shown."""
-    found = {
-        "text/plain": text,
-        VIEW: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id},
-    }
-    if "google.colab" not in sys.modules:  # there the HTML could be preferred to the widget
+def bundle(body: str, text: str, widget=None) -> dict:
+    """An output's forms: HTML, text, and an ipywidgets `widget` where it can be shown."""
+    found: dict = {"text/plain": text}
+    if widget is not None:
+        found[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    if widget is None or "google.colab" not in sys.modules:  # there HTML could be preferred
         found["text/html"] = body
     return found
 
@@ -81,8 +61,7 @@ def say(text: str) -> None:
     try:
         print(text)
     except UnicodeEncodeError as error:
-        plain = text.translate({ord("✓"): "OK", ord("✗"): "NO", ord("−"): "-"})
-        print(plain.encode(error.encoding, "replace").decode(error.encoding))
+        print(text.translate(PLAIN).encode(error.encoding, "replace").decode(error.encoding))
 
 
 def emit(body: str, text: str, widget=None) -> None:
@@ -91,10 +70,7 @@ def emit(body: str, text: str, widget=None) -> None:
         return write(body, text)
     from IPython.display import display
 
-    if widget is None:
-        display(Shown(body, text))
-    else:
-        display(bundle(widget, text, body), raw=True)
+    display(bundle(body, text, widget), raw=True)
 
 
 def leave(kind: str, **entry) -> None:
@@ -133,9 +109,7 @@ def unique(body: str) -> tuple[str, str]:
 @cache
 def asset(name: str) -> str:
     """Text of fflib/show/assets/<name>."""
-    return (
-        resources.files("fflib.show").joinpath("assets", name).read_text(encoding="utf-8").strip()
-    )
+    return Path(__file__).with_name("assets").joinpath(name).read_text(encoding="utf-8").strip()
 
 
 def styled(body: str, script: bool = False) -> str:
@@ -161,30 +135,34 @@ def words(argument: str, value: object, least: int = 1) -> str:
     return value
 
 
-def number(value: object) -> str:
-    """A short text for a value: 4 significant digits for floats, `str` for the rest."""
+def number(value: object, decimals: int | None = None) -> str:
+    """A short text for a value: 4 significant digits, or so many decimals; `str` of no number."""
     if isinstance(value, str | bool):
         return str(value)
     try:
-        as_float = float(value)
+        as_float = float(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
         return str(value)
-    whole = as_float == int(as_float) if abs(as_float) < 1e6 else False
-    text = str(int(as_float)) if whole else f"{as_float:.4g}"
+    if decimals is None:
+        whole = abs(as_float) < 1e6 and as_float == int(as_float)
+        text = str(int(as_float)) if whole else f"{as_float:.4g}"
+    else:
+        text = f"{as_float:.{decimals}f}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
 def typeset(text: str) -> str:
-    """`text` for HTML with its numbers as they are printed: −0.5, 3·10⁻⁵, 1/f² (typed 1/f^2).
+    """`text` for HTML with its numbers as they are printed: −0.5, 3 × 10⁻⁵, 10 %, 1/f² (1/f^2).
 
     A line breaks neither between a number and its unit nor between a sign and its number.
     """
 
     def power(found: re.Match) -> str:
         mantissa, exponent = found[1], int(found[2])
-        return f"{mantissa}·10<sup>{exponent}</sup>" if exponent else mantissa
+        return f"{mantissa} × 10<sup>{exponent}</sup>" if exponent else mantissa
 
     page = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, escape(text))
     page = re.sub(r"(?<=\w)\^(-?\d+(?:\.\d+)?)\b", r"<sup>\1</sup>", page)
-    page = re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", page)
-    return re.sub(r"(?<=[\d>]) (?=dB\b|Å|%)|(?<=[±×]) (?=\d)", "\u00a0", page)
+    page = re.sub(r"(?<![\w.)\]])-(?=\.?\d)|(?<=<sup>)-", "−", page)
+    page = re.sub(r"(?<=\d)%", " %", page)
+    return re.sub(r"(?<=[\d>]) (?=dB\b|Å|%|×)|(?<=[±×]) (?=\d)", "\u00a0", page)

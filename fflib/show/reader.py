@@ -7,6 +7,7 @@ import base64
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 
 def check(
     claim: str,
-    condition: object,
+    condition: Any,
     detail: str = "",
     *,
     value: float | None = None,
@@ -31,9 +32,8 @@ def check(
     `tolerance`. They do not change what is printed; the book's ledger lists them.
 
     Raises AssertionError naming the claim when it does not hold, ValueError for larger arrays, for
-    numbers that are not finite, and for a published one without the other two.
-
-    Chapter: all chapters.
+    numbers that are not finite, and for a published one without the other two. Chapter: all
+    chapters.
     """
     claim = words("claim", claim)
     if np.size(condition) != 1:
@@ -68,9 +68,8 @@ def attempt(check_fn: Callable, fn: Callable) -> Verdict:
     """Run an exercise's check on the reader's function and say how it went; never raises.
 
     Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
-    fails, "✓ right" when it passes. Returns a truth value: whether it passed.
-
-    Chapter: all chapters.
+    fails, "✓ right" when it passes. Returns a truth value: whether it passed. Chapter: all
+    chapters.
     """
     name = getattr(fn, "__name__", "your function")
     passed = False
@@ -92,13 +91,10 @@ def attempt(check_fn: Callable, fn: Callable) -> Verdict:
 def download(data: bytes, name: str, says: str) -> None:
     """Offer a file to take home: a link that holds the file, so that a page needs no server for it.
 
-    `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary PLY,
-    812 vertices", and stands in the link together with the size.
-
-    Raises TypeError for something else than bytes, ValueError for none or more than 1.5 MB of them, a
-    name that is no plain file name, or an empty `says`.
-
-    Chapter: Solid shapes.
+    `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary
+    PLY, 812 vertices", and stands in the link together with the size. Raises TypeError for
+    something else than bytes, ValueError for none or more than 1.5 MB of them, a name that is no
+    plain file name, or an empty `says`. Chapter: Solid shapes.
     """
     if not isinstance(data, bytes):
         raise TypeError(f"data must be bytes, got {type(data).__name__}")

@@ -1,90 +1,141 @@
 """`show.slider`: pre-rendered frames on a page, a recomputing widget with a live kernel.
 
-Private helpers of `fflib.show`. Chapter: all chapters.
+Use it as `fflib.show.slider`. Chapter: all chapters.
 """
 
-import itertools
-import math
 import numbers
+import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from fflib.show import markup
-from fflib.show.markup import escape
+from fflib.show.drawing import Sheet, content
+from fflib.show.markup import MIN_ALT, escape, words
 
 MAX_FRAMES = 16
 MAX_BYTES = 1_000_000
 
 
-def describe(alt: str | Callable[[object], str], value: object) -> str:
-    """The description of the picture for one value."""
-    if callable(alt):
-        return markup.words("alt", alt(value), 20)
-    return markup.words("alt", alt.replace("{value}", markup.number(value)), 20)
+def slider(
+    draw: Callable,
+    name: str,
+    values: Sequence,
+    alt: str | Callable[[object], str],
+    label: str | None = None,
+    unit: str = "",
+    start: object = None,
+    live: bool | None = None,
+) -> "Slider":
+    """A picture that follows a slider; make it the last expression of a cell.
+
+    `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`) and
+    displays nothing itself. `values` are 2 to 16 numbers or strings; `start` is one of them
+    (default: the first). `alt` is a string with {value} or a function value -> description. `label`
+    (default `name`) and `unit` are what the reader sees.
+
+    On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and travel with it, at
+    most 1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is computed when it is
+    made, and any other number may be typed; a failing `draw` leaves the last picture and says what
+    went wrong. A plain script draws the start frame only, unless it was asked for the frames
+    (`live=False`) or FFLIB_STATIC or FFLIB_OUT is set.
+
+    Raises ValueError for too many or too few values, repeated values, a `start` that is not among
+    them, frames above 1 MB, a short `alt`; TypeError when `draw` returns something else. Chapter:
+    all chapters.
+    """
+    values = [v.item() if isinstance(v, np.generic) else v for v in values]
+    start = start.item() if isinstance(start, np.generic) else start
+    start = values[0] if start is None and values else start
+    _check(values, start, alt)
+    label = words("label", words("name", name) if label is None else label)
+    asked = live is False or markup.static() or "FFLIB_OUT" in os.environ
+    made = Slider(draw, values, alt, label, unit, start, markup.live() if live is None else live)
+    if markup.shell() is None and not made.live:
+        made.values = values if asked else [start]
+        markup.write(made.prepare(), repr(made))
+    else:
+        made.prepare()
+    return made
+
+
+def _check(values: list, start: object, alt: object) -> None:
+    if not 2 <= len(values) <= MAX_FRAMES:
+        raise ValueError(f"values must hold 2 to {MAX_FRAMES} values, got {len(values)}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"values must differ from each other, got {values}")
+    if start not in values:
+        raise ValueError(f"start must be one of the values {values}, got {start!r}")
+    if not callable(alt) and "{value}" not in words("alt", alt, MIN_ALT):
+        raise ValueError(f"alt must contain {{value}} or be a function of the value, got {alt!r}")
 
 
 class Slider:
     """What `show.slider` returns; as the last expression of a cell it shows itself."""
 
-    def __init__(self, render, values, alt, name, label, unit, start, live):
-        self.render, self.values, self.alt = render, list(values), alt
-        self.name, self.label, self.unit, self.start, self.live = name, label, unit, start, live
+    def __init__(self, draw, values, alt, label, unit, start, live):
+        self.draw, self.values, self.alt = draw, list(values), alt
+        self.label, self.unit, self.start, self.live = label, unit, start, live
         self.frames: dict = {}
-        self._widget = self._html = None
+        self.sheet, self._html, self._widget = Sheet(), "", None
 
     def text(self, value: object) -> str:
         """The value as it is read out: "0.5 Hz"."""
         return f"{markup.number(value)} {self.unit}".strip()
 
-    def frame(self, value: object, sheet=None) -> str:
-        """HTML of the picture for `value`, drawn once per value."""
+    def describe(self, value: object) -> str:
+        """The description of the picture for one value."""
+        text = (
+            self.alt(value)
+            if callable(self.alt)
+            else self.alt.replace("{value}", markup.number(value))
+        )
+        return words("alt", text, MIN_ALT)
+
+    def frame(self, value: object) -> str:
+        """HTML of the picture for `value`, drawn once per value; a widget shows one at a time."""
         if value not in self.frames:
-            self.frames[value] = self.render(value, describe(self.alt, value), sheet)
+            sheet = Sheet() if self.live else self.sheet
+            self.frames[value] = content(
+                self.draw(value), "draw's result", self.describe(value), sheet
+            )
         return self.frames[value]
 
-    def static_html(self, values: Sequence, shown: object, sheet=None) -> str:
+    def static_html(self, values: Sequence, shown: object) -> str:
         """The figure with one frame per value; only `shown` is visible before a script runs."""
         frames = []
         for value in values:
-            text, drawn, hidden = escape(self.text(value)), self.frame(value, sheet), ""
+            text, drawn, hidden = escape(self.text(value)), self.frame(value), ""
             if value != shown:  # its pictures are not decoded before they are wanted
                 drawn, hidden = drawn.replace("<img ", '<img loading="lazy" '), " hidden"
             frames.append(f'<div class="ff-frame" data-text="{text}"{hidden}>{drawn}</div>')
-        control, text, ident = "", escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
+        text, ident = escape(self.text(shown)), f"{markup.PLACEHOLDER}s"
+        control = f"<strong>{escape(self.label)}</strong><span>{text}</span>"
         if len(values) > 1:
             control = (
+                f'<label for="{ident}">{escape(self.label)}</label>'
                 f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" '
                 f'value="{list(values).index(shown)}" aria-valuetext="{text}" autocomplete="off">'
+                f'<output for="{ident}" aria-live="off">{text}</output>'
             )
-            head = f'<label for="{ident}">{escape(self.label)}</label>'
-        else:
-            head = f"<strong>{escape(self.label)}</strong>"
-        output = (
-            f'<output for="{ident}" aria-live="off">{text}</output>'
-            if control
-            else f"<span>{text}</span>"
-        )
-        body = (
-            f'<figure class="ff ff-slider"><div class="ff-control">{head}{control}{output}</div>'
-            f"{''.join(frames)}</figure>"
-        )
-        return markup.styled(markup.unique(body)[0], script=bool(control))
+        head = f'<figure class="ff ff-slider"><div class="ff-control">{control}</div>'
+        body = markup.unique(f"{head}{''.join(frames)}</figure>")[0]
+        return markup.styled(body, script=len(values) > 1)
 
-    def prepare(self, sheet) -> "Slider":
+    def prepare(self) -> str:
         """Draw now, so that a mistake in `draw` stops the cell and not only its display."""
         if self.live:
-            self.frame(self.start)
-            return self
-        self._html = self.static_html(self.values, self.start, sheet)
-        size = len(self._html.encode())
-        if size > MAX_BYTES:
+            return self.frame(self.start)
+        self._html = self.static_html(self.values, self.start)
+        if (size := len(self._html.encode())) > MAX_BYTES:
             raise ValueError(
                 f"the {len(self.values)} frames of this slider take {size / 1e6:.2f} MB, more than "
                 f"{MAX_BYTES / 1e6:.0f} MB: give fewer values, smaller panels or pictures, or "
                 "curves with fewer points"
             )
-        return self
+        return self._html
 
-    def widget(self):
+    def widget(self) -> "LiveSlider":
         """The live widget (made once): see `LiveSlider`."""
         if self._widget is None:
             self._widget = LiveSlider(self)
@@ -92,13 +143,12 @@ class Slider:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         if not self.live:
-            return {"text/plain": repr(self), "text/html": self._html}
+            return markup.bundle(self._html, repr(self))
         widget = self.widget()
-        page = self.static_html([widget.value], widget.value)
-        return markup.bundle(widget.box, repr(self), page)
+        return markup.bundle(self.static_html([widget.value], widget.value), repr(self), widget.box)
 
     def __repr__(self) -> str:
-        return describe(self.alt, self.start)
+        return self.describe(self.start)
 
 
 class LiveSlider:
@@ -108,37 +158,36 @@ class LiveSlider:
         import ipywidgets
 
         self.slider, self.value, self._busy = slider, slider.start, False
-        self.integer = all(isinstance(v, numbers.Integral) for v in slider.values)
-        self.picture = ipywidgets.HTML(markup.styled(markup.unique(slider.frame(slider.start))[0]))
+        self.picture = ipywidgets.HTML(self._drawn(slider.start))
         self.message = ipywidgets.HTML("")
-        self.control = _control(ipywidgets, slider)
-        self.control.observe(self._moved, names="value")
-        row = [self.control]
+        wide = {"continuous_update": False, "style": {"description_width": "initial"}}
+        self.control = ipywidgets.SelectionSlider(
+            options=[(slider.text(v), v) for v in slider.values],
+            value=slider.start,
+            description=slider.label,
+            layout={"width": "min(100%, 26rem)"},
+            **wide,
+        )
         self.entry = None
-        if _numeric(slider.values):
-            kind = ipywidgets.IntText if self.integer else ipywidgets.FloatText
-            self.entry = kind(
+        if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in slider.values):
+            whole = all(isinstance(v, numbers.Integral) for v in slider.values)
+            self.entry = (ipywidgets.IntText if whole else ipywidgets.FloatText)(
                 value=slider.start,
                 description="any value",
-                continuous_update=False,
-                layout=ipywidgets.Layout(width="12rem", margin="2px 2px 2px 0.75rem"),
-                style={"description_width": "initial"},
+                layout={"width": "12rem", "margin": "2px 2px 2px 0.75rem"},
+                **wide,
             )
-            self.entry.observe(self._typed, names="value")
-            row.append(self.entry)
-        if slider.unit:
-            row.append(ipywidgets.Label(slider.unit))
-        flow = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
+        inputs = [field for field in (self.control, self.entry) if field is not None]
+        for field in inputs:
+            field.observe(self._chosen, names="value")
+        row = [*inputs, *([ipywidgets.Label(slider.unit)] if self.entry and slider.unit else [])]
+        flow = {"flex_flow": "row wrap", "align_items": "center"}
         self.box = ipywidgets.VBox([ipywidgets.HBox(row, layout=flow), self.message, self.picture])
 
-    def _moved(self, change) -> None:
-        if not self._busy:
-            numeric = self.entry is not None
-            self.choose(
-                _snap(change["new"], self.slider.values, self.integer) if numeric else change["new"]
-            )
+    def _drawn(self, value: object) -> str:
+        return markup.styled(markup.unique(self.slider.frame(value))[0])
 
-    def _typed(self, change) -> None:
+    def _chosen(self, change) -> None:
         if not self._busy:
             self.choose(change["new"])
 
@@ -148,10 +197,8 @@ class LiveSlider:
         said = f"{escape(self.slider.label)} = {escape(self.slider.text(value))}"
         self._say(f"Computing {said} …")
         try:
-            picture = markup.styled(markup.unique(self.slider.frame(value))[0])
-        except (
-            Exception
-        ) as error:  # whatever a reader's value provokes must not take the picture away
+            picture = self._drawn(value)
+        except Exception as error:  # whatever a value provokes must not take the picture away
             kept = escape(self.slider.text(self.value))
             why = f"{type(error).__name__}: {escape(str(error))}"
             self._say(f"<strong>No picture for {said}.</strong> {why} (still showing {kept})")
@@ -163,66 +210,12 @@ class LiveSlider:
         self.message.value = f'<div role="status">{text}</div>' if text else ""
 
     def _sync(self, value: object) -> None:
-        """Both controls show `value`; the slider stops at its ends."""
+        """Box and slider show `value`, the slider the nearest of its own."""
         self._busy = True
         try:
-            if self.entry is None:
-                self.control.value = value
-                return
-            self.entry.value = value
-            if hasattr(self.control, "options"):
-                nearest = min(self.slider.values, key=lambda v: abs(v - value))
-                self.control.value = nearest
-            else:
-                low, high = min(self.slider.values), max(self.slider.values)
-                self.control.value = min(max(value, low), high)
+            if self.entry is not None:
+                self.entry.value = value
+                value = min(self.slider.values, key=lambda known: abs(known - value))
+            self.control.value = value
         finally:
             self._busy = False
-
-
-def _numeric(values: Sequence) -> bool:
-    return all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in values)
-
-
-def _snap(value: float, values: Sequence, integer: bool) -> float:
-    """A slider's position: the one of `values` almost equal to it, else 4 digits or an integer."""
-    for known in values:
-        if math.isclose(value, known, rel_tol=1e-6, abs_tol=1e-12):
-            return known
-    return int(round(value)) if integer else float(f"{value:.4g}")
-
-
-def _control(ipywidgets, slider: Slider):
-    """The slider that suits the values: even integers, even or geometric floats, or a list."""
-    values, start = slider.values, slider.start
-    common = dict(
-        description=slider.label,
-        continuous_update=False,
-        style={"description_width": "initial"},
-        layout=ipywidgets.Layout(width="min(100%, 26rem)"),
-    )
-    rising = _numeric(values) and all(a < b for a, b in itertools.pairwise(values))
-    steps = [b - a for a, b in itertools.pairwise(values)] if rising else [0]
-    ends = dict(min=values[0], max=values[-1])
-    if rising and all(math.isclose(s, steps[0], rel_tol=1e-6) for s in steps):
-        if all(isinstance(v, numbers.Integral) for v in values):
-            return ipywidgets.IntSlider(value=start, step=1, **ends, **common)
-        return ipywidgets.FloatSlider(
-            value=start, step=steps[0] / 4, readout_format=".4g", **ends, **common
-        )
-    ratios = [0]
-    if rising and values[0] > 0:
-        ratios = [math.log10(b / a) for a, b in itertools.pairwise(values)]
-    if ratios[0] and all(math.isclose(r, ratios[0], rel_tol=1e-2) for r in ratios):
-        low, high = math.log10(values[0]), math.log10(values[-1])
-        return ipywidgets.FloatLogSlider(
-            value=start,
-            base=10,
-            min=low,
-            max=high,
-            step=ratios[0] / 4,
-            readout_format=".4g",
-            **common,
-        )
-    options = [(slider.text(v), v) for v in values]
-    return ipywidgets.SelectionSlider(options=options, value=start, **common)

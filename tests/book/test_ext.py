@@ -21,21 +21,24 @@ sys.path.append(str(ROOT / "_ext"))
 
 import a11y  # noqa: E402
 import ahead  # noqa: E402
+import cells  # noqa: E402
 import downloads  # noqa: E402
 import execution  # noqa: E402
 import mathml  # noqa: E402
 import nbformat.v4 as nb  # noqa: E402
+import repository  # noqa: E402
+import weight  # noqa: E402
 from sphinx.errors import ConfigError  # noqa: E402
 
-# --- Mathematics -----------------------------------------------------------------------------------
+# --- Mathematics ----------------------------------------------------------------------------------
 
 FORMULAS = (
     r"\gamma(\mathbf v) = \big[a_j \cos(2\pi\, \mathbf b_j^{\mathsf T} \mathbf v)\big]_{j=1}^m",
     r"\mathbf f_t = \mathbf y + e^{-\eta \mathbf K t}(\mathbf f_0 - \mathbf y)",
-    r"\begin{aligned} a &= b \\ c &= \begin{cases} 1 & x > 0 \\ 0 & \text{else} \end{cases} \end{aligned}",
+    r"\begin{aligned} a &= b \\ c &= \begin{cases} 1 & x \\ 0 & \text{no} \end{cases} \end{aligned}",
     r"\hat f(k) = \int_0^1 f(x)\, e^{-2\pi i k x}\, \mathrm d x",
     r"\mathbb E_\theta \left\lVert \nabla_{\!\theta} f \right\rVert_2^2 = \mathcal O(n \log n)",
-    r"\operatorname*{arg\,min}_{\boldsymbol\theta} \tfrac12 \sum_i \bigl(f(\mathbf x_i) - y_i\bigr)^2",
+    r"\operatorname*{arg\,min}_{\boldsymbol\theta} \tfrac12 \sum_i \bigl(f(x_i) - y_i\bigr)^2",
 )
 
 
@@ -63,16 +66,20 @@ def test_a_line_break_that_would_vanish_is_an_error(tex):
 def test_the_font_has_the_characters_of_mathematics(tmp_path):
     from fontTools.ttLib import TTFont
 
-    target = tmp_path / mathml.FONT
-    mathml.write_font(target)
+    page, target = tmp_path / "page.html", tmp_path / mathml.FONT
+    used = "xλΛγησθ∑∫∂∇≈≤∞‖⟨√𝐯𝐊𝔼𝒪𝑓𝖳"
+    page.write_text(f"<p>Жж</p><math>{used}&lt;</math><p>Q</p>", encoding="utf-8")
+    points = mathml.characters([page])
+    assert {*map(ord, used), ord("<"), ord("𝑥"), ord("𝜆")} <= points  # <mi>x</mi> is italic
+    assert not {*map(ord, "QЖ𝑄𝐱")} & points
+    mathml.write_font(target, points)
     with TTFont(target) as font:
-        for character in "xλΛγησθ∑∫∂∇≈≤∞‖⟨√𝐯𝐊𝔼𝒪𝑓𝖳":
-            assert ord(character) in font.getBestCmap(), character
+        assert points <= set(font.getBestCmap())
         assert "MATH" in font  # the table by which roots, brackets and scripts are set
     assert target.stat().st_size < 400_000
 
 
-# --- The cache -----------------------------------------------------------------------------------------
+# --- The cache ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -156,7 +163,7 @@ def test_only_older_caches_of_the_same_scale_are_dropped(tmp_path):
     assert execution.drop_stale(tmp_path / "quick-absent") == []
 
 
-# --- The kernel ------------------------------------------------------------------------------------------
+# --- The kernel -----------------------------------------------------------------------------------
 
 
 def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch):
@@ -171,7 +178,7 @@ def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch
     assert written["env"]["PYTHONPATH"] == os.pathsep.join([str(tmp_path), "elsewhere"])
 
 
-# --- Failure -----------------------------------------------------------------------------------------------
+# --- Failure --------------------------------------------------------------------------------------
 
 
 def executed(*cells: tuple[str, int | None, list]) -> list:
@@ -335,7 +342,7 @@ def test_unknown_tex_fails_the_build(tiny_book):
     assert result.returncode != 0 and "cannot render" in result.stderr
 
 
-# --- Accessibility and downloads -----------------------------------------------------------------------------
+# --- Accessibility and downloads ------------------------------------------------------------------
 
 
 def test_labels_and_roles_are_put_right():
@@ -367,3 +374,120 @@ def test_the_exported_notebook_is_the_one_to_download(tmp_path):
     downloads.offer_export(app, "b", "page.html", {"ipynb_source": "b.ipynb"}, None)
     downloads.offer_export(app, "a", "page.html", {}, None)
     assert not (tmp_path / "out/_sources/b.ipynb").exists()
+
+
+# --- Cells as a page shows them -------------------------------------------------------------------
+
+QUESTION = 'g = show.guess(\n    "Which?",\n    ["a", "b"],\n)'
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("# Set-up\nimport jax", "Set-up"),
+        ("# The reference, by brute force.\nx = 1", "The reference, by brute force"),
+        ("import jax  # for gradients", "Set-up"),
+        ("# at full scale\nx = 1", "Set-up"),
+        ("# solution: the squares add up\ndef norm(x): ...", "Solution"),
+        ("import numpy\n\n\ndef check_norm(f): ...", "Checker"),
+        ("def draw(): ...\n\n\nshow.slider(draw)", "How the figure is drawn"),
+        ("show.table(rows, columns, 'x')\nshow.check('a', True)", "How the table is made"),
+        ("show.check('a', True)", "How it is checked"),
+    ],
+)
+def test_a_fold_says_what_it_holds(source, name):
+    assert cells.fold_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("source", "called"),
+    [
+        (QUESTION, ["show.guess"]),
+        ("show.check('a', 1)\ng.reveal(0)", ["show.check", "g.reveal"]),
+        ("x = 2\nshow.check('a', x)", []),
+        ("def f(): ...", []),
+        ("!pip list", []),
+    ],
+)
+def test_what_a_cell_calls_and_whether_it_does_nothing_else(source, called):
+    assert cells.calls(source) == called
+
+
+def test_a_page_has_one_line_of_claims_a_section_and_answers_at_its_end(tiny_book):
+    made = tiny_book(
+        f"from fflib import show\n{QUESTION}\nshow.check('first', True)\n```\n\n## Two\n\n"
+        f"```{{code-cell}} python\n{QUESTION.replace('g =', 'h =')}\n```\n\n"
+        "```{code-cell} python\ng.reveal(0)\nshow.check('second < third', True, '2e-5')\n"
+        "h.reveal('b')\n```\n\n"
+        "```{code-cell} python\nprint('✓ printed')\nshow.check('third', True)\n```\n\n"
+        "After.\n\n### Deeper\n\n```{code-cell} python\nshow.check('fourth', True)",
+        extensions=["cells"],
+        PYTHONPATH=str(ROOT),
+    )
+    assert made.returncode == 0, made.stderr
+    page = (tiny_book.folder / "_build/html/index.html").read_text(encoding="utf-8")
+    before, after = page.split("<h2>Two")
+    assert before.count("✓ 1 claim checked") == 1 and "<li>first</li>" in before
+    assert after.count("✓ 3 claims checked") == 1 and "✓ printed" in after
+    claims = ["second &lt; third (2\u00a0×\u00a010<sup>−5</sup>)", "third", "fourth"]
+    assert "".join(f"<li>{claim}</li>" for claim in claims) in after
+    assert after.index("After.") < after.index("ff-reveal") < after.index("ff-claims")
+    assert page.count("ff-guess") == 2 and page.count("ff-reveal ff-closed") == 2
+    assert before.count("Which?") == 2 and after.count("Which?") == 1  # the second without its code
+    assert after.count("How it is checked") >= 1 and 'ff-claim"' not in page
+
+
+# --- Weight and address ---------------------------------------------------------------------------
+
+
+def test_pictures_lie_beside_the_page(tmp_path):
+    body = '<img loading="lazy" src="data:image/webp;base64,UklG"><a href="data:x;base64,UklG">'
+    made = weight.picture_files(body * 2, tmp_path / "_images", "../_images")
+    [picture] = (tmp_path / "_images").iterdir()
+    assert picture.read_bytes() == b"RIF"
+    assert made.count(f'<img loading="lazy" src="../_images/{picture.name}">') == 2
+    assert made.count("data:x;base64,UklG") == 2
+
+
+def test_scripts_without_use_are_left_out():
+    page = (
+        '<script defer src="../_static/scripts/fontawesome.js?digest=1"></script>\n'
+        '<script src="../_static/searchtools.js"></script><script src="../searchindex.js"></script>'
+        '<script src="../_static/book.js"></script>'
+    )
+    assert weight.lighter(page, False) == '<script src="../_static/book.js"></script>'
+    assert weight.lighter(page, True).count("<script") == 3
+
+
+def test_rules_without_use_are_left_out():
+    style = (
+        "@media print{.a,.b{color:red}.b>.a{top:0}}@keyframes k{from{top:0}}p.a:hover{top:0}"
+        ".bs-tooltip{top:0}@font-face{src:url(x)}.sm\\:a{top:1px}html .b.c{top:2px}*{left:0}"
+    )
+    assert weight.rules_in_use(style, {"a", "sm:a"}) == (
+        "@media print{.a{color:red}}@keyframes k{from{top:0}}p.a:hover{top:0}"
+        ".bs-tooltip{top:0}@font-face{src:url(x)}.sm\\:a{top:1px}*{left:0}"
+    )
+
+
+def test_icons_in_use_are_known_by_name_or_by_character():
+    style = (
+        '.fa-a:before,.fa-b:before{content:"\\f001"}.fa-c:before{content:"\\f002"}'
+        '.x:before{content:"\\f107"}:root{--icon:"\uf05a"}'
+    )
+    assert weight.icons(style, {"fa-b", "x"}) == {0xF001, 0xF107, 0xF05A}
+
+
+@pytest.mark.parametrize("address", ["https://github.com/OWNER/REPO", "https://github.com/me/book"])
+def test_links_wait_for_an_address(address):
+    options = {
+        "repository_url": address,
+        "use_repository_button": True,
+        "launch_buttons": {"colab_url": "https://colab.research.google.com"},
+    }
+    before = dict(options)
+    repository.hide_links(None, SimpleNamespace(html_theme_options=options))
+    if address.endswith("me/book"):
+        assert options == before
+    else:
+        assert not any(options.values())

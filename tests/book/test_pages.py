@@ -1,7 +1,7 @@
 """The built pages: nothing from elsewhere, nothing missing, nothing unreadable.
 
-Needs `make book` first. Each page is opened twice in a real browser with the network cut and its hidden cells
-unfolded: in the light from file://, in the dark from a local server.
+Needs `make book` first. Each page is opened twice in a real browser with the network cut and its
+hidden cells unfolded: in the light from file://, in the dark from a local server.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MAX_PAGE_BYTES = 3_000_000
 each_page = pytest.mark.parametrize("name", PAGES)
 
 
-# --- Without a browser -----------------------------------------------------------------------------
+# --- Without a browser ----------------------------------------------------------------------------
 
 
 def test_the_book_is_built():
@@ -97,6 +97,21 @@ def test_ids_are_unique(name):
 def test_colab_opens_the_exported_notebook(name):
     links = [a for a in outline(name).links if "colab.research.google.com" in a]
     assert all(a.endswith(f"/{name.removesuffix('.html')}.ipynb") for a in links), links
+    has_one = export.repository(ROOT) != "https://github.com/OWNER/REPO"
+    assert bool(links) == (has_one and (ROOT / name).with_suffix(".ipynb").exists())
+
+
+@each_page
+def test_no_link_waits_for_an_address(name):
+    assert not [a for a in outline(name).links if "OWNER" in a]
+
+
+@each_page
+def test_style_and_script_of_outputs_are_loaded_once(name):
+    text = (BOOK / name).read_text(encoding="utf-8")
+    assert ".ff-guess {" not in text and "window.ffShow" not in text
+    for file in ("show.css", "show.js"):
+        assert sum(file in a for a in outline(name).loads) == 1
 
 
 @each_page
@@ -144,13 +159,26 @@ def test_blank_exercises_fail_and_solutions_pass(name):
     assert text.count("not written yet. Replace the") >= len(EXERCISES[name])
 
 
+CLAIMS = re.compile(
+    r'<details class="ff-claims"><summary>✓ (\d+) claims? checked</summary><ul>(.*?)</ul>', re.S
+)
+
+
+def test_a_section_has_one_line_of_claims():
+    for name in PAGES:
+        page = (BOOK / name).read_text(encoding="utf-8")
+        sections = re.split(r"<h2\b", page)
+        assert all(section.count('<details class="ff-claims"') <= 1 for section in sections), name
+        assert '"ff-claim"' not in page, f"{name}: a claim where it was checked"
+
+
 def test_every_check_of_a_chapter_is_in_the_ledger():
-    """As many claims as the pages show ticks; each with what was measured."""
+    """As many claims as the pages list below their ticks; each with what was measured."""
     page = (BOOK / "book/reference/ledger.html").read_text(encoding="utf-8")
     for chapter, kept in ledger().items():
-        ticks = (BOOK / f"{chapter}.html").read_text(encoding="utf-8").count("✓ ")
-        right = sum(attempt["passed"] for attempt in kept["attempts"])
-        assert len(kept["claims"]) + right == ticks, chapter
+        listed = CLAIMS.findall((BOOK / f"{chapter}.html").read_text(encoding="utf-8"))
+        assert len(kept["claims"]) == sum(items.count("<li>") for _, items in listed), chapter
+        assert all(int(told) == items.count("<li>") for told, items in listed), chapter
         for claim in kept["claims"]:
             assert html.escape(claim["claim"], quote=False) in page, claim
         assert f'href="{os.path.relpath(chapter, "book/reference")}.html"' in page
@@ -231,12 +259,17 @@ def test_the_text_is_there_before_any_script_runs(name):
 def test_nothing_moves_by_itself(name):
     text = (BOOK / name).read_text(encoding="utf-8")
     assert not re.search(r"<(marquee|blink|animate\w*|video|audio)\b|\bautoplay\b", text)
-    for kind, data in re.findall(r"data:image/(webp|gif|png);base64,([A-Za-z0-9+/=]+)", text):
-        moving = {"webp": b"ANIM", "gif": b"NETSCAPE", "png": b"acTL"}[kind]
-        assert moving not in base64.b64decode(data)[:4096], "a picture is animated"
+    inline = re.findall(r"data:image/(?:webp|gif|png);base64,([A-Za-z0-9+/=]+)", text)
+    pictures = [base64.b64decode(data) for data in inline]
+    pictures += [
+        (BOOK / name).parent.joinpath(address).read_bytes()
+        for address in re.findall(r'<img [^>]*src="([^":]+\.(?:webp|gif|png))"', text)
+    ]
+    for data in pictures:
+        assert not re.search(b"ANIM|NETSCAPE|acTL", data[:4096]), "a picture is animated"
 
 
-# --- In a browser ------------------------------------------------------------------------------------
+# --- In a browser ---------------------------------------------------------------------------------
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -355,8 +388,8 @@ TOO_WIDE = r"""() => {
 }"""
 
 
-# axe takes a minute over ten thousand elements. It needs no lines of a figure, which is one picture with one
-# description, and of the coloured words of code one of each kind at each kind of place.
+# axe takes a minute over ten thousand elements. It needs no lines of a figure, which is one picture
+# with one description, and of the coloured words of code one of each kind at each kind of place.
 THIN_OUT = """() => {
   const taken = [], kinds = new Set();
   const take = (e) => { taken.push([e, e.parentNode, e.nextSibling]); e.remove(); };
@@ -365,13 +398,15 @@ THIN_OUT = """() => {
   document.querySelectorAll("pre span[class]:not(:has(*))").forEach((e) => {
     if (kinds.has(kind(e))) take(e); else kinds.add(kind(e));
   });
-  window.restoreAll = () => { for (const [e, parent, next] of taken.reverse()) parent.insertBefore(e, next); };
+  window.restoreAll = () => {
+    for (const [e, parent, next] of taken.reverse()) parent.insertBefore(e, next);
+  };
 }"""
 
 
 STUCK = """() => [...document.querySelectorAll(".math-scroll, .pst-scrollable-table-container")]
     .filter((e) => e.scrollWidth > e.clientWidth + 1)
-    .filter((e) => e.tabIndex !== 0 || e.getAttribute("role") !== "group" || !e.getAttribute("aria-label"))
+    .filter((e) => e.tabIndex !== 0 || !e.matches('[role="group"][aria-label]'))
     .map((e) => e.textContent.slice(0, 80))"""
 
 
@@ -440,7 +475,7 @@ def test_sliders_move_by_key_and_by_pointer(seen):
 
 
 def check_slider(slider) -> None:
-    """A step by key, then the end farther away by pointer: another frame, another value, another picture."""
+    """A step by key, then the end farther away by pointer: another frame, value and picture."""
     picture = slider.locator("xpath=ancestor::figure").locator(".ff-frame:visible")
     (first,), said = slider.evaluate(STATE)
     last = int(slider.get_attribute("max"))
@@ -463,25 +498,123 @@ def check_slider(slider) -> None:
 GUESS_PAGES = [p for p in PAGES if "data-ff-reveal" in (BOOK / p).read_text(encoding="utf-8")]
 
 
-def test_guesses_are_told_beside_the_measurement(seen):
+def test_a_guess_is_answered_where_it_stands_and_not_before(seen):
     """Every question of the book is answered with the keyboard, and told once it is."""
     boxes = seen.tab.locator(".ff-guess").all()
-    revealed = seen.tab.locator("[data-ff-reveal]")
     assert bool(boxes) == (seen.page in GUESS_PAGES)
-    assert revealed.count() == len(boxes), "a guess without its measurement"
-    assert not any(revealed.all_inner_texts()), "told before a guess"
+    assert seen.tab.locator(".ff-reveal").count() == len(boxes), "a guess without its measurement"
     for box in boxes:
-        fields = box.locator("input, select").all()
-        if (kind := fields[0].get_attribute("type")) == "radio":
-            fields[0].focus()
-            seen.tab.keyboard.press("Space")
-        elif kind == "number":
-            fields[0].focus()
-            seen.tab.keyboard.type("12")
-        else:
-            for k, field in enumerate(fields):
-                field.select_option(index=k + 1)  # a value would match labels too
-    assert all(text.startswith("You guessed ") for text in revealed.all_inner_texts())
+        answer, button = box.locator(".ff-reveal"), box.get_by_role("button", name="Show me")
+        assert not answer.is_visible() and button.is_visible(), "told before a guess"
+        commit(seen.tab, box.locator("input, select").all())
+        assert answer.is_visible() and not button.is_visible()
+        assert answer.locator("[data-ff-reveal]").inner_text().startswith("You guessed ")
+        assert box.locator("xpath=ancestor::details").count() == 0
+
+
+def commit(tab, fields: list) -> None:
+    """A guess of each kind."""
+    kind = fields[0].get_attribute("type")
+    if kind == "radio":
+        fields[0].focus()
+        tab.keyboard.press("Space")
+    elif kind == "number":
+        fields[0].focus()
+        tab.keyboard.type("12")
+        tab.keyboard.press("Enter")
+    else:
+        for k, field in enumerate(fields):
+            field.select_option(index=k + 1)  # a value would match labels too
+
+
+def test_the_code_of_a_guess_is_not_on_the_page():
+    for name in GUESS_PAGES:
+        text = (BOOK / name).read_text(encoding="utf-8")
+        code = [
+            re.sub("<[^>]+>", "", block) for block in re.findall("<pre>(.*?)</pre>", text, re.S)
+        ]
+        assert not [block for block in code if re.search(r"^\w+ = show\.guess\w*\(", block)], name
+
+
+@pytest.mark.parametrize("name", GUESS_PAGES)
+def test_without_a_script_and_on_paper_an_answer_ends_its_section(chromium, name):
+    """Nothing follows it there but other answers, the claims and the sections below."""
+    after = """() => [...document.querySelectorAll("section > .ff-reveal")].map((e) => {
+      for (e = e.nextElementSibling; e; e = e.nextElementSibling)
+        if (!e.matches(".ff-reveal, .ff-claims, section, script")) return e.outerHTML.slice(0, 99);
+      return e === null && "";
+    })"""
+    with Visit(chromium, FILES, name) as opened:
+        count = opened.tab.locator(".ff-guess").count()
+        opened.ask("dispatchEvent(new Event('beforeprint'))")
+        assert opened.ask(after) == [""] * count
+        assert opened.tab.locator("section > .ff-reveal:visible").count() == count
+        opened.ask("dispatchEvent(new Event('afterprint'))")
+        assert opened.tab.locator(".ff-guess > .ff-reveal").count() == count
+    bare = chromium.new_context(java_script_enabled=False)
+    tab = bare.new_page()
+    tab.goto(FILES + name)
+    assert tab.locator("section > .ff-reveal:visible").count() == count
+    bare.close()
+
+
+FOLD_PAGES = [
+    p for p in PAGES if '<details class="admonition hide' in (BOOK / p).read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("name", FOLD_PAGES)
+def test_a_fold_says_what_it_holds(name):
+    text = (BOOK / name).read_text(encoding="utf-8")
+    folds = re.findall(r'class="collapsed admonition-title">([^<]*)<', text)
+    assert folds and not [fold for fold in folds if not fold[:1].isupper() or "Show code" in fold]
+
+
+def test_one_switch_shows_or_hides_all_code_and_is_remembered(chromium, address):
+    """Over two pages, by keyboard; a page without folds has no switch."""
+    first, second = [p for p in FOLD_PAGES if p in SLIDER_PAGES][:2]
+    folds = "details.hide"
+    with Visit(chromium, address, first) as opened:
+        tab, switch = opened.tab, opened.tab.locator(".code-switch")
+        everything = tab.locator(folds).count()
+
+        def visit(page: str) -> None:
+            tab.goto(address + page, wait_until="load")
+
+        visit(first)
+        assert tab.locator(f"{folds}[open]").count() == 0 and switch.inner_text() == "Show all code"
+        switch.focus()
+        tab.keyboard.press("Enter")
+        assert tab.locator(f"{folds}[open]").count() == everything
+        assert switch.inner_text() == "Hide all code"
+        visit(second)
+        assert tab.locator(f"{folds}:not([open])").count() == 0
+        switch.click()
+        assert tab.locator(f"{folds}[open]").count() == 0
+        visit(first)
+        assert tab.locator(f"{folds}[open]").count() == 0
+        visit("book/reference/bibliography.html")
+        assert switch.count() == 0
+
+
+def test_the_first_page_is_light(chromium, address):
+    """What its first visit loads, pictures that are not yet in sight left out."""
+    sizes = """() => ["navigation", "resource"]
+      .flatMap((kind) => performance.getEntriesByType(kind))
+      .filter((e) => !e.name.startsWith("data:")).reduce((sum, e) => sum + e.decodedBodySize, 0)"""
+    with Visit(chromium, address, "book/why_blurry.html") as opened:
+        opened.tab.wait_for_load_state("networkidle")
+        assert 300_000 < opened.ask(sizes) <= 1_200_000
+
+
+def test_hidden_frames_wait_until_the_slider_is_touched(chromium, address):
+    with Visit(chromium, address, "book/why_blurry.html") as opened:
+        waiting = opened.tab.locator(".ff-frame[hidden] img")
+        loaded = "all => all.filter((e) => e.complete && e.naturalWidth).length"
+        assert waiting.count() > 2 and waiting.evaluate_all(loaded) == 0
+        opened.tab.locator(".ff-slider input").first.focus()
+        opened.tab.wait_for_load_state("networkidle")
+        assert waiting.evaluate_all(loaded) > 0
 
 
 @pytest.mark.parametrize(

@@ -395,6 +395,20 @@ def test_an_address_is_replaced_in_all_its_forms(before, after):
     assert address.replace(before, ("a", "b"), ("me", "book")) == after
 
 
+def test_the_readme_shows_no_link_before_there_is_an_address_and_all_after():
+    owner, repo = address.parse(export.repository(ROOT))
+    text = read("README.md")
+    hidden = text.count("<!--address")
+    shown = address.uncover(address.replace(text, (owner, repo), ("me", "book")))
+    assert "<!--" not in shown and "-->" not in shown and "OWNER" not in shown
+    assert shown.count("google.com/github/me/book") + shown.count("me.github.io/book") > 20
+    assert "](https://colab" in shown and "\n- **Online**: <https://me.github.io/book/>" in shown
+    if (owner, repo) == ("OWNER", "REPO"):
+        assert hidden and "OWNER" not in re.sub("<!--address.*?-->", "", text, flags=re.S)
+    else:
+        assert not hidden
+
+
 @pytest.mark.parametrize(
     "url", ["", "github.com/me/book", "https://github.com/me", "https://github.com/me/a/b"]
 )

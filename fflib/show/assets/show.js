@@ -57,7 +57,8 @@
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Show me" });
     const show = (open) => { answer.hidden = !open; button.hidden = open; };
     answer.before(place);
-    box.append(button, answer);
+    box.firstElementChild.append(button);
+    box.append(answer);
     show(false);
     button.addEventListener("click", () => show(true));
     box.addEventListener("change", () => { if (told.textContent.startsWith("You guessed")) show(true); });

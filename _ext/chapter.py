@@ -1,0 +1,74 @@
+"""Chapters have numbers, and so have their figures; a line under the title says what to expect.
+
+The line tells the minutes that reading takes, the seconds that the cells ran on two cores, from
+`book/seconds.json` (made by `tools/seconds.py`; committed, so that two builds are equal), and where
+the chapter opens on Colab.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+WORDS_A_MINUTE = 220
+CAPTION = '<figcaption class="ff-caption">'
+
+
+def number(env, docname: str) -> str:
+    """A chapter's number, "" for a page that has none."""
+    found = env.toc_secnumbers.get(docname, {}).get("", ())
+    return ".".join(map(str, found))
+
+
+def minutes(document: nodes.document) -> int:
+    """How long the text takes to read, exercises not counted."""
+    sections = [s for s in document.findall(nodes.section) if s[0].astext() == "Exercises"]
+    later = {id(text) for section in sections for text in section.findall(nodes.paragraph)}
+    texts = [text for text in document.findall(nodes.paragraph) if id(text) not in later]
+    return max(1, round(sum(len(text.astext().split()) for text in texts) / WORDS_A_MINUTE))
+
+
+def line(read: int, ran: int | None, notebook: str) -> str:
+    """The line under a title, as HTML."""
+    parts = [f"{read} min to read", *([f"{ran} s to run"] if ran else [])]
+    parts += [f'<a class="reference external" href="{notebook}">Colab</a>'] if notebook else []
+    return f'<p class="chapter-line">{" · ".join(parts)}</p>'
+
+
+class Chapter(SphinxPostTransform):
+    """Runs before cells are taken apart (190), when the form of each output is chosen (4)."""
+
+    default_priority = 189
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        name = self.env.docname
+        chapter = number(self.env, name)
+        if not chapter:
+            return
+        kept = Path(self.env.srcdir, "book", "seconds.json")
+        seconds = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        address = self.config.html_theme_options.get("repository_url", "")
+        colab = address.replace("https://github.com/", "https://colab.research.google.com/github/")
+        notebook = f"{colab}/blob/main/{name}.ipynb" if colab else ""
+        html = line(minutes(self.document), seconds.get(name), notebook)
+        title = next(iter(self.document.findall(nodes.title)))
+        title.parent.insert(title.parent.index(title) + 1, nodes.raw("", html, format="html"))
+        self.number_figures(chapter)
+
+    def number_figures(self, chapter: str) -> None:
+        count = 0
+        for output in list(self.document.findall(nodes.raw)):
+            text = output.astext()
+            if text.startswith("<figure") and CAPTION in text:
+                count += 1
+                numbered = f"{CAPTION}<strong>Figure {chapter}.{count}.</strong> "
+                output[:] = [nodes.Text(text.replace(CAPTION, numbered))]
+
+
+def setup(app) -> dict:
+    app.add_post_transform(Chapter)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
