@@ -61,6 +61,18 @@ def test_every_page_of_the_contents_is_there():
     assert not missing, f"_toc.yml lists {missing}, which do not exist"
 
 
+def test_every_reference_is_cited():
+    """What the bibliography prints, some page uses."""
+    keys = set(re.findall(r"^@\w+\{([^,]+),", read("references.bib"), re.MULTILINE))
+    cited = {
+        key.strip()
+        for page in BOOK.pages.values()
+        for keys_of in re.findall(r"\{cite:[tp]\}`([^`]+)`", page.source)
+        for key in keys_of.split(",")
+    }
+    assert keys == cited, f"printed and not cited: {sorted(keys - cited)}"
+
+
 @each_notebook
 def test_header(name):
     assert NOTEBOOKS[name].source.startswith(export.HEADER)
