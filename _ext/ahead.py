@@ -59,7 +59,7 @@ def execute(app, env, docnames: list[str]) -> None:
     if env.mystnb_config.execution_mode != "cache" or jobs() == 1:
         return
     # made once, before the threads want it
-    get_cache(env.mystnb_config.execution_cache_path).db  # noqa: B018
+    get_cache(env.mystnb_config.execution_cache_path).db
     clients = [found for name in docnames if (found := client(Path(env.doc2path(name)), env))]
     with ThreadPoolExecutor(jobs()) as pool:
         running = [pool.submit(one.start_client) for one in clients]

@@ -163,7 +163,7 @@ def named_failures(start_client):
             text = failure_text(chapter, self.notebook.cells, self.cell_line, error)
             raise ChapterError(text) from error
 
-    setattr(wrapper, "names_failures", True)  # noqa: B010
+    wrapper.names_failures = True
     return wrapper
 
 

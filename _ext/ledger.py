@@ -241,7 +241,7 @@ class Ledger(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         part = directives.choice(self.arguments[0], PARTS)
         pages = getattr(self.env, "ledger_pages", {}) | {self.env.docname: True}
-        setattr(self.env, "ledger_pages", pages)  # noqa: B010  Sphinx declares none
+        self.env.ledger_pages = pages
         return [LedgerPlace(part=part)]
 
 

@@ -110,7 +110,8 @@ def finite(name: str, array: Any) -> Any:
 
 
 def brightness(name: str, value: Any) -> Any:
-    """Numbers as floats of at least 32 bits, by the rule for whole numbers at the head of this module.
+    """Numbers as floats of at least 32 bits, by the rule for whole numbers at the head of this
+    module.
 
     Raises: ValueError for masked values; TypeError for other integers, complex numbers, ragged
     lists and PIL's pictures, whose palette would be lost.
@@ -129,7 +130,8 @@ def brightness(name: str, value: Any) -> Any:
         return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
     if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.floating):
         raise TypeError(
-            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got {describe(array)}; "
+            f"{name} must hold bytes, 16-bit numbers, booleans or floats, "
+            f"but got {describe(array)}; "
             f"divide other integers by the one that stands for 1"
         )
     return array.astype(np.promote_types(array.dtype, np.float32))

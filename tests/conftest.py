@@ -14,12 +14,14 @@ sys.path[:0] = [
     str(ROOT),
 ]  # the tools, helpers, this checkout's fflib
 
-from pages import NoBrowser, launch  # noqa: E402
+from pages import NoBrowser, launch
 
 matplotlib.use("agg")
 
-# Most of the time of these tests goes into compiling small programs that run once, and a quarter of it into making
-# their machine code fast. What they compute stays as it is; `make check` runs them compiled as readers have them.
+# Most of the time of these tests goes into compiling small programs that run once, and a quarter of
+# it into making
+# their machine code fast. What they compute stays as it is; `make check` runs them compiled as
+# readers have them.
 LEVEL = "--xla_backend_optimization_level"
 if LEVEL not in os.environ.get("XLA_FLAGS", ""):  # before anything imports jax
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {LEVEL}=1".strip()
@@ -46,10 +48,11 @@ def switches_stay():
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A browser for one test file. Where there is none its tests are skipped, but never with CI set.
+    """A browser for one test file. Where there is none its tests are skipped, but never with CI
+    set.
 
-    Closed before the next file starts: playwright allows one at a time in a process, and while it runs
-    nothing else in that process can start an event loop.
+    Closed before the next file starts: playwright allows one at a time in a process, and while it
+    runs nothing else in that process can start an event loop.
     """
     try:
         from playwright.sync_api import sync_playwright

@@ -1,9 +1,12 @@
-"""What tests/test_parallel.py runs in processes of their own: trainings on one, several, and foreign devices.
+"""What tests/test_parallel.py runs in processes of their own: trainings on one, several, and
+foreign devices.
 
     python tests/devices.py FOLDER "NAME;NAME"               four devices in one process
-    python tests/devices.py FOLDER "NAME;NAME" ADDRESS I     process I of two that share their devices
+    python tests/devices.py FOLDER "NAME;NAME" ADDRESS I     process I of two that share their
+    devices
 
-Each writes one .npz a training: the parameters, flat, and the history. Ten steps, in both precisions.
+Each writes one .npz a training: the parameters, flat, and the history. Ten steps, in both
+precisions.
 """
 
 import os

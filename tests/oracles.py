@@ -1,4 +1,6 @@
-"""Independent float64 answers that the tests compare the library with, written for clarity, not speed."""
+"""Independent float64 answers that the tests compare the library with, written for clarity, not
+speed.
+"""
 
 import jax
 import numpy as np
@@ -17,7 +19,9 @@ def in_float64(function, *args):
 
 
 def relu_moments(S12, S11, S22):
-    """E[relu(u) relu(v)] and E[relu'(u) relu'(v)] for (u, v) ~ N(0, S), by arccos (Cho & Saul 2009)."""
+    """E[relu(u) relu(v)] and E[relu'(u) relu'(v)] for (u, v) ~ N(0, S), by arccos (Cho & Saul
+    2009).
+    """
     norm = np.sqrt(S11 * S22)
     theta = np.arccos(np.clip(S12 / norm, -1.0, 1.0))
     return norm * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi), (
@@ -33,7 +37,7 @@ def arccos_kernels(model, x1, x2, dtype=np.float64):
         (x1**2).sum(1)[:, None],
         (x2**2).sum(1)[None, :],
     )  # inner products of a layer's inputs
-    S12 = theta = None
+    S12 = S11 = S22 = theta = None
     for n_in, s, t in zip(model.sizes[:-1], model.weight_std, model.bias_std, strict=True):
         if S12 is not None:
             moment, slope = relu_moments(S12, S11, S22)

@@ -1,7 +1,7 @@
 """The built book as the page tests and `screenshots.py` see it: its files, and a browser.
 
-`BOOK_HTML=folder` names another folder than `_build/html`. The browser is a Chromium or Chrome found
-on the system, else the one that `playwright install chromium` downloads.
+`BOOK_HTML=folder` names another folder than `_build/html`. The browser is a Chromium or Chrome
+found on the system, else the one that `playwright install chromium` downloads.
 """
 
 from __future__ import annotations

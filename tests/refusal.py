@@ -4,7 +4,9 @@ import pytest
 
 
 def assert_refused(call, exception, parts):
-    """``call`` raises exactly ``exception``, with a short message in which ``parts`` stand in this order."""
+    """``call`` raises exactly ``exception``, with a short message in which ``parts`` stand in this
+    order.
+    """
     with pytest.raises(exception) as caught:
         call()
     assert caught.type is exception

@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pages import BOOK, NO_BOOK, NoBrowser, all_pages, launch  # noqa: E402
+from pages import BOOK, NO_BOOK, NoBrowser, all_pages, launch
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 

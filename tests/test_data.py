@@ -84,6 +84,8 @@ def test_mean_spectrum_falls_as_the_power_law(alpha):
 
 
 def test_signals_follow_their_key():
-    draw = lambda seed: data.power_law_signal(jax.random.key(seed), 32, 1.0)
+    def draw(seed):
+        return data.power_law_signal(jax.random.key(seed), 32, 1.0)
+
     np.testing.assert_array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))

@@ -149,7 +149,9 @@ def test_power_law(p):
 
 
 def test_power_law_at_its_ends():
-    """p = ∞ has the basic kernel; p = 0 with all frequencies of a grid tells its points fully apart."""
+    """p = ∞ has the basic kernel; p = 0 with all frequencies of a grid tells its points fully
+    apart.
+    """
     delta = points(20, 1)
     np.testing.assert_allclose(
         features.power_law(9, math.inf).kernel(delta), features.basic(1).kernel(delta), rtol=1e-6
@@ -221,7 +223,9 @@ def test_every_distribution_function_is_there():
 
 
 def test_keys_decide():
-    draw = lambda seed: features.gaussian(jax.random.key(seed), 4, 2, 1.0).B
+    def draw(seed):
+        return features.gaussian(jax.random.key(seed), 4, 2, 1.0).B
+
     np.testing.assert_array_equal(draw(1), draw(1))
     assert not np.array_equal(draw(1), draw(2))
     np.testing.assert_allclose(

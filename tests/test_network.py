@@ -1,6 +1,7 @@
 """The coordinate network: what its initialisation draws, and what it computes."""
 
 import dataclasses
+import itertools
 import math
 
 import jax
@@ -146,7 +147,7 @@ def test_he_keeps_the_size_of_the_signal():
         a = [x]
         for W, _ in mlp(1000, 1000, 4, 1000, weights=rule).init(KEY)[:-1]:
             a.append(np.maximum(a[-1] @ np.asarray(W), 0))
-        ratios = [float((q**2).mean() / (p**2).mean()) for p, q in zip(a[1:-1], a[2:], strict=True)]
+        ratios = [float((q**2).mean() / (p**2).mean()) for p, q in itertools.pairwise(a)]
         np.testing.assert_allclose(ratios, factor, rtol=0.25)
 
 
@@ -173,8 +174,11 @@ def test_both_parameterizations_are_the_same_functions(weights):
     np.testing.assert_allclose(
         ntk.apply(params, x), standard.apply(matched, x), rtol=1e-4, atol=1e-5
     )
+
     # the gradient in W carries one factor s, and the gradient in b one factor t
-    gradient = lambda model, p: jax.grad(lambda q: model.apply(q, x).sum())(p)
+    def gradient(model, p):
+        return jax.grad(lambda q: model.apply(q, x).sum())(p)
+
     for (gW, gb), (hW, hb), s, t in zip(
         gradient(ntk, params),
         gradient(standard, matched),
@@ -238,7 +242,10 @@ def test_mlp_passes_the_rest_of_the_spec_on():
 def test_gradients_through_jit():
     model = mlp(2, 8, 3)
     params, x = model.init(KEY), jnp.ones((3, 2))
-    loss = lambda p: (model.apply(p, x) ** 2).sum()
+
+    def loss(p):
+        return (model.apply(p, x) ** 2).sum()
+
     for ours, jitted in zip(
         jax.tree.leaves(jax.grad(loss)(params)),
         jax.tree.leaves(jax.jit(jax.grad(loss))(params)),

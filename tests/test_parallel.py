@@ -1,4 +1,5 @@
-"""Several devices do what one does: in one process with four, and in two processes that share theirs.
+"""Several devices do what one does: in one process with four, and in two processes that share
+theirs.
 
 `make test` takes one training, `make check`, which sets FFLIB_THOROUGH, all of them.
 """
@@ -37,7 +38,9 @@ def start(folder: Path, *more: str) -> subprocess.Popen:
 
 
 def run_all(folder: Path) -> None:
-    """All trainings, in as many processes as there are to be; their results are files in the folder."""
+    """All trainings, in as many processes as there are to be; their results are files in the
+    folder.
+    """
     with socket.create_server(("localhost", 0)) as free:
         address = f"localhost:{free.getsockname()[1]}"
     running = [start(folder), start(folder, address, "0"), start(folder, address, "1")]

@@ -1,4 +1,6 @@
-"""The training loop: against a plain loop of optax steps, member by member, and through interruptions."""
+"""The training loop: against a plain loop of optax steps, member by member, and through
+interruptions.
+"""
 
 import dataclasses
 from contextlib import nullcontext
@@ -12,6 +14,7 @@ import pytest
 from fflib import checks
 from fflib import training as MODULE
 from fflib.network import mlp
+from fflib.theory import dynamics
 from fflib.training import advance, fit, init
 
 KEY = jax.random.key(0)
@@ -124,7 +127,10 @@ def test_the_given_parameters_are_left_alone():
 def test_any_pytree_of_parameters_and_no_data():
     """½‖p‖² by gradient descent: p → (1 − η)^k p."""
     params = {"a": jnp.arange(3.0), "b": (np.float32(2.0), [jnp.ones((2, 2))])}
-    norm = lambda p, data: 0.5 * sum((leaf**2).sum() for leaf in jax.tree.leaves(p))
+
+    def norm(p, data):
+        return 0.5 * sum((leaf**2).sum() for leaf in jax.tree.leaves(p))
+
     out, history = fit(params, norm, steps=5, optimizer=optax.sgd(0.1), progress=False)
     same(out, jax.tree.map(lambda leaf: 0.9**5 * leaf, params), rtol=1e-5)
     np.testing.assert_allclose(history["loss"], [6.5 + 0, 6.5 * 0.9**10], rtol=1e-5)
@@ -158,9 +164,10 @@ def test_metrics_that_cannot_be_recorded(wrong, exception, says):
 def test_data_go_to_the_device_once(monkeypatch):
     """However many chunks there are, none of them is handed a numpy array."""
     seen, chunk = [], MODULE._chunk
-    watched = lambda state, data, *args, **kwargs: (
-        seen.append(data) or chunk(state, data, *args, **kwargs)
-    )
+
+    def watched(state, data, *args, **kwargs):
+        return seen.append(data) or chunk(state, data, *args, **kwargs)
+
     monkeypatch.setattr(MODULE, "_chunk", watched)
     data = (np.array(X), np.array(DATA[1]))
     fit(PARAMS, loss, data, steps=6, every=2, **QUIET)
@@ -192,7 +199,10 @@ def test_weakly_typed_parameters_are_compiled_for_once():
 def test_minibatches_are_those_of_the_keys():
     """Step i sees batch(fold_in(key, i), data), and history shows that batch's loss."""
     key = jax.random.key(7)
-    batch = lambda i: three_points(jax.random.fold_in(key, i), DATA)
+
+    def batch(i):
+        return three_points(jax.random.fold_in(key, i), DATA)
+
     params, history = fit(
         PARAMS, loss, DATA, steps=7, every=3, key=key, batch=three_points, **QUIET
     )
@@ -218,9 +228,11 @@ def test_the_closing_loss_is_that_of_the_batch_to_come():
 
 
 def test_minibatches_are_reproducible_by_key():
-    run = lambda seed: fit(
-        PARAMS, loss, DATA, steps=6, key=jax.random.key(seed), batch=three_points, **QUIET
-    )[0]
+    def run(seed):
+        return fit(
+            PARAMS, loss, DATA, steps=6, key=jax.random.key(seed), batch=three_points, **QUIET
+        )[0]
+
     same(run(1), run(1))
     assert not np.array_equal(run(1)[0][0], run(2)[0][0])
 
@@ -330,7 +342,10 @@ def test_a_callback_stops_training_early():
     """The first recording at which the loss is below a bound is the last."""
     _, history = fit(PARAMS, loss, DATA, steps=60, every=3, **QUIET)
     bound = history["loss"].mean()
-    low = lambda state, history: history["loss"][-1] < bound
+
+    def low(state, history):
+        return history["loss"][-1] < bound
+
     params, short = fit(PARAMS, loss, DATA, steps=60, every=3, callback=low, **QUIET)
     end = int(np.argmax(history["loss"] < bound))
     assert 0 < end < 20 and short["step"][-1] == 3 * end
@@ -378,7 +393,10 @@ def test_advance_under_plain_vmap_is_fit_with_vmap():
     states = jax.vmap(lambda params: init(params, ADAM))(MANY)
     keys = jax.random.split(KEY, 3)
     data = jax.tree.map(jnp.asarray, DATA)
-    one = lambda state, key, most: advance(state, data, key, most, **how)
+
+    def one(state, key, most):
+        return advance(state, data, key, most, **how)
+
     state, losses = jax.jit(jax.vmap(one, (0, 0, None)))(states, keys, 7)
     params, history = fit(
         MANY, loss, DATA, vmap=(0, None), key=KEY, batch=three_points, steps=7, **QUIET
@@ -415,7 +433,10 @@ def test_steps_can_be_differentiated():
 def test_one_program_whatever_the_steps():
     """Also when ``every`` does not divide them."""
     before = MODULE._chunk._cache_size()
-    square = lambda p, _: (p["w"] ** 2).sum()
+
+    def square(p, _):
+        return (p["w"] ** 2).sum()
+
     for steps in (10, 9, 3):
         fit({"w": jnp.ones(3)}, square, steps=steps, every=4, **QUIET)
     assert MODULE._chunk._cache_size() == before + 1
@@ -479,7 +500,7 @@ def test_lbfgs_solves_a_quadratic(has_aux):
         value = 0.5 * jnp.sum((data[0] @ w - data[1]) ** 2)
         return (value, {"norm": jnp.linalg.norm(w)}) if has_aux else value
 
-    w, history = fit(
+    w, _history = fit(
         jnp.zeros(4),
         half,
         (A, y),
@@ -502,7 +523,10 @@ def test_lbfgs_solves_a_quadratic(has_aux):
 def test_multisteps_is_the_larger_batch(wrapped):
     """Two steps on halves of the points are one step on all of them."""
     halves = jax.tree.map(lambda x: x.reshape(2, 6, *x.shape[1:]), DATA)
-    either = lambda key, data: jax.tree.map(lambda x: x[data["step"]], data["halves"])
+
+    def either(key, data):
+        return jax.tree.map(lambda x: x[data["step"]], data["halves"])
+
     many = optax.MultiSteps(optax.sgd(0.1), 2)
     state = init(PARAMS, many if wrapped else many.gradient_transformation())
     for i in (0, 1, 0, 1):
@@ -523,7 +547,10 @@ def test_multisteps_is_the_larger_batch(wrapped):
 @pytest.mark.parametrize("every", [None, 5])
 def test_a_diverging_loss_stops_with_the_step(every):
     """w → −99 w each step: the square of w passes float32's largest number at step 10."""
-    square = lambda p, _: 0.5 * (p["w"] ** 2).sum()
+
+    def square(p, _):
+        return 0.5 * (p["w"] ** 2).sum()
+
     with pytest.raises(
         FloatingPointError,
         match=r"the loss is inf at step 10: try a learning rate ten times smaller",

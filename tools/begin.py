@@ -1,11 +1,13 @@
-"""Every chapter's code at full scale with trainings of a few steps: does the full branch run, in what memory?
+"""Every chapter's code at full scale with trainings of a few steps: does the full branch run, in
+what memory?
 
     python tools/begin.py [NOTEBOOK ...]
 
-Points, pictures, networks and minibatches are those of the full scale, only the steps are few: as many as the
-training has times of recording, at most 12; where it has more, the last is repeated. Claims are not judged, since nothing is learned, and nothing
-is written. A NOTEBOOK is a path or the end of one (`theory/ntk`); without any, every chapter is begun. Each runs
-in a process of its own, so that its peak memory can be told.
+Points, pictures, networks and minibatches are those of the full scale, only the steps are few: as
+many as the training has times of recording, at most 12; where it has more, the last is repeated.
+Claims are not judged, since nothing is learned, and nothing is written. A NOTEBOOK is a path or the
+end of one (`theory/ntk`); without any, every chapter is begun. Each runs in a process of its own,
+so that its peak memory can be told.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ LEAST, MOST = 2, 12  # steps of a training that records nothing on its way, and 
 
 
 def shortened(fit, told: list):
-    """The training loop with fewer steps, each of which is recorded if any was; counts trainings in ``told``."""
+    """The training loop with fewer steps, each of which is recorded if any was; counts trainings in
+    ``told``.
+    """
 
     @functools.wraps(fit)
     def begun(*args, steps, every=None, **how):

@@ -2,18 +2,20 @@
 
 Seconds depend on the machine and on what else it does; ratios of runs that alternate much less.
 
-1. `fflib.training` (all steps in one compiled scan) against a loop in Python that calls a compiled step,
-   and, with the error on everything recorded every 25 steps, against the loop of a plain notebook.
+1. `fflib.training` (all steps in one compiled scan) against a loop in Python that calls a compiled
+   step, and, with the error on everything recorded every 25 steps, against the loop of a plain
+   notebook.
 2. The arithmetic rate of a training step against the rate of its matrix products alone: 1 would
    mean that everything else (activations, the optimizer) costs nothing.
-3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against the
-   number of pixels, and the dense solution for as long as its matrix is small.
+3. Kernel regression of all pixels of a picture on its grid: exponents of time and memory against
+   the number of pixels, and the dense solution for as long as its matrix is small.
 4. A suggested scale (`fflib.theory.scale`) against the sweep of trainings that it replaces.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import re
 import resource
@@ -64,10 +66,10 @@ def products(sizes: tuple[int, ...], n: int) -> tuple[Callable, float, list]:
             jax.random.normal(next(keys), (i, o)),
             jax.random.normal(next(keys), (n, o)),
         )
-        for i, o in zip(sizes, sizes[1:])
+        for i, o in itertools.pairwise(sizes)
     ]
     operations = sum(
-        2.0 * n * i * o * (3 if k else 2) for k, (i, o) in enumerate(zip(sizes, sizes[1:]))
+        2.0 * n * i * o * (3 if k else 2) for k, (i, o) in enumerate(itertools.pairwise(sizes))
     )
 
     def once(scale, layers):  # one number of every product is enough to keep the product
@@ -116,7 +118,8 @@ def measure(
             now, state = step(now, state, (x["seen"], y["seen"]))
         return now
 
-    # the same with a look every LOOK steps: as fit does it, and as notebooks often do, step by step,
+    # the same with a look every LOOK steps: as fit does it, and as notebooks often do, step by
+    # step,
     # features computed anew each time, and the optimizer called outside of what is compiled
     def watch(params, data):
         (x, y), (x_all, y_all) = data
@@ -171,7 +174,9 @@ def measure(
 
 
 def peak() -> float:
-    """The most memory that this process has held, in MB. On Linux `ru_maxrss` begins with what the parent had held."""
+    """The most memory that this process has held, in MB. On Linux `ru_maxrss` begins with what the
+    parent had held.
+    """
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) / 1024
@@ -179,7 +184,9 @@ def peak() -> float:
 
 
 def regression(size: int, dense: bool, answer) -> None:
-    """Put seconds (compiled before) and memory in MB, beyond a fresh process, of a regression of size² pixels."""
+    """Put seconds (compiled before) and memory in MB, beyond a fresh process, of a regression of
+    size² pixels.
+    """
     mapping = features.gaussian(jax.random.key(0), m=256, d=2, scale=10.0)
     model = mlp(mapping.num_features, width=256, depth=4, d_out=3, biases=0.01)
     points, key = data.grid(size, 2), jax.random.key(1)
@@ -203,7 +210,9 @@ def regression(size: int, dense: bool, answer) -> None:
 
 
 def exponents() -> None:
-    """Print time and memory of kernel regression against the number of pixels, each in a process of its own."""
+    """Print time and memory of kernel regression against the number of pixels, each in a process of
+    its own.
+    """
     context = multiprocessing.get_context("spawn")
     print(
         "kernel regression of n pixels × 3 channels (seconds; MB beyond a process that has done nothing)"
@@ -233,7 +242,9 @@ def exponents() -> None:
 
 
 def suggestion(repeats: int) -> None:
-    """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds trainings."""
+    """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds
+    trainings.
+    """
     from fflib.theory.scale import Budget, suggest_scale
 
     (v, seen), _ = data.train_test_image(pictures.image("astronaut", 256))
@@ -274,7 +285,9 @@ def main() -> None:
     key = jax.random.key(0)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, median of {repeats} turns")
 
-    wave = lambda v: jnp.sin(2 * jnp.pi * 3 * v)
+    def wave(v):
+        return jnp.sin(2 * jnp.pi * 3 * v)
+
     places = {"seen": data.grid(32, 1), "all": data.grid(256, 1)}
     values = {k: wave(v) for k, v in places.items()}
     measure("signal", features.power_law(16, 1.0), 128, places, values, 300, repeats)

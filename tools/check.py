@@ -4,8 +4,8 @@ floors      the unit tests with the oldest versions that pyproject.toml allows
 newest      the unit tests with another Python, where there is one, and the newest versions
 alone       every notebook in an empty folder, with only the wheel of fflib and what it asks for
 colab       the same with the versions that Colab has installed, where there is its Python
-live        every notebook in a real JupyterLab, each slider moved by key and by pointer, guesses answered
-twice       two builds from nothing give the same numbers and the same ledger
+live        every notebook in a real JupyterLab, each slider moved by key and by pointer, guesses
+answered twice       two builds from nothing give the same numbers and the same ledger
 killed      a training killed ten times at random moments ends where the undisturbed one ends
 several     four devices, and two processes that share theirs, train what one device trains
 remade      one random row of each record of Table 1, computed anew, agrees within 0.1 dB
@@ -48,7 +48,8 @@ AS_READERS = "--xla_backend_optimization_level=3"  # what XLA does unless told o
 TIMES = re.compile(r"\d+(\.\d+)? ?(ms|s|seconds|min|minutes|it/s)\b")
 # The same number may be rounded to the next grey in a picture.
 PICTURES = re.compile(r"base64,[A-Za-z0-9+/=]+")
-# Tables of equal time differ from run to run; of these chapters only what the ledger holds is compared.
+# Tables of equal time differ from run to run; of these chapters only what the ledger holds is
+# compared.
 STOPWATCHED = ("encodings",)
 
 
@@ -122,7 +123,8 @@ def floors() -> str:
     # What the oldest matplotlib and ipywidgets call, newer versions of these two warn about.
     companions = ["pyparsing<3.3", "ipykernel==6.17.1"]
     python = environment("floors", *oldest, *companions, pytest)
-    # The oldest jaxlib multiplies wrongly on a CPU without this. The notebooks set it, and fflib warns
+    # The oldest jaxlib multiplies wrongly on a CPU without this. The notebooks set it, and fflib
+    # warns
     # whoever does not, so these tests do what it says. A newer one may not know the word.
     forgetful = any(f"jax=={version}" in oldest for version in checks.FORGETFUL)
     return f"{versions(python)}: {unit_tests(python, checks.SWITCH if forgetful else '')}"
@@ -200,9 +202,11 @@ def alone() -> str:
 
 
 def numbers(build: Path) -> dict[str, list[str]]:
-    """What every code cell of a build printed and showed, as text, without times, pictures and stopwatched chapters.
+    """What every code cell of a build printed and showed, as text, without times, pictures and
+    stopwatched chapters.
 
-    Read where the build keeps what it executed; the notebooks in jupyter_execute hold no outputs."""
+    Read where the build keeps what it executed; the notebooks in jupyter_execute hold no
+    outputs."""
     from jupyter_cache import get_cache
 
     found = {}

@@ -2,13 +2,14 @@
 
     python tools/colab.py PYTHON WHEEL [NOTEBOOK ...]
 
-PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into it
-as the notebooks' first cell would put it there. Fails when that would replace a package that is there,
+PYTHON is an interpreter with the packages of `colab.txt` and nothing of ours; the wheel goes into
+it as the notebooks' first cell would put it there. Fails when that would replace a package that is
+there,
 when a cell raises, or when an output would be empty in a notebook: a figure without its picture, a
 slider or a guess without its control. At the end every slider goes to both of its ends, to a value
-between two frames and, where numbers can be typed, to -1, which is drawn or refused with the reason and
-the last picture kept. That is in the kernel, without a browser (`live.py` has one); prints how long the
-moves took and the reasons.
+between two frames and, where numbers can be typed, to -1, which is drawn or refused with the reason
+and the last picture kept. That is in the kernel, without a browser (`live.py` has one); prints how
+long the moves took and the reasons.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ADDED = ("libigl", "trimesh", "mrcfile")  # of the extras, which Colab does not have
 
-# Runs as the last cell of every notebook, whose names it leaves alone: seconds of each slider's moves.
+# Runs as the last cell of every notebook, whose names it leaves alone: seconds of each slider's
+# moves.
 MOVE = """
 def _move_every_slider():
     import gc, time

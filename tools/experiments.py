@@ -1,12 +1,14 @@
 """Run the paper's experiments and record the results: `make results`.
 
-    python tools/experiments.py [--scale reduced|full] [--minutes M] [--limit N] [--seeds 0 1 …] [NAME …]
+    python tools/experiments.py [--scale reduced|full] [--minutes M] [--limit N] [--seeds 0 1 …]
+    [NAME …]
 
-A NAME is an experiment (`image_natural`) or the beginning of several (`image`); without any, the four rows of
-all run, and with `ours` the fifth. `reduced` is what two cores can do in some hours (NAME_reduced), `full` the
-paper's settings; on a CPU the first is meant, else the second. Each finished training is written at once to
-`fflib/results/NAME.json`, which the chapters show; stopped at any moment, the run goes on where it was.
-`--limit` runs the first few items only, and writes to `_build/trial` instead.
+A NAME is an experiment (`image_natural`) or the beginning of several (`image`); without any, the
+four rows of all run, and with `ours` the fifth. `reduced` is what two cores can do in some hours
+(NAME_reduced), `full` the paper's settings; on a CPU the first is meant, else the second. Each
+finished training is written at once to `fflib/results/NAME.json`, which the chapters show; stopped
+at any moment, the run goes on where it was. `--limit` runs the first few items only, and writes to
+`_build/trial` instead.
 """
 
 from __future__ import annotations
@@ -97,7 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    # Stopped at once, in the middle of a training too: what is finished is on the disk, and what is not is not told.
+    # Stopped at once, in the middle of a training too: what is finished is on the disk, and what is
+    # not is not told.
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_DFL)
     sys.exit(main())

@@ -2,9 +2,9 @@
 
     python tools/killed.py [KILLS]
 
-A small radiance field is trained in a process of its own, once in peace and once killed with SIGKILL
-at KILLS random moments (default ten), each time started again from its checkpoint. The parameters and
-the history of both must be equal bit for bit.
+A small radiance field is trained in a process of its own, once in peace and once killed with
+SIGKILL at KILLS random moments (default ten), each time started again from its checkpoint. The
+parameters and the history of both must be equal bit for bit.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def first_checkpoint(folder: Path, process: subprocess.Popen, last: int) -> None
 
 
 def wait(folder: Path, seconds: float, far: int) -> None:
-    """Wait, but not past step ``far``: on a machine that has become faster the training would be over."""
+    """Wait, but not past step ``far``: on a machine that has become faster the training would be
+    over.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end and _step(folder) < far:
         time.sleep(0.002)

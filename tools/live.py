@@ -5,9 +5,10 @@
 JUPYTER is the `jupyter` of an environment with jupyterlab and fflib; this Python brings playwright.
 For each slider the picture below it is photographed, the slider moved, and the picture awaited; it
 has to be another one, and be whole: no message beside it, no error on the browser's console. Prints
-how long each recomputation took. Then -1 is typed where a number can be, and has to be drawn or refused
-with a reason, the last picture kept. No formula may be left that is not typeset. Guesses are answered with the keyboard alone, after all has run; the
-measurement further down has to say what the guess was worth.
+how long each recomputation took. Then -1 is typed where a number can be, and has to be drawn or
+refused with a reason, the last picture kept. No formula may be left that is not typeset. Guesses
+are answered with the keyboard alone, after all has run; the measurement further down has to say
+what the guess was worth.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))
 
-from pages import launch  # noqa: E402
-from playwright.sync_api import Error, sync_playwright  # noqa: E402
+from pages import launch
+from playwright.sync_api import Error, sync_playwright
 
 RUN_S, DRAW_S = 900, 60  # a notebook may take so long, a picture so long
 BEGIN_TRIES = 5
@@ -121,7 +122,9 @@ def run(tab, address: str, name: str) -> float:
 
 
 def settle(tab) -> None:
-    """Wait until the kernel has rested for a second: every key pressed asks for a picture of its own."""
+    """Wait until the kernel has rested for a second: every key pressed asks for a picture of its
+    own.
+    """
     rested = 0
     while rested < 5:
         tab.wait_for_timeout(200)
@@ -183,7 +186,8 @@ def try_sliders(tab) -> list[float]:
 
 
 def try_refusal(tab) -> list[str]:
-    """Type -1 into the box beside each slider of numbers; what was said where nothing could be drawn.
+    """Type -1 into the box beside each slider of numbers; what was said where nothing could be
+    drawn.
 
     Raises:
         RuntimeError: if neither a picture nor a reason came, or the last picture went.

@@ -2,8 +2,8 @@
 
     python tools/remake.py [--minutes 20] [NAME ...]
 
-The row is drawn at random among those whose training took at most so many minutes; the draw is printed. A PSNR
-has to come out within 0.1 dB, an overlap or a similarity within 0.005.
+The row is drawn at random among those whose training took at most so many minutes; the draw is
+printed. A PSNR has to come out within 0.1 dB, an overlap or a similarity within 0.005.
 """
 
 from __future__ import annotations

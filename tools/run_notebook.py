@@ -5,9 +5,9 @@
 A NOTEBOOK is a path or the end of one (`theory/ntk`); without any, every chapter runs. Needs the
 standard library and what the cells import. What a notebook prints and the figures it shows are
 written to FOLDER/<notebook>: `log.txt`, `001.html`, …, all of them as `index.html`, and `run.json`
-with its claims, the device, the versions, the date and the time it took. A failure names notebook and
-cell. At full scale a claim that does not hold is marked ✗ and the run goes on, since what comes after it
-may have taken hours; it counts as a failure all the same.
+with its claims, the device, the versions, the date and the time it took. A failure names notebook
+and cell. At full scale a claim that does not hold is marked ✗ and the run goes on, since what comes
+after it may have taken hours; it counts as a failure all the same.
 
 `--record` keeps the `run.json` of a notebook that ran to its end at full scale as
 `book/full_scale/<notebook>.json`, which the ledger shows.
@@ -28,7 +28,7 @@ import sys
 import time
 import traceback
 import types
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +70,9 @@ def run_cell(source: str, name: str, namespace: dict) -> None:
 
 @contextlib.contextmanager
 def listening(claims: list[dict]):
-    """List what `show.check` is told meanwhile; at full scale a claim that does not hold stops nothing."""
+    """List what `show.check` is told meanwhile; at full scale a claim that does not hold stops
+    nothing.
+    """
     from fflib import show
 
     check, go_on = show.check, show.scale() == "full"
@@ -162,14 +164,16 @@ def record(notebook: Path, seconds: float, passed: bool, claims: list[dict]) -> 
         "passed": passed,
         **circumstances(),
         "seconds": round(seconds, 1),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "claims": claims,
     }
 
 
 def run_into(notebook: Path, folder: Path, keep: bool = False) -> bool:
-    """Run `notebook`, leaving log, figures and record in `folder`; with `keep` the record goes to RECORDS too."""
+    """Run `notebook`, leaving log, figures and record in `folder`; with `keep` the record goes to
+    RECORDS too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.html"):
         old.unlink()

@@ -1,11 +1,13 @@
-"""Two steps of every experiment of Table 1 at full scale: does it start, how long is a step, what memory?
+"""Two steps of every experiment of Table 1 at full scale: does it start, how long is a step, what
+memory?
 
     python tools/smoke.py [NAME ...]
 
-Full data, network and minibatch, the Gaussian mapping (or the fifth row's), one item; only the number of steps is small.
-Each experiment runs in a process of its own, so that its peak memory can be told, and writes nothing
-that lasts. Public data come from FFLIB_DATA or are fetched; what cannot be had is left out, and said.
-The scene of the radiance field is scored on every fourth pixel of every fourth row.
+Full data, network and minibatch, the Gaussian mapping (or the fifth row's), one item; only the
+number of steps is small. Each experiment runs in a process of its own, so that its peak memory can
+be told, and writes nothing that lasts. Public data come from FFLIB_DATA or are fetched; what cannot
+be had is left out, and said. The scene of the radiance field is scored on every fourth pixel of
+every fourth row.
 """
 
 from __future__ import annotations

@@ -2,16 +2,17 @@
 
     python tools/sweep.py [--seeds 0 1 2] [--suggestions] [pictures] [signals]
 
-`pictures`: eight Kodak photographs and four generated pages of text, learned from every second pixel
-of every second row. `signals`: lines of known spectrum (1 + f)^−α. Each is trained at every scale of
-the sweep, and at the one that `fflib.theory.scale.suggest_scale` reads off its training observations; one
-entry is saved for each item, scale and seed, and an interrupted sweep goes on where it stopped.
-The records are `fflib/results/sigma_sweep.json` and `sigma_signals.json`. With `--suggestions` the sweep
-itself is taken from there, and only the suggested scales are found and trained anew.
+`pictures`: eight Kodak photographs and four generated pages of text, learned from every second
+pixel of every second row. `signals`: lines of known spectrum (1 + f)^−α. Each is trained at every
+scale of the sweep, and at the one that `fflib.theory.scale.suggest_scale` reads off its training
+observations; one entry is saved for each item, scale and seed, and an interrupted sweep goes on
+where it stopped. The records are `fflib/results/sigma_sweep.json` and `sigma_signals.json`. With
+`--suggestions` the sweep itself is taken from there, and only the suggested scales are found and
+trained anew.
 
-As it stands it is made for one processor core: 256² pixels, 128 frequencies, width 128, 300 steps on
-4096 pixels each (about 40 minutes). With FFLIB_SCALE=full, for a GPU: 512², 256, 256, and 2000 steps
-on all pixels.
+As it stands it is made for one processor core: 256² pixels, 128 frequencies, width 128, 300 steps
+on 4096 pixels each (about 40 minutes). With FFLIB_SCALE=full, for a GPU: 512², 256, 256, and 2000
+steps on all pixels.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fflib import data, features, metrics, show
-from fflib.experiments import records  # noqa: E402
-from fflib.experiments.protocol import Experiment, run  # noqa: E402
-from fflib.network import MLP, mlp  # noqa: E402
-from fflib.training import fit  # noqa: E402
-from fflib.worlds.items import Items  # noqa: E402
-from fflib.worlds.pictures import collect, photographs, text_pages  # noqa: E402
+from fflib.experiments import records
+from fflib.experiments.protocol import Experiment, run
+from fflib.network import MLP, mlp
+from fflib.training import fit
+from fflib.worlds.items import Items
+from fflib.worlds.pictures import collect, photographs, text_pages
 
 SCALES = (2.0, 2.8, 4.0, 5.6, 8.0, 11.0, 16.0, 32.0, 1.0, 64.0)
 LINE_SCALES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
@@ -179,7 +180,9 @@ def sweeps() -> dict[str, Experiment]:
 
 
 def keep_sweep(name: str, sha256: str, folder: Path) -> None:
-    """Put the recorded trainings, all but those at suggested scales, where an interrupted sweep would go on."""
+    """Put the recorded trainings, all but those at suggested scales, where an interrupted sweep
+    would go on.
+    """
     made = records.recorded(name)
     wanted = {"data_hash": sha256, **records.circumstances()}
     if made is None or any(made[key] != value for key, value in wanted.items()):

@@ -1,1 +1,3 @@
-"""The experiments of Table 1 and those after it: protocol, records, checkpoints, and one module an experiment."""
+"""The experiments of Table 1 and those after it: protocol, records, checkpoints, and one module an
+experiment.
+"""

@@ -295,14 +295,17 @@ def _load(size: int) -> Tests:
     _, test = lego(size)
     pixels = np.asarray(jnp.round(255 * test.images), np.uint8).tobytes()
     names = tuple(f"lego_{i}" for i in range(SPLIT[1], SPLIT[1] + len(test)))
-    origin = f"lego, {size} × {size}, the paper's split of 100, 7 and 13 pictures; an item is a test picture"
+    split = "the paper's split of 100, 7 and 13 pictures; an item is a test picture"
+    origin = f"lego, {size} × {size}, {split}"
     return Tests(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 
 
 def _solve(
     chosen, keys, mapping: str, setting: SceneSetting, size: int, folder="_build/results"
 ) -> list[dict]:
-    """Train once, with the first key, and score the chosen test pictures; with a folder, go on from a checkpoint."""
+    """Train once, with the first key, and score the chosen test pictures; with a folder, go on from
+    a checkpoint.
+    """
     seen, test = lego(size)
     checkpoint = None
     if folder is not None:

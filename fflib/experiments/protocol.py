@@ -1,4 +1,5 @@
-"""What the experiments of Table 1 have in common: four mappings and a fifth row, many items, one recorded run.
+"""What the experiments of Table 1 have in common: four mappings and a fifth row, many items, one
+recorded run.
 
 An experiment is a module (:mod:`fflib.experiments.image` is the shortest) with
 
@@ -6,8 +7,8 @@ An experiment is a module (:mod:`fflib.experiments.image` is the shortest) with
 - a function that trains one mapping on several items at once, ``paint(pictures, keys, mapping,
   setting)``; chapter and full run call this one function;
 - a ``score`` of one item's result: metric → number;
-- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping; with
-  ``scale="reduced"`` another, of the settings that a few cores can do.
+- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping;
+  with ``scale="reduced"`` another, of the settings that a few cores can do.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Experiment(NamedTuple):
         settings: the numbers of the run, as they will stand in the record.
         mappings: names that ``solve`` knows.
         scale: "full" for the paper's settings, "reduced" for what a few cores can do.
-        shared: whether one training serves all items, as that of a scene serves all its test pictures.
+        shared: whether one training serves all items, as that of a scene serves all its test
+            pictures.
 
     Chapter: Photographs and text.
     """
@@ -60,7 +62,8 @@ class Experiment(NamedTuple):
 
 
 def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
-    """The mapping of d coordinates that a row of the table is named after; "ours" takes Gaussian frequencies.
+    """The mapping of d coordinates that a row of the table is named after; "ours" takes Gaussian
+    frequencies.
 
     Args:
         mapping: "none", "basic", "positional", "gaussian" or "ours".
@@ -96,9 +99,10 @@ def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
 def muon(rate: float, steps: int) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024) for matrices and Adam for biases, both slowing down to a stop.
 
-    A step moves every singular value of a matrix by about the rate, whatever the width; Glorot's start
-    gives the largest a size of about 2, so that one rate does for networks of all widths. Adam has a
-    tenth of the rate. McGinnis et al. (2025) found that this lets coordinate networks learn detail.
+    A step moves every singular value of a matrix by about the rate, whatever the width; Glorot's
+    start gives the largest a size of about 2, so that one rate does for networks of all widths.
+    Adam has a tenth of the rate. McGinnis et al. (2025) found that this lets coordinate networks
+    learn detail.
 
     Raises: ValueError or TypeError for a rate that is not positive or fewer than one step.
 
@@ -109,7 +113,8 @@ def muon(rate: float, steps: int) -> optax.GradientTransformation:
 
 
 def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransformation:
-    """What trains a row of the table: Adam at one rate, as in the paper; Muon, slowing down, for "ours".
+    """What trains a row of the table: Adam at one rate, as in the paper; Muon, slowing down, for
+    "ours".
 
     Chapter: A fifth row.
     """
@@ -117,7 +122,8 @@ def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransfo
 
 
 def start_at(params, mean):
-    """Parameters of a network that ends in a sigmoid, its output bias moved to where it paints ``mean``.
+    """Parameters of a network that ends in a sigmoid, its output bias moved to where it paints
+    ``mean``.
 
     Args:
         params: as ``MLP.init`` draws them, with any leading axes.
@@ -133,7 +139,8 @@ def start_at(params, mean):
 def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
     """Experiments and, of each, a companion of the same items that runs "ours" alone, NAME_ours.
 
-    The four rows of the paper and ours are recorded apart, so that one can change without the others.
+    The four rows of the paper and ours are recorded apart, so that one can change without the
+    others.
 
     Chapter: A fifth row.
     """
@@ -147,7 +154,8 @@ def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
 def train(
     params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how
 ) -> tuple:
-    """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their own.
+    """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their
+    own.
 
     Several devices share the items if their number divides evenly.
 
@@ -209,7 +217,9 @@ def settings_of(experiment: Experiment, mapping: str) -> dict:
 
 
 class Job(NamedTuple):
-    """One training of a run: which items it serves, and its place in the round. Chapter: Photographs and text."""
+    """One training of a run: which items it serves, and its place in the round. Chapter:
+    Photographs and text.
+    """
 
     name: str
     chosen: tuple[int, ...]
@@ -219,7 +229,8 @@ class Job(NamedTuple):
 
 
 def jobs(name: str, experiment: Experiment, count: int, seeds: Sequence[int]) -> list[Job]:
-    """All trainings of an experiment with ``count`` items: item by item, all mappings of one before the next.
+    """All trainings of an experiment with ``count`` items: item by item, all mappings of one before
+    the next.
 
     Where one training serves all items, each mapping is a turn of its own.
 
@@ -250,10 +261,12 @@ def run(
     commit: str = "",
     say: Callable[[str], None] = print,
 ) -> dict[str, dict]:
-    """Run every mapping on every item and record each score at once; go on where an earlier run stopped.
+    """Run every mapping on every item and record each score at once; go on where an earlier run
+    stopped.
 
-    One item of every experiment comes before the next item of any, and all mappings of an item before
-    the next item. What is recorded with the same settings and data is skipped, whatever machine and
+    One item of every experiment comes before the next item of any, and all mappings of an item
+    before the next item. What is recorded with the same settings and data is skipped, whatever
+    machine and
     versions it was made with: each row tells its own.
 
     Args:
@@ -263,12 +276,13 @@ def run(
         minutes: start nothing that would not end by then, judged by what earlier rows took.
         folder: of the records (default: beside the library).
         command, commit: to be kept with the rows.
-        say: told what was done, and what is left (by what trainings took, beside whatever else was running).
+        say: told what was done, and what is left (by what trainings took, beside whatever else was
+            running).
 
     Returns: the records by name, of the experiments that have one.
 
-    Raises: ValueError where a record has other settings or data; what ``solve`` raises. What was done
-    before is kept.
+    Raises: ValueError where a record has other settings or data; what ``solve`` raises. What was
+    done before is kept.
 
     Chapter: Photographs and text.
     """
@@ -320,8 +334,8 @@ def run(
         )
         row = made[job.name]["rows"][-len(scores[0])]
         say(
-            f"{job.name}: {found.names[job.chosen[0]]}, {job.mapping}, seed {job.seed}: {row['metric']} "
-            f"{row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"
+            f"{job.name}: {found.names[job.chosen[0]]}, {job.mapping}, seed {job.seed}: "
+            f"{row['metric']} {row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"
         )
     say(f"Stopped with {_told(made, left)}")
     return {name: record for name, record in made.items() if record is not None}
@@ -347,7 +361,8 @@ def _solved(
 
 
 def expected(made: dict[str, dict | None], job: Job) -> float | None:
-    """Seconds that a training will take: the last one of its mapping on such a device, else the longest of any.
+    """Seconds that a training will take: the last one of its mapping on such a device, else the
+    longest of any.
 
     None where there was none. ``made``: the records so far.
 

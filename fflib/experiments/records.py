@@ -55,7 +55,8 @@ def _column(title: str, metric: str, items: int, none, basic, positional, gaussi
     return Published(title, metric, items, scores)
 
 
-# Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment that repeats it
+# Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment
+# that repeats it
 TABLE1 = {
     "image_natural": _column(
         "2-D natural", "psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)
@@ -153,11 +154,12 @@ def add(
     commit: str = "",
     folder: str | os.PathLike | None = None,
 ) -> dict:
-    """Write what one training gave to the record of its experiment at once, beside what stands there.
+    """Write what one training gave to the record of its experiment at once, beside what stands
+    there.
 
-    Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs`` of the
-    record, its command, commit, device and versions, which may change from row to row. The settings, one
-    entry a mapping, and the data may not.
+    Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs``
+    of the record, its command, commit, device and versions, which may change from row to row. The
+    settings, one entry a mapping, and the data may not.
 
     Args:
         experiment: name of the record.
@@ -173,7 +175,8 @@ def add(
 
     Returns: the record as written, with the devices, versions and seconds of all its rows.
 
-    Raises: ValueError where earlier rows of the mapping have other settings, or the record other data.
+    Raises: ValueError where earlier rows of the mapping have other settings, or the record other
+    data.
 
     Chapter: Photographs and text.
     """
@@ -187,8 +190,8 @@ def add(
     runs = made["runs"] if run in made["runs"] else [*made["runs"], run]
     now = datetime.now(UTC).isoformat(timespec="seconds")
     rows = made["rows"] + [
-        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value, seconds=round(seconds, 1), date=now,
-             run=runs.index(run))
+        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value)
+        | dict(seconds=round(seconds, 1), date=now, run=runs.index(run))
         for item, told in scores.items()
         for metric, value in told.items()
     ]  # fmt: skip
@@ -223,7 +226,8 @@ def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
 def matching(
     experiment: str, mapping: str, settings: dict, data_hash: str, folder=None
 ) -> dict | None:
-    """The record to which rows of these settings and data may be added; None where there is none yet.
+    """The record to which rows of these settings and data may be added; None where there is none
+    yet.
 
     Raises: ValueError where it has rows of other settings or data: a column never mixes them.
 
@@ -238,7 +242,8 @@ def matching(
             f"{k} {there.get(k)!r} and not {v!r}" for k, v in settings.items() if there.get(k) != v
         ]
         raise ValueError(
-            f"{experiment!r} is recorded with other settings or data ({mapping}: {', '.join(differ) or 'the data'}): "
+            f"{experiment!r} is recorded with other settings or data "
+            f"({mapping}: {', '.join(differ) or 'the data'}): "
             f"move {experiment}.json away to begin again, or choose another name"
         )
     return made
@@ -321,10 +326,11 @@ def standings(rows: Sequence[dict], metric: str, *, partial: bool = False) -> li
     Args:
         rows: of a record.
         metric: which to compare.
-        partial: of a run that is not finished yet each mapping's mean is over the items it has, and a
-            difference over those that both have; the best is the best where all have been.
+        partial: of a run that is not finished yet each mapping's mean is over the items it has, and
+            a difference over those that both have; the best is the best where all have been.
 
-    Raises: ValueError without rows of that metric, or, unless partial, when a mapping lacks an item.
+    Raises: ValueError without rows of that metric, or, unless partial, when a mapping lacks an
+    item.
 
     Chapter: Photographs and text.
     """

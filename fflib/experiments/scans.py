@@ -265,7 +265,9 @@ EXPERIMENTS = with_fifth_row({
     "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, CT_SIZE, TOMOGRAPH),
     "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, CT_SIZE, TOMOGRAPH),
     "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, MRI_SIZE, RESONANCE),
-    "mri_shepp": _experiment(partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, RESONANCE),
+    "mri_shepp": _experiment(
+        partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, RESONANCE
+    ),
     "ct_shepp_reduced": _reduced(partial(phantoms.heads, 8, 128), CT_SHEPP, 128, TOMOGRAPH),
     "ct_brain_reduced": _reduced(partial(brains.slices, 8, 128), CT_BRAIN, 128, TOMOGRAPH),
     "mri_brain_reduced": _reduced(partial(_heads_and_brain, 48), MRI_BRAIN, 48, RESONANCE),

@@ -46,9 +46,9 @@ def prepare(
 ) -> Solids:
     """Ask the meshes everything that training and tests will want to know, once.
 
-    A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step, so
-    that its label is exact and costs a comparison with a few numbers. Test points are uniform in the
-    box, and on the surface with N(0, 0.01²) added to every coordinate: uniform there, or, as
+    A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step,
+    so that its label is exact and costs a comparison with a few numbers. Test points are uniform in
+    the box, and on the surface with N(0, 0.01²) added to every coordinate: uniform there, or, as
     published, with ``by_face`` on faces drawn regardless of their area.
 
     Raises: ValueError when a number is below 1.
@@ -95,8 +95,8 @@ def random_points(
 ) -> tuple[jax.Array, jax.Array]:
     """n points, uniform in the box of one solid, and whether they lie inside: (n, 3) and (n,).
 
-    The first ``near · n`` of them are moved along their lines to where one of the line's crossings of the
-    surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
+    The first ``near · n`` of them are moved along their lines to where one of the line's crossings
+    of the surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
 
     Raises: ValueError when ``near`` is no share.
     Chapter: Solid shapes; ``near``: A fifth row.

@@ -47,8 +47,8 @@ def collect(names, pictures, origin: str) -> Items:
 def image(name: str, size: int | None = None) -> jax.Array:
     """A built-in photograph, (size, size, 3), float32 in [0, 1].
 
-    "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee" (Rachel
-    Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
+    "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee"
+    (Rachel Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
 
     Args:
         name: one of the three.

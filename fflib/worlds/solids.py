@@ -117,14 +117,15 @@ def _urchin() -> Mesh:
 
 
 def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
-    """A closed mesh from a file, also gzipped, of any kind that trimesh reads: .obj, .ply, .stl, .off,
-    .glb, .3mf and more.
+    """A closed mesh from a file, also gzipped, of any kind that trimesh reads: .obj, .ply, .stl,
+    .off, .glb, .3mf and more.
 
-    Faces of more than three corners are cut, the parts of a scene become one mesh; textures, normals
-    and colours are not read. ``~`` is expanded; ``holes`` as in :func:`fflib.operators.meshes.mesh`.
+    Faces of more than three corners are cut, the parts of a scene become one mesh; textures,
+    normals and colours are not read. ``~`` is expanded; ``holes`` as in
+    :func:`fflib.operators.meshes.mesh`.
 
-    Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that has
-    no inside (see :func:`fflib.operators.meshes.mesh`). Chapter: Solid shapes.
+    Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that
+    has no inside (see :func:`fflib.operators.meshes.mesh`). Chapter: Solid shapes.
     """
     trimesh, path = checks.extra("trimesh", "meshes"), Path(path).expanduser()
     packed = path.suffix.lower() == ".gz"
@@ -146,7 +147,8 @@ def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
 
 
 def ply(made: Mesh) -> bytes:
-    """A mesh as a binary PLY file, about 12 V + 13 F bytes: what :func:`load_mesh` and 3-D viewers read.
+    """A mesh as a binary PLY file, about 12 V + 13 F bytes: what :func:`load_mesh` and 3-D viewers
+    read.
 
     Vertices are rounded to float32.
 
@@ -189,11 +191,12 @@ class Meshes(NamedTuple):
 
 
 def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
-    """Scans of the Stanford repository, as the paper used; else the built-in solids, with a warning.
+    """Scans of the Stanford repository, as the paper used; else the built-in solids, with a
+    warning.
 
     The files known here are watertight reductions of the originals to 20 000–100 000 faces, coarser
-    than the paper's, which have no address of their own: they are found in FFLIB_DATA by checksum. The
-    originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes, for
+    than the paper's, which have no address of their own: they are found in FFLIB_DATA by checksum.
+    The originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes, for
     :func:`load_mesh` with ``holes=True``.
 
     Raises: ValueError for an unknown name.

@@ -1,4 +1,6 @@
-"""What of a chapter an exercise needs: the statements its checker hangs on, without figures and trainings."""
+"""What of a chapter an exercise needs: the statements its checker hangs on, without figures and
+trainings.
+"""
 
 from __future__ import annotations
 

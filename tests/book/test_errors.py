@@ -1,4 +1,6 @@
-"""Bad input to the mathematics: each a clear error that says which argument, what was given and what is wanted."""
+"""Bad input to the mathematics: each a clear error that says which argument, what was given and
+what is wanted.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +36,10 @@ def hurt(array, value=NAN):
 
 def train(**changes):
     """fit on a tiny problem, spoilt by changes."""
-    loss = lambda p, d: ((NET.apply(p, d[0])[:, 0] - d[1]) ** 2).sum()
+
+    def loss(p, d):
+        return ((NET.apply(p, d[0])[:, 0] - d[1]) ** 2).sum()
+
     given = (
         dict(
             params=PARAMS, loss=loss, data=(X, Y), steps=2, optimizer=optax.sgd(0.1), progress=False
@@ -756,7 +761,9 @@ def test_every_public_function_is_in_the_table(module):
 
 
 def test_traced_values_pass_unchecked():
-    """Under jit there are no values to look at: shapes are checked, NaN goes through, nothing breaks."""
+    """Under jit there are no values to look at: shapes are checked, NaN goes through, nothing
+    breaks.
+    """
     assert np.isnan(jax.jit(WAVES)(hurt(X))).any()
     assert np.isnan(jax.jit(lambda x: kernels.ntk(NET, x))(hurt(X))).any()
     assert np.isnan(jax.jit(kernels.kernel_regression)(-K, Y)).all()

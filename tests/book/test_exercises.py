@@ -1,4 +1,6 @@
-"""A checker takes every right answer and refuses the tempting wrong ones, with a message; set-up alone suffices."""
+"""A checker takes every right answer and refuses the tempting wrong ones, with a message; set-up
+alone suffices.
+"""
 
 from __future__ import annotations
 

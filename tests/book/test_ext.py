@@ -19,16 +19,16 @@ pytest.importorskip("math_core", reason="the tools that build the book are not i
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "_ext"))
 
-import a11y  # noqa: E402
-import ahead  # noqa: E402
-import cells  # noqa: E402
-import downloads  # noqa: E402
-import execution  # noqa: E402
-import mathml  # noqa: E402
-import nbformat.v4 as nb  # noqa: E402
-import repository  # noqa: E402
-import weight  # noqa: E402
-from sphinx.errors import ConfigError  # noqa: E402
+import a11y
+import ahead
+import cells
+import downloads
+import execution
+import mathml
+import nbformat.v4 as nb
+import repository
+import weight
+from sphinx.errors import ConfigError
 
 # --- Mathematics ----------------------------------------------------------------------------------
 

@@ -21,11 +21,12 @@ pytest.importorskip("myst_nb", reason="the tools that build the book are not ins
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "_ext"))
 
-import check  # noqa: E402
-import ledger  # noqa: E402
-import run_notebook  # noqa: E402
+import check
+import ledger
+import run_notebook
 
-# --- What a cell leaves ----------------------------------------------------------------------------
+# --- What a cell leaves
+# ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -105,7 +106,8 @@ def test_bad_numbers_of_a_claim(numbers, says):
         show.check("a claim", True, **numbers)
 
 
-# --- Parts of the extension ------------------------------------------------------------------------
+# --- Parts of the extension
+# ------------------------------------------------------------------------
 
 
 def test_seeds_are_those_of_the_code():
@@ -204,7 +206,8 @@ def test_the_published_table_is_whole():
     assert records.published("sigma_sweep") is None
 
 
-# --- The page --------------------------------------------------------------------------------------
+# --- The page
+# --------------------------------------------------------------------------------------
 
 CHAPTER = """---
 jupytext:

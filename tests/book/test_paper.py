@@ -1,4 +1,6 @@
-"""The paper-to-book index: nothing is missing, and every chapter, function and test it names is there."""
+"""The paper-to-book index: nothing is missing, and every chapter, function and test it names is
+there.
+"""
 
 from __future__ import annotations
 

@@ -145,8 +145,8 @@ def called_at_once(source):
 @each_chapter
 def test_a_blank_stub_is_tried_and_the_solution_is_checked(name):
     """The cells run in every build, in this order: the stub by `attempt`, which says how it went
-    (`test_blank_exercises_fail_and_solutions_pass` looks at that), the solution by the check itself,
-    which raises, and so fails the build, when it is wrong."""
+    (`test_blank_exercises_fail_and_solutions_pass` looks at that), the solution by the check
+    itself, which raises, and so fails the build, when it is wrong."""
     for exercise, cells in exercises(CHAPTERS[name]):
         tried, checked = [], []
         for cell in cells:
@@ -188,7 +188,9 @@ def read_by(function):
 
 
 def called_later(cells):
-    """What the reader sets off when all cells have run: (what, statements after it, names it looks up)."""
+    """What the reader sets off when all cells have run: (what, statements after it, names it looks
+    up).
+    """
     statements = [s for cell in cells for s in ast.parse(cell.body).body]
     functions = {}
     for place, statement in enumerate(statements):
@@ -214,7 +216,9 @@ def called_later(cells):
 
 @each_notebook
 def test_no_later_cell_changes_what_a_slider_or_a_check_looks_up(name):
-    """A page draws its frames at once, but in a notebook a reader comes back when all cells have run."""
+    """A page draws its frames at once, but in a notebook a reader comes back when all cells have
+    run.
+    """
     cells = [block for block in NOTEBOOKS[name].blocks if block.kind == "code-cell"]
     for what, rest, names in called_later(cells):
         changed = {n for statement in rest for n in bound(statement)} & names

@@ -85,7 +85,9 @@ def layers(model, params, x):
 
 
 def test_siren_keeps_the_spread_through_depth():
-    """z ~ N(0, q) gives E sin² z = (1 − e^(−2q))/2, and the next q is twice that, plus the bias' ω²/3n."""
+    """z ~ N(0, q) gives E sin² z = (1 − e^(−2q))/2, and the next q is twice that, plus the bias'
+    ω²/3n.
+    """
     n, omega = 512, 30.0
     model = siren(2, n, 9, omega=omega)
     x = RNG.uniform(-1, 1, (100, 2))
@@ -112,7 +114,9 @@ def test_activations_of_siren_are_nearly_arcsine():
 
 
 def test_other_scales_die_or_saturate():
-    """The rule is what does it: with weights half as large the sine becomes linear and the signal dies."""
+    """The rule is what does it: with weights half as large the sine becomes linear and the signal
+    dies.
+    """
     model = siren(2, 512, 9, omega=5.0)
     params = [(W * (0.5 if k else 1), b * 0) for k, (W, b) in enumerate(model.init(KEY))]
     z = layers(model, params, RNG.uniform(-1, 1, (200, 2)))

@@ -62,7 +62,9 @@ def test_only_d_minus_a_smooths():
             after = down(after)
         return after
 
-    rough = lambda w: float(jnp.sum((w[1:] - w[:-1]) ** 2))
+    def rough(w):
+        return float(jnp.sum((w[1:] - w[:-1]) ** 2))
+
     assert rough(flow(L)) < 0.5 * rough(u)
     assert rough(flow(-L)) > 2 * rough(u)
     np.testing.assert_allclose(flow(L).mean(), u.mean(), atol=1e-5)
@@ -73,7 +75,10 @@ def test_gradient_of_the_objective_against_differences():
         x = data.grid(12)
         u = jnp.sin(2 * jnp.pi * x[:, 0])
         embedding = radial(20, 1)
-        f = lambda a: graphs.objective(unit(embedding(x, widths(a, x))), u, 0.4, 0.5, 1.0)
+
+        def f(a):
+            return graphs.objective(unit(embedding(x, widths(a, x))), u, 0.4, 0.5, 1.0)
+
         a = jnp.log(0.08) + 0.1 * jax.random.normal(KEY, (5,))
         gradient, f = jax.jit(jax.grad(f))(a), jax.jit(f)
         for i in range(5):
@@ -86,7 +91,10 @@ def test_gradient_of_the_objective_against_differences():
 def test_objective_is_finite_where_bells_vanish():
     """Bells far narrower than their distance: rows of zeros, and still gradients without NaN."""
     x = data.grid(12)
-    f = lambda a: graphs.objective(unit(radial(5, 1)(x, jnp.exp(a))), x[:, 0], 0.3, 0.5, 1.0)
+
+    def f(a):
+        return graphs.objective(unit(radial(5, 1)(x, jnp.exp(a))), x[:, 0], 0.3, 0.5, 1.0)
+
     value, gradient = jax.jit(jax.value_and_grad(f))(jnp.full(12, -8.0))
     assert bool(jnp.isfinite(value)) and bool(jnp.isfinite(gradient).all())
 

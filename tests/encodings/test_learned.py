@@ -1,4 +1,6 @@
-"""Encodings with parameters: what a grid interpolates, what a hash shares, what a footprint takes away."""
+"""Encodings with parameters: what a grid interpolates, what a hash shares, what a footprint takes
+away.
+"""
 
 import math
 
@@ -128,9 +130,12 @@ def test_linear_between_corners(grid):
         inside = (RNG.integers(0, N - 1, grid.d) + 0.5) / N
         step = np.zeros(grid.d)
         step[axis] = 0.2 / N
-        bend = lambda v: in_float64(grid.apply, params, np.stack([v - step, v, v + step]))[
-            :, -grid.features :
-        ]
+
+        def bend(v):
+            return in_float64(grid.apply, params, np.stack([v - step, v, v + step]))[
+                :, -grid.features :
+            ]
+
         assert np.abs(np.diff(bend(inside), 2, axis=0)).max() < 1e-9
         wall = inside.copy()
         wall[axis] = np.ceil(inside[axis] * N) / N
@@ -144,7 +149,10 @@ def test_partition_of_unity(grid):
 
 def test_dense_grid_reproduces_multilinear_functions():
     grid = HashGrid(2, levels=1, coarsest=7, finest=7, table=64, features=1)
-    f = lambda v: 1 + 2 * v[..., 0] - v[..., 1] + 3 * v[..., 0] * v[..., 1]
+
+    def f(v):
+        return 1 + 2 * v[..., 0] - v[..., 1] + 3 * v[..., 0] * v[..., 1]
+
     corners = np.stack(np.meshgrid(*2 * [np.arange(8) / 7], indexing="ij"), -1).reshape(-1, 2)
     v = RNG.random((30, 2))
     np.testing.assert_allclose(
@@ -177,7 +185,10 @@ def test_gradient_in_the_table_and_in_the_point(grid):
     params = np.asarray(table(grid))
     v = (np.full(grid.d, 0.37) + 0.11 * np.arange(grid.d))[None]
     u = RNG.normal(size=grid.num_features)
-    value = lambda p, v: (grid.apply(p, v) * u).sum()
+
+    def value(p, v):
+        return (grid.apply(p, v) * u).sum()
+
     with x64(True):
         g_table, g_v = jax.grad(value, (0, 1))(
             jnp.asarray(params, "float64"), jnp.asarray(v, "float64")
@@ -186,7 +197,7 @@ def test_gradient_in_the_table_and_in_the_point(grid):
     np.testing.assert_allclose(
         central_difference(lambda x: value(params.astype(float), x), v), g_v, rtol=1e-4
     )
-    touched = sorted(set(np.flatnonzero(np.abs(g_table).sum(1)))) + [0]
+    touched = [*sorted(set(np.flatnonzero(np.abs(g_table).sum(1)))), 0]
     for r in touched[:6]:
         e = np.zeros_like(params, float)
         e[r, 0] = 1e-3
@@ -196,7 +207,9 @@ def test_gradient_in_the_table_and_in_the_point(grid):
 
 
 def test_backward_is_the_transpose(grid):
-    """The encoding is linear in the table: ⟨E p, u⟩ = ⟨p, Eᵀ u⟩, and Eᵀ1 counts each point once a level."""
+    """The encoding is linear in the table: ⟨E p, u⟩ = ⟨p, Eᵀ u⟩, and Eᵀ1 counts each point once a
+    level.
+    """
     v = RNG.random((40, grid.d)).astype(np.float32)
     params = table(grid)
     y, back = jax.vjp(lambda p: grid.apply(p, v), params)

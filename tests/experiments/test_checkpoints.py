@@ -1,4 +1,6 @@
-"""Checkpoints: interrupted, killed and resumed trainings end bit for bit where the undisturbed one ends."""
+"""Checkpoints: interrupted, killed and resumed trainings end bit for bit where the undisturbed one
+ends.
+"""
 
 import itertools
 import os
@@ -135,7 +137,9 @@ def test_networks_side_by_side_are_resumed(path, stop):
 
 
 def test_stopping_early_is_passed_on(path):
-    early = lambda state, history: history["step"][-1] >= 8
+    def early(state, history):
+        return history["step"][-1] >= 8
+
     same_run(run(path, callback=early), run(steps=8))
     same_run(run(path), run())
 
@@ -159,7 +163,10 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_number_is_resumed(kind, path):
     dtype, optimizer = KINDS[kind]
-    square = lambda p, x: 0.5 * jnp.mean((p["a"] * x - 3 * x) ** 2)
+
+    def square(p, x):
+        return 0.5 * jnp.mean((p["a"] * x - 3 * x) ** 2)
+
     params, x = {"a": jnp.ones((), dtype)}, jnp.linspace(0, 1, 8).astype(dtype)
     how = dict(every=1, optimizer=optimizer, progress=False)
     fit_from(path, params, square, x, steps=2, **how)
@@ -312,18 +319,20 @@ def test_a_loss_that_was_rewritten_goes_on(path):
 
     run(path, steps=4)
     data = (X, DATA[1] * (1 + 1e-6))
-    params, history = fit_from(path, PARAMS, rewritten, data, **RUN)
+    _params, history = fit_from(path, PARAMS, rewritten, data, **RUN)
     wanted = run()
     assert history["step"].tolist() == [0, 4, 8, 12]
     np.testing.assert_allclose(history["loss"], wanted[1]["loss"], rtol=1e-3)
 
 
 def test_data_may_hold_random_keys(path):
-    keyed = lambda seed: fit_from(
-        path, {"w": jnp.ones(3)},
-        lambda p, key: ((p["w"] - jax.random.normal(key, (3,))) ** 2).sum(),
-        jax.random.key(seed), steps=2, optimizer=optax.sgd(0.1), progress=False,
-    )  # fmt: skip
+    def keyed(seed):
+        return fit_from(
+            path, {"w": jnp.ones(3)},
+            lambda p, key: ((p["w"] - jax.random.normal(key, (3,))) ** 2).sum(),
+            jax.random.key(seed), steps=2, optimizer=optax.sgd(0.1), progress=False,
+        )  # fmt: skip
+
     keyed(0)
     with pytest.raises(ValueError, match="made with another data"):
         keyed(1)

@@ -59,7 +59,7 @@ def test_ours_is_gaussian_with_another_start_and_optimizer():
     np.testing.assert_allclose(
         moved, np.broadcast_to(np.log(mean / (1 - mean))[:, None, None], moved.shape), atol=1e-4
     )
-    painted, history = image.paint(PICTURES, item_keys(0, [0, 1]), OURS, TINY)
+    _painted, history = image.paint(PICTURES, item_keys(0, [0, 1]), OURS, TINY)
     _, plain = image.paint(PICTURES, item_keys(0, [0, 1]), "gaussian", TINY)
     assert (history["loss"][-1] < plain["loss"][-1]).all()
 
@@ -93,7 +93,10 @@ def test_the_papers_numbers():
     """Table 1: steps, width, frequencies, learning rates and scales as published."""
     for setting in (image.NATURAL, image.TEXT):
         assert (setting.steps, setting.width, setting.m) == (2000, 256, 256)
-    papers = lambda numbers: {k: v for k, v in numbers.items() if k != OURS}
+
+    def papers(numbers):
+        return {k: v for k, v in numbers.items() if k != OURS}
+
     assert papers(image.NATURAL.rates) == {
         "none": 1e-2,
         "basic": 1e-2,

@@ -39,7 +39,10 @@ def views():
 
 def test_the_papers_numbers():
     """Radians, not cycles: the highest positional frequency is 2⁸ − 1, the Gaussian's deviation 26."""
-    freq = lambda name: 2 * np.pi * np.asarray(nerf.scene_mapping(name, KEYS[0], nerf.PAPER).B)
+
+    def freq(name):
+        return 2 * np.pi * np.asarray(nerf.scene_mapping(name, KEYS[0], nerf.PAPER).B)
+
     assert np.abs(freq("positional, aligned")).max() == pytest.approx(255, rel=1e-5)
     assert sorted(set(np.round(np.abs(freq("ladder, aligned")).max(1)))) == [2**k for k in range(9)]
     assert freq("gaussian").std() == pytest.approx(26, rel=0.1) and freq("gaussian").shape == (
@@ -85,9 +88,11 @@ def test_every_mapping_trains(mapping, views):
 
 
 def test_members_differ_and_repeat(views):
-    run = lambda: nerf.train(
-        views, KEYS, "gaussian", dataclasses.replace(TINY, steps=5), every=1, progress=False
-    )[0]
+    def run():
+        return nerf.train(
+            views, KEYS, "gaussian", dataclasses.replace(TINY, steps=5), every=1, progress=False
+        )[0]
+
     a, b = run(), run()
     for p, q in zip(jax.tree.leaves(a[0].params), jax.tree.leaves(b[0].params), strict=True):
         np.testing.assert_array_equal(p, q)
@@ -98,15 +103,18 @@ def test_turning_everything_leaves_the_first_loss_as_it_was(views):
     """Scene, cameras and mapping turned together: the same numbers up to rounding."""
     R = nerf.paper_turn()
     gamma = nerf.scene_mapping("positional, aligned", KEYS[0], TINY)
-    loss = lambda seen, gamma: nerf.train(
-        seen,
-        KEYS,
-        "positional",
-        dataclasses.replace(TINY, steps=3),
-        gamma=gamma,
-        every=1,
-        progress=False,
-    )[1]["loss"]
+
+    def loss(seen, gamma):
+        return nerf.train(
+            seen,
+            KEYS,
+            "positional",
+            dataclasses.replace(TINY, steps=3),
+            gamma=gamma,
+            every=1,
+            progress=False,
+        )[1]["loss"]
+
     np.testing.assert_allclose(
         loss(views, gamma), loss(views.turn(R), nerf.turned_mapping(gamma, R)), rtol=1e-3
     )
@@ -162,10 +170,15 @@ def test_ours_is_the_aligned_encoding_at_a_scale_of_its_own():
 
 
 def test_the_fog_lets_half_of_the_light_through(views):
-    """With no weights behind it: opacity ½ along the whole ray, and the mean colour of all pictures."""
+    """With no weights behind it: opacity ½ along the whole ray, and the mean colour of all
+    pictures.
+    """
     model = nerf.mlp(6, 8, depth=4, d_out=4)
     params = nerf.start_in_fog(jax.tree.map(jnp.zeros_like, model.init(KEYS[0])), views)
-    field = lambda points: render.radiance(model(params, jnp.zeros((*points.shape[:-1], 6))))
+
+    def field(points):
+        return render.radiance(model(params, jnp.zeros((*points.shape[:-1], 6))))
+
     t = jnp.linspace(views.near, views.far, 33)[:-1]
     seen = render.render(field, jnp.zeros((1, 3)), jnp.ones((1, 3)), t, views.far)
     np.testing.assert_allclose(seen.opacity, [0.5], rtol=1e-5)

@@ -1,4 +1,6 @@
-"""The runner of Table 1: every item and mapping once, recorded one by one, resumed where it stopped."""
+"""The runner of Table 1: every item and mapping once, recorded one by one, resumed where it
+stopped.
+"""
 
 import dataclasses
 import json
@@ -260,7 +262,7 @@ def test_the_first_step_of_muon_moves_every_direction_alike(shape):
     how = protocol.muon(0.1, 4)
     state, steps = how.init([(G, g)]), []
     for _ in range(5):
-        [(step, bias)], state = how.update([(G, g)], state, [(G, g)])
+        [(step, _bias)], state = how.update([(G, g)], state, [(G, g)])
         steps.append(step)
     wide = max(1, shape[1] / shape[0]) ** 0.5
     U, _, Vt = np.linalg.svd(G, full_matrices=False)

@@ -219,7 +219,9 @@ def test_a_cell_never_mixes_settings_or_data(tmp_path):
 
 
 def test_standings_of_a_run_that_is_not_finished():
-    """Means over what there is; differences over the items that both rows have, against a plain computation."""
+    """Means over what there is; differences over the items that both rows have, against a plain
+    computation.
+    """
     scores = {
         "low": [1.0, 2.0, 4.0, 30.0],
         "middle": [2.0, 5.0, 9.0],

@@ -1,4 +1,6 @@
-"""The shape experiment: right labels, right loss, learning, and measures that know a perfect answer."""
+"""The shape experiment: right labels, right loss, learning, and measures that know a perfect
+answer.
+"""
 
 import dataclasses
 
@@ -25,7 +27,10 @@ def one(e):
 
 def test_the_truth_scores_one_and_ignorance_less():
     for e, made in enumerate(FOUND.meshes):
-        truth = lambda v, made=made: 2.0 * jnp.asarray(meshes.inside(made, v)) - 1
+
+        def truth(v, made=made):
+            return 2.0 * jnp.asarray(meshes.inside(made, v)) - 1
+
         assert shape.score(truth, one(e)) == {"iou": 1.0, "iou_uniform": 1.0}
         everything = shape.score(lambda v: jnp.ones(len(v)), one(e))
         assert everything["iou"] == pytest.approx(

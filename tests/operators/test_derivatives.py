@@ -1,4 +1,6 @@
-"""Derivatives as data: operators against known functions, kernels against differences, sampling and jet."""
+"""Derivatives as data: operators against known functions, kernels against differences, sampling and
+jet.
+"""
 
 from functools import cache
 
@@ -87,7 +89,10 @@ def test_a_polynomial_by_hand():
 @pytest.mark.parametrize("activation", ["tanh", "sin", "softplus", "gelu"])
 def test_a_network_against_reverse_mode_and_differences(activation):
     f, v = network(activation), V[:, :2]
-    one = lambda x: f(x[None])[0, 0]
+
+    def one(x):
+        return f(x[None])[0, 0]
+
     reverse = jax.vmap(jax.grad(one)), jax.vmap(lambda x: jnp.trace(jax.hessian(one)(x)))
     slopes, bends, *expected = all_of(gradient(f), laplacian(f), *reverse, v=v)
     np.testing.assert_allclose(slopes[:, 0], expected[0], rtol=1e-4, atol=1e-5)
@@ -122,7 +127,10 @@ def test_laplacian_against_taylor_mode():
 
 def test_identities():
     f, g = waves, cubic
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
     Df, Dg, Lf, Lg, at_f = all_of(gradient(f), gradient(g), laplacian(f), laplacian(g), f)
     through, *each = all_of(divergence(gradient(f)), *(along(j)(f) for j in range(3)))
     close(through, Lf)
@@ -159,7 +167,10 @@ def test_gradient_of_a_rotated_function():
     """∇(f∘R)(v) = Rᵀ ∇f(Rv), and Δ does not care for rotations."""
     R, _ = jnp.linalg.qr(jax.random.normal(KEY, (3, 3)))
     f, turned = waves, lambda v: waves(v @ R.T)
-    there = lambda A: lambda v: A(f)(v @ R.T)
+
+    def there(A):
+        return lambda v: A(f)(v @ R.T)
+
     slopes, bends, slopes_there, bends_there = all_of(
         gradient(turned), laplacian(turned), there(gradient), there(laplacian)
     )
@@ -186,7 +197,10 @@ def test_training_on_slopes_reaches_the_parameters():
     @jax.jit
     def loss(scale):
         params = [[scale * jnp.asarray(np.asarray(a), "float64") for a in layer] for layer in W]
-        u = lambda v: model(params, v)[..., 0]
+
+        def u(v):
+            return model(params, v)[..., 0]
+
         w = jnp.asarray(v, "float64")
         return (gradient(u)(w) ** 2).sum() + (laplacian(u)(w) ** 2).sum()
 
@@ -216,7 +230,10 @@ def test_derivatives_of_a_gaussian_kernel_by_hand():
     """k = e^{−Δ²/2}: cov(f′, f) = −Δ k, cov(f′, f′) = (1 − Δ²) k, cov(f″, f″) = (Δ⁴ − 6Δ² + 3) k, …"""
     delta = jnp.linspace(-2, 2, 9)[:, None]
     x, k = delta[:, 0], bell(delta)
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
     slope = along(0)
     pairs = [
         (value, value),
@@ -234,7 +251,9 @@ def test_derivatives_of_a_gaussian_kernel_by_hand():
 
 
 def test_the_kernel_of_features_in_closed_form():
-    """Slopes of Σ a² cos 2πb·Δ are the same mapping with amplitudes a |2πb_j|; Laplacians with a (2π|b|)²."""
+    """Slopes of Σ a² cos 2πb·Δ are the same mapping with amplitudes a |2πb_j|; Laplacians with a
+    (2π|b|)².
+    """
     delta = jax.random.uniform(KEY, (20, 2), minval=-1.0)
     for A, gain in (
         (along(1), 2 * jnp.pi * GAMMA.B[:, 1]),
@@ -251,7 +270,9 @@ def test_the_relu_kernel_off_its_cusp_against_differences():
     delta, h = np.linspace(0.05, 0.4, 6)[:, None] * np.array([1.0, 0.7]), 1e-4
 
     def both(a, B, delta):
-        k = lambda d: kernels.ntk_stationary(model, features.Mapping(a, B), d)
+        def k(d):
+            return kernels.ntk_stationary(model, features.Mapping(a, B), d)
+
         e = jnp.array([0.0, h])
         differences = -(k(delta + e) - 2 * k(delta) + k(delta - e)) / h**2
         cross = (k(delta + e) - k(delta - e)) / (2 * h)
@@ -284,12 +305,18 @@ def test_covariances_are_those_of_random_functions():
     """Values, slopes and Laplacians of f = ⟨w, γ⟩ with w ~ N(0, 1), by sampling."""
     v, draws = V[:3, :2], 20_000
     W = jax.random.normal(KEY, (16, draws))
-    f = lambda v: GAMMA(v) @ W
+
+    def f(v):
+        return GAMMA(v) @ W
+
     kinds = [value, along(0), laplacian]
     sample = jnp.concatenate([run(A, f, v) for A in kinds])
     scale = jnp.sqrt(jnp.mean(sample**2, 1))
     K = jax.jit(lambda v: covariances(GAMMA.kernel, [(A, v) for A in kinds]))(v)
-    normal = lambda K: np.asarray(K / scale[:, None] / scale)
+
+    def normal(K):
+        return np.asarray(K / scale[:, None] / scale)
+
     np.testing.assert_allclose(
         normal(K), normal(sample @ sample.T / draws), atol=5 / np.sqrt(draws)
     )
@@ -312,12 +339,20 @@ def test_rows_and_columns():
 
 def test_symbols():
     k = jnp.array([[1.0, -2.0], [0.0, 0.0], [0.5, 3.0]])
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
-    symbols = lambda A, k: jax.jit(lambda k: symbol(A, k))(k)
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+    def symbols(A, k):
+        return jax.jit(lambda k: symbol(A, k))(k)
+
     close(symbols(value, k), np.ones(3))
     close(symbols(along(1), k), 2j * np.pi * k[:, 1])
     close(symbols(laplacian, k), -((2 * np.pi) ** 2) * (k**2).sum(1))
-    helmholtz = lambda f: lambda v: laplacian(f)(v) + 100.0 * f(v)
+
+    def helmholtz(f):
+        return lambda v: laplacian(f)(v) + 100.0 * f(v)
+
     close(symbols(helmholtz, k), 100 - (2 * np.pi) ** 2 * (k**2).sum(1))
 
 
@@ -329,7 +364,10 @@ def test_eigenvalues_are_amplified_by_the_symbol(A):
     ).normalized()
     model = mlp(16, 32, depth=3, activation="sin", weights=0.2, parameterization="ntk")
     k, ring = (lambda d: sine_ntk(model, gamma, d)), data.grid(128)
-    series = lambda k: np.fft.rfft(np.asarray(jax.jit(k)(ring), float)).real[:12]
+
+    def series(k):
+        return np.fft.rfft(np.asarray(jax.jit(k)(ring), float)).real[:12]
+
     gain = np.abs(symbol(A, jnp.arange(12.0)[:, None])) ** 2
     expected = gain * series(k)
     np.testing.assert_allclose(series(observed(k, A)), expected, atol=1e-4 * expected.max())
@@ -347,7 +385,10 @@ def test_sine_ntk_is_the_mean_of_wide_networks(parameterization):
     weights = (0.4, width**-0.5, width**-0.5)
     model = mlp(16, width, depth=3, weights=weights, **NTK | {"parameterization": parameterization})
     v = V[:4, :2]
-    apply = lambda p, v: model(p, GAMMA(v))
+
+    def apply(p, v):
+        return model(p, GAMMA(v))
+
     K = np.stack(
         [kernels.empirical_ntk(apply, model.init(k), v) for k in jax.random.split(KEY, draws)]
     )
@@ -361,8 +402,13 @@ def test_a_wide_network_seen_through_an_operator(A):
     """The empirical kernel of A u approaches A K Aᵀ."""
     v = V[:4, :2]
     params = SINES.init(KEY)
-    seen = lambda p, v: A(lambda v: SINES(p, GAMMA(v))[..., 0])(v)
-    k = lambda delta: sine_ntk(SINES, GAMMA, delta)
+
+    def seen(p, v):
+        return A(lambda v: SINES(p, GAMMA(v))[..., 0])(v)
+
+    def k(delta):
+        return sine_ntk(SINES, GAMMA, delta)
+
     expected = jax.jit(lambda v: covariances(k, [(A, v)]))(v)
     K = kernels.empirical_ntk(seen, params, v)
     np.testing.assert_allclose(K, expected, atol=0.15 * float(expected.max()))

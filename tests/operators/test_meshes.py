@@ -45,7 +45,10 @@ def solid_angles(mesh, points):
     """Winding number by Van Oosterom and Strackee: tan(Ω/2) = det(a, b, c) / (…), Σ Ω / 4π."""
     a, b, c = np.moveaxis(mesh.triangles[None] - points[:, None, None], 2, 0)
     la, lb, lc = (np.linalg.norm(x, axis=-1) for x in (a, b, c))
-    dot = lambda x, y: (x * y).sum(-1)
+
+    def dot(x, y):
+        return (x * y).sum(-1)
+
     det = dot(a, np.cross(b, c))
     rest = la * lb * lc + dot(a, b) * lc + dot(b, c) * la + dot(c, a) * lb
     return np.arctan2(det, rest).sum(-1) / (2 * np.pi)
@@ -262,7 +265,10 @@ def test_turning_shows_another_side():
     """A quarter turn about the upright axis brings what was on the left to the front."""
     flat = Mesh((CUBE_V - 0.5) * [0.1, 0.4, 0.8] + 0.5, CUBE_F)
     front, side = (contour.picture(flat, 60, turn, 0.0) for turn in (0, np.pi / 2))
-    width = lambda p: (p.min(-1) < 0.99).any(0).sum()
+
+    def width(p):
+        return (p.min(-1) < 0.99).any(0).sum()
+
     assert (width(front), width(side)) == (pytest.approx(5, abs=1), pytest.approx(40, abs=1))
 
 
@@ -331,7 +337,9 @@ def test_far_away_and_of_any_size(size):
 
 
 def test_small_holes_are_closed_on_request():
-    """A ball with 1 % of its faces gone: inside as before, and as the open surface's winding number."""
+    """A ball with 1 % of its faces gone: inside as before, and as the open surface's winding
+    number.
+    """
     whole = contour.contour(ball(space(40)))
     rng = np.random.default_rng(2)
     gone = rng.random(len(whole.faces)) < 0.01

@@ -95,7 +95,9 @@ def test_random_rotations_are_rotations_and_uniform():
 
 
 def test_central_slice_theorem():
-    """The transform of a shadow is the cut through the molecule's transform: real space against closed form."""
+    """The transform of a shadow is the cut through the molecule's transform: real space against
+    closed form.
+    """
     shadows = jnp.stack([molecules.projection(turned(MOL, R), N, PIXEL) for R in POSES])
     at = microscope.slice_points(kept(), POSES)
     cut = molecules.transform(MOL, at / PIXEL)
@@ -106,7 +108,9 @@ def test_central_slice_theorem():
 
 
 def test_central_slice_theorem_from_voxels():
-    """With nothing closed: turn by a quarter, sum voxels, FFT; against the FFT of the volume on its grid."""
+    """With nothing closed: turn by a quarter, sum voxels, FFT; against the FFT of the volume on its
+    grid.
+    """
     V = np.asarray(molecules.volume(MOL, N, PIXEL))
     quarter = np.asarray(rotation([0.0, 1.0, 0.0], np.pi / 2))  # z' = −x, x' = z
     shadow = np.zeros((N, N))
@@ -175,7 +179,9 @@ def test_contrast_limits():
 
 
 def test_first_zero_of_the_contrast():
-    """Without amplitude contrast and aberration: sin(πλΔz k²) = 0 at k = 1/√(λΔz); opposite sign beyond."""
+    """Without amplitude contrast and aberration: sin(πλΔz k²) = 0 at k = 1/√(λΔz); opposite sign
+    beyond.
+    """
     zero = 1 / np.sqrt(microscope.wavelength() * 2e4)
     before, at, after = (
         float(microscope.contrast(jnp.array(q * zero), 2e4, cs=0.0, amplitude=0.0))
@@ -200,7 +206,7 @@ def test_aberration_in_float64():
 
 def test_noise_has_the_variance_that_was_asked_for():
     data, images = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=0.5)
-    clean, calm = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1e12)
+    _clean, calm = particles.observe(KEY, MOL, MANY, 1.0, N, PIXEL, snr=1e12)
     noise = np.asarray(images - calm)
     ratio = np.asarray(calm).var(axis=(1, 2)).mean() / noise.var()
     assert abs(ratio - 0.5) < 0.02
@@ -214,7 +220,10 @@ def test_noise_has_the_variance_that_was_asked_for():
 
 def test_each_image_its_own_molecule_and_contrast():
     many = jax.vmap(lambda t: claw(t, width=7.0))(jnp.array([0.0, 60.0]))._replace(width=7.0)
-    k_dependent = lambda k: microscope.contrast(k, jnp.array([1e4, 2e4])[:, None, None])
+
+    def k_dependent(k):
+        return microscope.contrast(k, jnp.array([1e4, 2e4])[:, None, None])
+
     data, _ = particles.observe(KEY, many, POSES[:2], k_dependent, N, PIXEL, snr=1e10)
     for i, angle in enumerate((0.0, 60.0)):
         exact = molecules.transform(
@@ -299,7 +308,9 @@ def test_latents_are_one_a_particle_and_no_mapping_is_allowed(learned):
 
 
 def test_a_learned_volume_goes_through_jit(learned):
-    """It is a pytree of arrays with the network's description in its structure; so are its gradients."""
+    """It is a pytree of arrays with the network's description in its structure; so are its
+    gradients.
+    """
     field, k = learned[1][0][0], jnp.full((5, 3), 0.1)
     np.testing.assert_allclose(jax.jit(lambda f, k: f(k))(field, k), field(k), rtol=1e-5)
     np.testing.assert_allclose(

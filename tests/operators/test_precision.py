@@ -1,7 +1,9 @@
-"""GPUs and TPUs round the factors of a product of matrices to 11 or 8 bits, unless the program asks them not to.
+"""GPUs and TPUs round the factors of a product of matrices to 11 or 8 bits, unless the program asks
+them not to.
 
-A network trained that way does not mind. A phase of a thousand radians does, and so does a sum in which large
-numbers of opposite sign cancel. A CPU never rounds: the programs themselves are looked at.
+A network trained that way does not mind. A phase of a thousand radians does, and so does a sum in
+which large numbers of opposite sign cancel. A CPU never rounds: the programs themselves are looked
+at.
 """
 
 import jax
@@ -45,7 +47,9 @@ CASES = {
 
 
 def products(jaxpr):
-    """The precision asked for of every product of matrices in a program, also in the programs it calls."""
+    """The precision asked for of every product of matrices in a program, also in the programs it
+    calls.
+    """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation.params["precision"]
@@ -69,12 +73,15 @@ def test_a_network_is_left_as_fast_as_the_device_can():
 
 
 def test_what_rounding_would_do_to_a_phase():
-    """γ(v) with factors of 11 bits, as a GPU takes them, is off by a third; in full precision by 10⁻³ of that."""
+    """γ(v) with factors of 11 bits, as a GPU takes them, is off by a third; in full precision by
+    10⁻³ of that.
+    """
     v = jax.random.uniform(KEY, (1000, 2))
     gamma = features.gaussian(KEY, 64, 2, 26.0)
-    short = lambda x: ((np.asarray(x, np.float32).view(np.uint32) + 0x1000) & 0xFFFFE000).view(
-        np.float32
-    )
+
+    def short(x):
+        return ((np.asarray(x, np.float32).view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+
     exact = 2 * np.pi * np.asarray(v, float) @ np.asarray(gamma.B, float).T
     rounded = short(2 * np.pi * v) @ short(gamma.B).T
     assert np.abs(np.sin(rounded) - np.sin(exact)).max() > 0.1

@@ -1,4 +1,6 @@
-"""Cameras and volume rendering against closed forms, differences, symmetries, and an independent way to compute it."""
+"""Cameras and volume rendering against closed forms, differences, symmetries, and an independent
+way to compute it.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +33,9 @@ def some_rays(n=5, samples=7):
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.3, 2.0, 40.0])
 def test_constant_density_has_its_closed_form(sigma):
-    """Opacity 1 − e^{−σL}, for any samples, L from the first of them; depth near + (1 − e^{−σL})/σ as n grows."""
+    """Opacity 1 − e^{−σL}, for any samples, L from the first of them; depth near + (1 − e^{−σL})/σ
+    as n grows.
+    """
     for n, key in ((1, KEY), (9, KEY), (4000, None)):
         t = render.samples(NEAR, FAR, n, key, (3,))
         seen = render.composite(jnp.full(t.shape, sigma), jnp.ones((*t.shape, 3)), t, FAR)
@@ -104,9 +108,10 @@ def test_no_more_light_than_there_is():
 def test_gradients_against_differences(output):
     with x64(True):
         density, colour, t = (jnp.asarray(np.asarray(a), "float64") for a in some_rays(2, 4))
-        total = lambda density, colour: (
-            jnp.cos(getattr(render.composite(density, colour, t, FAR), output))
-        ).sum()
+
+        def total(density, colour):
+            return (jnp.cos(getattr(render.composite(density, colour, t, FAR), output))).sum()
+
         gradients = jax.grad(total, argnums=(0, 1))(density, colour)
         for argument, gradient in enumerate(gradients):
             given = [density, colour]
@@ -153,8 +158,13 @@ def test_one_sample_in_each_part():
 
 
 def test_stratified_sampling_is_unbiased_and_steadier():
-    """(far − near)·mean f(t) estimates ∫f without bias, with less variance than independent samples."""
-    f = lambda t: np.exp(-((np.asarray(t, np.float64) - 3.3) ** 2) / 0.02)
+    """(far − near)·mean f(t) estimates ∫f without bias, with less variance than independent
+    samples.
+    """
+
+    def f(t):
+        return np.exp(-((np.asarray(t, np.float64) - 3.3) ** 2) / 0.02)
+
     truth = np.sqrt(0.02 * np.pi)
     estimate = (FAR - NEAR) * f(render.samples(NEAR, FAR, 8, KEY, (40000,))).mean(-1)
     error = estimate.std() / np.sqrt(len(estimate))
@@ -214,11 +224,13 @@ def test_any_stretch_of_the_hemisphere_is_spread_evenly(skip):
 
 def test_turning_scene_and_cameras_together_changes_nothing():
     R = rotation()
-    blob = lambda x: (
-        3 * jnp.exp(-((x - jnp.array([0.3, -0.2, 0.4])) ** 2).sum(-1)),
-        jax.nn.sigmoid(x),
-    )
-    turned = lambda x: blob(x @ R)  # a point of the turned world, turned back
+
+    def blob(x):
+        return (3 * jnp.exp(-((x - jnp.array([0.3, -0.2, 0.4])) ** 2).sum(-1)), jax.nn.sigmoid(x))
+
+    def turned(x):
+        return blob(x @ R)  # a point of the turned world, turned back
+
     pose, t = cameras.look_at([2.0, -3, 1.5]), render.samples(NEAR, FAR, 24)
     a = render.picture(blob, pose, 10.0, (6, 7), t, FAR)
     b = render.picture(turned, cameras.turn(pose, R), 10.0, (6, 7), t, FAR)
@@ -228,7 +240,9 @@ def test_turning_scene_and_cameras_together_changes_nothing():
 
 
 def test_a_picture_is_its_rays():
-    blob = lambda x: (jnp.exp(-(x**2).sum(-1)), jnp.cos(x) ** 2)
+    def blob(x):
+        return (jnp.exp(-(x**2).sum(-1)), jnp.cos(x) ** 2)
+
     pose, t = cameras.look_at([4.0, 0, 1]), render.samples(NEAR, FAR, 9)
     whole = render.picture(blob, pose, 5.0, (5, 4), t, FAR, rows=2)
     o, d = cameras.rays(pose, jnp.array([3.5, 1.5]), 5.0, (5, 4))
@@ -288,7 +302,9 @@ def test_straight_alpha_ends_on_black():
 
 
 def test_cameras_that_look_away_are_told():
-    """Poses of the other convention look outwards; a room seen from its middle, or a wall, is right."""
+    """Poses of the other convention look outwards; a room seen from its middle, or a wall, is
+    right.
+    """
     poses, flip = np.asarray(cameras.hemisphere(30)), np.diag([1.0, -1, -1, 1])
     images = np.zeros((30, 2, 2, 3), np.float32)
     cameras.views(images, poses, 5.0)

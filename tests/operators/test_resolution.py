@@ -1,4 +1,6 @@
-"""Shell correlation: of a volume with itself, with noise, with a filtered one; the crossing that is resolution."""
+"""Shell correlation: of a volume with itself, with noise, with a filtered one; the crossing that is
+resolution.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -42,7 +44,9 @@ def test_shell_correlation_is_blind_to_filters():
 
 
 def test_shell_correlation_tells_the_signal_to_noise_ratio():
-    """Truth against truth + noise: √(S/(1+S)); two noisy ones: S/(1+S); so 0.143 means 0.5 (S = 1/6 and 1/3)."""
+    """Truth against truth + noise: √(S/(1+S)); two noisy ones: S/(1+S); so 0.143 means 0.5 (S = 1/6
+    and 1/3).
+    """
     rng = np.random.default_rng(0)
     t, e, f = (jnp.asarray(rng.normal(size=(48, 48, 48)), jnp.float32) for _ in range(3))
     for S in (1 / 6, 1.0):

@@ -1,4 +1,6 @@
-"""Measurement operators: adjoints, closed forms, the slice theorem, an independent Radon transform, bad input."""
+"""Measurement operators: adjoints, closed forms, the slice theorem, an independent Radon transform,
+bad input.
+"""
 
 import math
 
@@ -81,7 +83,9 @@ def test_mass_is_the_same_from_everywhere():
 
 
 def test_projection_slice_theorem():
-    """The 1-D Fourier transform of a projection is the picture's 2-D transform along a line through 0."""
+    """The 1-D Fourier transform of a projection is the picture's 2-D transform along a line through
+    0.
+    """
     n, v = 64, np.arange(64) / 64 - 0.5
     picture, theta = smooth(n), 0.7
     p = np.asarray(project(picture, [theta], "linear"), float)[0]
@@ -174,7 +178,9 @@ def test_back_projection_is_linear():
 
 
 def test_views_as_they_come():
-    """Uneven, negative, unordered angles: each counts for its share of the half turn, whatever the order."""
+    """Uneven, negative, unordered angles: each counts for its share of the half turn, whatever the
+    order.
+    """
     n, rng = 128, np.random.default_rng(3)
     theta = np.sort(np.pi * (np.arange(240) / 240) ** 1.3)  # three times denser at one end
     theta = rng.permutation(theta - np.pi * (rng.random(240) < 0.5)).astype(np.float32)
@@ -188,7 +194,9 @@ def test_views_as_they_come():
 
 
 def test_detectors_need_not_be_pixels():
-    """More or fewer detectors see the same line integrals at other places; back comes the same picture."""
+    """More or fewer detectors see the same line integrals at other places; back comes the same
+    picture.
+    """
     n, theta = 64, angles(60)
     for m in (48, 96):
         seen = project(smooth(n), theta, "linear", detectors=m)
@@ -202,7 +210,9 @@ def test_detectors_need_not_be_pixels():
 
 
 def test_a_sinogram_of_scikit_image():
-    """Its convention, written out with scipy: turn the picture about n//2 by +θ degrees, sum columns."""
+    """Its convention, written out with scipy: turn the picture about n//2 by +θ degrees, sum
+    columns.
+    """
     n, degrees = 64, np.array([0.0, 20.0, 75.0, 130.0])
     picture = np.asarray(smooth(n))
     theirs = []

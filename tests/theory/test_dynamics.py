@@ -1,4 +1,6 @@
-"""Training dynamics (Eqs. 3 and 4): against integrated equations, iterated steps, and training itself."""
+"""Training dynamics (Eqs. 3 and 4): against integrated equations, iterated steps, and training
+itself.
+"""
 
 import functools
 
@@ -49,7 +51,10 @@ def iterate(K, y, f, K_test, f_test, rate, steps):
 def runge_kutta(K, y, f, K_test, f_test, t, steps=2000):
     """Integrates ḟ = −K(f − y), ḟ* = −K*(f − y) by the classical fourth-order rule."""
     rows, state, h = np.concatenate([K, K_test]), np.concatenate([f, f_test]), t / steps
-    slope = lambda s: -rows @ (s[: len(y)] - y)
+
+    def slope(s):
+        return -rows @ (s[: len(y)] - y)
+
     for _ in range(steps):
         k1 = slope(state)
         k2 = slope(state + h / 2 * k1)
@@ -96,9 +101,10 @@ def test_centred_kernel_sees_no_constant():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_place_seen_twice_ends_at_the_mean_of_its_values(seed):
-    """Drawn places, repetitions, scales and networks, float32: the flow for ever gives every place the
-    mean of what was seen there (least squares knows no better), at the place and as a test point; what
-    the residual is beyond that, never moves. Regression without jitter refuses the same kernel."""
+    """Drawn places, repetitions, scales and networks, float32: the flow for ever gives every place
+    the mean of what was seen there (least squares knows no better), at the place and as a test
+    point; what the residual is beyond that, never moves. Regression without jitter refuses the same
+    kernel."""
     rng = np.random.default_rng(seed)
     n, m = int(rng.integers(8, 24)), int(rng.integers(6, 12))
     gamma = ff.features.gaussian(jax.random.key(seed), m, 1, rng.uniform(1.0, 3.0))
@@ -226,7 +232,9 @@ def test_training_points_as_test_points():
 @pytest.mark.parametrize("columns", [(), (1,), (3,)], ids=str)
 @pytest.mark.parametrize("which", ["flow", "descent"])
 def test_times_and_columns_are_axes(which, columns):
-    """(T,) times give a leading axis of times, (n, c) targets a last axis; each slice is its own problem."""
+    """(T,) times give a leading axis of times, (n, c) targets a last axis; each slice is its own
+    problem.
+    """
     K, y, f0, K_test, f0_test = problem(columns)
     times = np.array([0, 3, 11])
     run = (
@@ -245,7 +253,7 @@ def test_times_and_columns_are_axes(which, columns):
 
 
 def test_order_of_the_points_does_not_matter():
-    K, y, f0, K_test, f0_test = problem()
+    K, y, f0, _K_test, _f0_test = problem()
     p = np.random.default_rng(1).permutation(N)
     np.testing.assert_allclose(
         flow(K[p][:, p], y[p], 0.5, f0=f0[p]), flow(K, y, 0.5, f0=f0)[p], rtol=1e-9
@@ -338,8 +346,8 @@ def everywhere(model, x):
 
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
 def test_linear_model_trains_as_predicted(parameterization):
-    """Its kernel never changes, so prediction and training agree to rounding: train and test points,
-    initial function kept, every recorded step."""
+    """Its kernel never changes, so prediction and training agree to rounding: train and test
+    points, initial function kept, every recorded step."""
     rng = np.random.default_rng(0)
     x, y, x_test = (rng.normal(size=s).astype(np.float32) for s in ((10, 3), (10,), (6, 3)))
     model = MLP((3, 1), weights=0.6, biases=0.4, parameterization=parameterization)
@@ -364,7 +372,9 @@ def test_linear_model_trains_as_predicted(parameterization):
 
 @functools.cache
 def wide(width, parameterization):
-    """Relative error of the prediction over 6 networks of one width, trained by plain gradient descent."""
+    """Relative error of the prediction over 6 networks of one width, trained by plain gradient
+    descent.
+    """
     x = np.linspace(-1, 1, 16, dtype=np.float32)[:, None]
     x = np.concatenate([x, np.sqrt(1.5 - x**2)], 1)
     train = np.arange(16) % 2 == 0
@@ -393,7 +403,8 @@ def wide(width, parameterization):
 
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
 def test_wide_networks_train_as_predicted(parameterization):
-    """From each network's own f₀, on training and test points, the error of the prediction shrinks as
+    """From each network's own f₀, on training and test points, the error of the prediction shrinks
+    as
     the width grows: about width^−1/2, and below 10 % at width 512."""
     errors = [wide(width, parameterization) for width in (32, 128, 512)]
     assert errors[2] < 0.7 * errors[1] < 0.49 * errors[0]
@@ -415,7 +426,10 @@ def test_mean_loss_divides_time_by_n():
     x, y = np.random.default_rng(0).normal(size=(2, 8)).astype(np.float32)
     x, model = x[:, None], MLP((1, 1))
     params = model.init(KEY)
-    mean = lambda params, data: 0.5 * jnp.mean((model.apply(params, data[0])[:, 0] - data[1]) ** 2)
+
+    def mean(params, data):
+        return 0.5 * jnp.mean((model.apply(params, data[0])[:, 0] - data[1]) ** 2)
+
     trained, _ = ff.fit(params, mean, (x, y), steps=30, optimizer=optax.sgd(0.3), progress=False)
     f0 = model.apply(params, x)[:, 0]
     predicted = dynamics.gradient_descent(kernels.ntk(model, x), y, 30, 0.3 / 8, f0)

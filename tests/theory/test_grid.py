@@ -67,7 +67,9 @@ def error(a, b):
 
 @some
 def test_products_are_those_of_the_dense_matrix(shape, wide):
-    """A finer grid, a coarser one and a shifted one of another size, and transposes; textbook kernel in numpy."""
+    """A finer grid, a coarser one and a shifted one of another size, and transposes; textbook
+    kernel in numpy.
+    """
     d = len(shape)
     with x64(wide):
         mapping, model = drawn(d), net(24)
@@ -91,7 +93,9 @@ def test_products_are_those_of_the_dense_matrix(shape, wide):
 
 @pytest.mark.parametrize("shape", SHAPES[1:], ids=["2-D", "3-D"])
 def test_separable_sum_is_the_plain_one(shape):
-    """ntk (products of one matrix an axis) and toeplitz of ntk_stationary are one kernel; NTK parameterization."""
+    """ntk (products of one matrix an axis) and toeplitz of ntk_stationary are one kernel; NTK
+    parameterization.
+    """
     x, shifted = pair(shape)
     mapping, model = drawn(len(shape)), net(24, parameterization="ntk")
     plain = grid.toeplitz(lambda delta: kernels.ntk_stationary(model, mapping, delta), shifted, x)
@@ -100,7 +104,10 @@ def test_separable_sum_is_the_plain_one(shape):
 
 def test_any_stationary_kernel():
     x, shifted = pair((5, 6))
-    bump = lambda delta: jnp.exp(-(delta**2).sum(-1) / 0.02)
+
+    def bump(delta):
+        return jnp.exp(-(delta**2).sum(-1) / 0.02)
+
     expected = kernels.gaussian_kernel(flat(shifted), flat(x), 0.1)
     assert error(grid.toeplitz(bump, shifted, x).dense(), expected) < 1e-5
 
@@ -171,7 +178,9 @@ def test_product_under_jit_and_vmap():
 
 
 def test_rates_of_a_periodic_kernel_are_its_eigenvalues():
-    """Whole frequencies on a grid of the unit square: K is circulant, its eigenvectors are the waves."""
+    """Whole frequencies on a grid of the unit square: K is circulant, its eigenvectors are the
+    waves.
+    """
     with x64(True):
         x = grid.regular(data.grid((6, 8)))
         mapping = features.fourier(np.ones(12), np.round(RNG.normal(size=(12, 2)) * 2))
@@ -236,7 +245,9 @@ def problem(shape):
 
 @some
 def test_regression_and_dynamics_agree_with_dense_formulas(shape, wide):
-    """1e-10 in float64, 1e-5 in float32, against dense formulas in float64; the initial function is kept."""
+    """1e-10 in float64, 1e-5 in float32, against dense formulas in float64; the initial function is
+    kept.
+    """
     *given, ridge, t, regression, at, elsewhere = problem(shape)
     bound = 1e-10 if wide else 1e-5
     with x64(wide):
@@ -270,7 +281,9 @@ def test_one_channel_and_one_time():
 
 @both
 def test_steps_without_the_matrix_are_those_of_the_matrix(wide):
-    """Gradient descent too, at the points and elsewhere, also where ηλ exceeds 1; three numbers of steps."""
+    """Gradient descent too, at the points and elsewhere, also where ηλ exceeds 1; three numbers of
+    steps.
+    """
     with x64(wide):
         x, shifted = pair((5, 6))
         model, mapping = net(24), drawn(2)
@@ -301,7 +314,9 @@ def test_long_training_ends_in_regression():
 
 
 def test_memory_grows_as_the_number_of_points():
-    """What the compiled regression of 512² pixels × 3 channels asks for: four times what 256² do, and under 1 GB."""
+    """What the compiled regression of 512² pixels × 3 channels asks for: four times what 256² do,
+    and under 1 GB.
+    """
 
     def needed(n):
         x = grid.Grid((n, n), (1 / n,) * 2, (0.0, 0.0))
@@ -379,7 +394,10 @@ def test_measurement_agrees_with_dense_formulas(wide):
 def test_adjoint_is_the_adjoint_for_complex_measurements():
     """⟨A f, z⟩ = ⟨f, Aᵀ z⟩ with the real part of the inner product."""
     x, _ = pair((5, 6))
-    A = lambda f: jnp.fft.fft2(f)[:3] * (1 + 2j)
+
+    def A(f):
+        return jnp.fft.fft2(f)[:3] * (1 + 2j)
+
     measured = krylov.Measured(grid.ntk(net(24), drawn(2), x), A)
     f = jnp.asarray(RNG.normal(size=(5, 6)), jnp.float32)
     z = jnp.asarray(RNG.normal(size=(3, 6)) + 1j * RNG.normal(size=(3, 6)), jnp.complex64)
@@ -388,12 +406,19 @@ def test_adjoint_is_the_adjoint_for_complex_measurements():
 
 
 def test_complex_measurements_count_as_pairs_of_real_ones():
-    """Trace, largest eigenvalue and dynamics of Fourier samples, against the real dense matrix of parts."""
+    """Trace, largest eigenvalue and dynamics of Fourier samples, against the real dense matrix of
+    parts.
+    """
     with x64(True):
         x, _ = pair((5, 6))
         K = grid.ntk(net(24), drawn(2), x)
-        split = lambda z: jnp.concatenate([z.real.ravel(), z.imag.ravel()])
-        A = lambda f: jnp.fft.fft2(f)[:3]
+
+        def split(z):
+            return jnp.concatenate([z.real.ravel(), z.imag.ravel()])
+
+        def A(f):
+            return jnp.fft.fft2(f)[:3]
+
         measured = krylov.Measured(K, A)
         parts = jax.vmap(lambda f: split(A(f.reshape(5, 6))))(jnp.eye(30)).T
         AKA = np.asarray(parts @ K.dense() @ parts.T)
@@ -418,9 +443,9 @@ def test_complex_measurements_count_as_pairs_of_real_ones():
 @pytest.mark.parametrize("shape", [(16,), (8, 12)], ids=str)
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_fourier_samples_of_a_periodic_kernel_are_filtered_zero_filling(shape, symmetric):
-    """Regression from masked Fourier samples divides and multiplies frequency by frequency: no unknown
-    frequency is filled in. f̂ = s/(s + ridge/N) ŷ where known, 0 elsewhere, s the kernel's spectrum; a
-    frequency known without its mirror image counts half."""
+    """Regression from masked Fourier samples divides and multiplies frequency by frequency: no
+    unknown frequency is filled in. f̂ = s/(s + ridge/N) ŷ where known, 0 elsewhere, s the kernel's
+    spectrum; a frequency known without its mirror image counts half."""
     d = len(shape)
     with x64(True):
         x = grid.regular(data.grid(shape))
@@ -431,7 +456,10 @@ def test_fourier_samples_of_a_periodic_kernel_are_filtered_zero_filling(shape, s
         known = known | mirrored if symmetric else known
         mirrored = mirrored | known if symmetric else mirrored
         where = np.nonzero(known)
-        A = lambda f: jnp.fft.fftn(f)[where]
+
+        def A(f):
+            return jnp.fft.fftn(f)[where]
+
         y = A(jnp.asarray(RNG.normal(size=shape)))
         ridge = 40.0
         w = krylov.solve(krylov.Measured(K, A), y, ridge).weights

@@ -127,7 +127,9 @@ def test_kernel_regression_under_jit_and_grad():
 
 
 def process(n=30, m=8, columns=(), seed=0):
-    """Covariances of a Gaussian process among n points and m new ones, values, and the noise; float64."""
+    """Covariances of a Gaussian process among n points and m new ones, values, and the noise;
+    float64.
+    """
     rng = np.random.default_rng(seed)
     x = np.sort(rng.random((n + m, 1)), 0)[rng.permutation(n + m)]
     K = 1.7 * np.exp(-((x - x.T) ** 2) / (2 * 0.15**2))
@@ -136,7 +138,7 @@ def process(n=30, m=8, columns=(), seed=0):
 
 def test_predictive_variance_is_that_of_the_conditional_gaussian():
     """Against the block of the joint precision matrix: (Λ**)⁻¹ is the covariance given the rest."""
-    _, K, y, noise = process()
+    _, K, _y, noise = process()
     joint = K + np.diag(np.r_[np.full(30, noise), np.full(8, 1e-9)])
     conditional = np.linalg.inv(np.linalg.inv(joint)[30:, 30:])
     found = in_float64(
@@ -176,7 +178,9 @@ def scaled(x1, x2, p):
 
 
 def test_fitted_numbers_have_no_slope_and_agree_with_sklearn():
-    """∂ log p(y)/∂ log of every number vanishes; scikit-learn, with gradients of its own, finds them too."""
+    """∂ log p(y)/∂ log of every number vanishes; scikit-learn, with gradients of its own, finds
+    them too.
+    """
     gp = pytest.importorskip("sklearn.gaussian_process")
     rng = np.random.default_rng(1)
     x = np.sort(rng.random((40, 1)), 0)
@@ -212,8 +216,8 @@ def test_fitted_numbers_in_float32_and_without_sklearn():
 
 
 def test_bands_cover_what_they_say():
-    """95 % bands of fitted kernels hold 95 % of new observations: 40 draws of a process, 20 new points
-    each, within 4 standard errors of a mean over draws; half as wide bands do not."""
+    """95 % bands of fitted kernels hold 95 % of new observations: 40 draws of a process, 20 new
+    points each, within 4 standard errors of a mean over draws; half as wide bands do not."""
     off = []
     for seed in range(40):
         x, K, *_ = process(50, 20, seed=seed)
@@ -284,7 +288,9 @@ def test_depth_one_is_linear_regression():
 
 
 def test_one_hidden_layer_written_out():
-    """At θ = 0, π/2 and π, where arccos needs no table: n units, He weights, no biases, unit inputs."""
+    """At θ = 0, π/2 and π, where arccos needs no table: n units, He weights, no biases, unit
+    inputs.
+    """
     n = 10
     K = kernels.ntk(
         mlp(2, n, 2, weights="he"), np.float32([[1, 0]]), np.float32([[1, 0], [0, 1], [-1, 0]])
@@ -313,8 +319,8 @@ def one_ntk(model, params, x):
 
 @pytest.mark.parametrize("parameterization", ["standard", "ntk"])
 def test_monte_carlo_of_one_hidden_layer(parameterization):
-    """With one hidden layer both closed forms are exact at any width: the mean over seeds must agree
-    within its own standard error, every entry, with unequal deviations."""
+    """With one hidden layer both closed forms are exact at any width: the mean over seeds must
+    agree within its own standard error, every entry, with unequal deviations."""
     model = MLP(
         (3, 16, 2), weights=(0.9, 0.4), biases=(0.5, 0.3), parameterization=parameterization
     )
@@ -345,7 +351,9 @@ def test_monte_carlo_of_a_deep_network(parameterization):
 
 
 def test_empirical_kernel_approaches_the_closed_form():
-    """The kernel of one network is a mean over its units: ‖K_empirical − K‖/‖K‖ falls as width^−1/2."""
+    """The kernel of one network is a mean over its units: ‖K_empirical − K‖/‖K‖ falls as
+    width^−1/2.
+    """
     x, widths, errors = normal(5, 2), np.array([16, 256]), []
     for width in widths:
         model = mlp(2, int(width), 2, weights="he", biases=0.1, parameterization="ntk")
@@ -410,7 +418,9 @@ def test_without_biases_the_kernel_is_homogeneous():
 
 
 def test_standard_parameterization_grows_with_width():
-    """He weights: K is affine in the width, so η ∝ 1/width keeps the dynamics; the NTK one has a limit."""
+    """He weights: K is affine in the width, so η ∝ 1/width keeps the dynamics; the NTK one has a
+    limit.
+    """
     x, widths = normal(5, 3), (64, 128, 256)
     K = {
         p: [
@@ -555,7 +565,10 @@ def measured(spec):
     """Of all pairs: values and gradients in float32 and float64, and float64 central differences."""
     model, d, step = CLOSE[spec], 4, 1e-7
     x, y = (np.stack([pair[i] for pair in ALL.values()]) for i in (0, 1))
-    pair = lambda z: pair_kernels(model, z[:d], z[d:])
+
+    def pair(z):
+        return pair_kernels(model, z[:d], z[d:])
+
     slope_and_value = jax.jit(jax.vmap(jax.jacrev(lambda z: (pair(z),) * 2, has_aux=True)))
     z = np.concatenate([x, y], 1)
     slope, value = map(np.asarray, slope_and_value(z))
@@ -596,7 +609,9 @@ def test_values_and_gradients_of_close_points(spec, distance):
 
 
 def test_the_usual_arccos_form_does_lose_them():
-    """Why the library does not use it: its float32 value is off by 3e-5 and more, its slope not finite."""
+    """Why the library does not use it: its float32 value is off by 3e-5 and more, its slope not
+    finite.
+    """
     model, worst = mlp(4, 64, 4, weights="he"), 0.0
     for seed in range(8):
         x, y = apart(1e-4, seed)
@@ -631,16 +646,20 @@ def test_gradients_are_central_differences(spec, name):
 @pytest.mark.parametrize("spec", CLOSE)
 def test_gradient_of_the_diagonal(spec):
     """K(x, x) is smooth: both arguments move together and no cusp is crossed."""
-    k = lambda a: kernels.ntk(CLOSE[spec], a[None])[0, 0]
+
+    def k(a):
+        return kernels.ntk(CLOSE[spec], a[None])[0, 0]
+
     assert relative(jax.jit(jax.grad(k))(X), central_difference(jax.jit(k), X)) < 1e-3
 
 
 def test_gradient_at_the_zero_vector_without_bias():
     """There the kernel is not differentiable: the derivative is that of a vanishing bias."""
     with_bias = mlp(4, 64, 3, weights="he", biases=(1e-6, 0, 0))
-    slope = lambda model: jax.jit(
-        jax.grad(lambda a, b: kernels.nngp(model, a[None], b[None])[0, 0])
-    )
+
+    def slope(model):
+        return jax.jit(jax.grad(lambda a, b: kernels.nngp(model, a[None], b[None])[0, 0]))
+
     ours = slope(CLOSE["no bias"])(np.zeros(4, np.float32), Z)
     assert relative(ours, in_float64(slope(with_bias), np.zeros(4), Z)) < 1e-3
     found = measured("no bias")["slope"][ROW["zero"]][0, :4]
@@ -656,7 +675,10 @@ OFFSETS = [0.0, 1e-6, 1e-4, 0.013, 0.25, 0.5]  # 0 is a cusp; with odd frequenci
 @functools.cache
 def stationary(parameterization):
     model = mlp(6, 64, 3, weights="he", biases=0.2, parameterization=parameterization)
-    f = lambda a, B, d: kernels.ntk_stationary(model, features.Mapping(a, B), d)
+
+    def f(a, B, d):
+        return kernels.ntk_stationary(model, features.Mapping(a, B), d)
+
     return jax.jit(f), jax.jit(jax.value_and_grad(f, (0, 1, 2)))
 
 
@@ -738,7 +760,10 @@ def test_empirical_ntk_of_several_outputs():
     assert K.shape == (3, 4, 3, 3)
     for a in range(3):
         for b in range(3):
-            one = lambda i, x: jax.grad(lambda p: model.apply(p, x)[i])(params)
+
+            def one(i, x):
+                return jax.grad(lambda p: model.apply(p, x)[i])(params)
+
             wanted = sum(
                 (g * h).sum()
                 for g, h in zip(

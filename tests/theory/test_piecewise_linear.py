@@ -1,4 +1,6 @@
-"""fflib.theory.piecewise_linear: knots of a network, a network from knots, the Fourier transform from knots."""
+"""fflib.theory.piecewise_linear: knots of a network, a network from knots, the Fourier transform
+from knots.
+"""
 
 import itertools
 
@@ -85,7 +87,9 @@ def test_transform_of_the_hat_is_sinc_squared():
 
 
 def test_transform_of_the_slowest_waves():
-    """Against Gauss's rule on every piece, from frequencies at which 1/ω² would leave no digit upwards."""
+    """Against Gauss's rule on every piece, from frequencies at which 1/ω² would leave no digit
+    upwards.
+    """
     x, y = np.array([0.2, 0.5, 0.9, 3.2]), np.array([1.0, 2.0, 0.5, -1.0])
     k = np.concatenate([[0.0, 1e-12], np.logspace(-9, 0, 40)])
     node, weight = np.polynomial.legendre.leggauss(30)

@@ -1,4 +1,6 @@
-"""Choosing the scale: errors between observations, what a budget amounts to, and the suggestion made of both."""
+"""Choosing the scale: errors between observations, what a budget amounts to, and the suggestion
+made of both.
+"""
 
 import dataclasses
 from functools import reduce
@@ -82,7 +84,8 @@ def test_ratio_of_errors_is_that_of_random_fields(noise):
     predicted = midpoints.midpoint_ratio(
         np.asarray(grid.rates(K)), turned.real, ridge, own, across, noise
     )
-    # many fields with the waves that `_folded` counts, on a grid twice as fine, and every point left out in turn
+    # many fields with the waves that `_folded` counts, on a grid twice as fine, and every point
+    # left out in turn
     fine = np.arange(2 * n) / (2 * n)
     f = (np.fft.fftfreq(n)[:, None] + np.arange(-1, 2)).ravel() * n
     rng = np.random.default_rng(0)
@@ -179,7 +182,9 @@ def test_left_out_errors_on_a_line_are_those_of_regressions_without_the_point(sc
 
 
 def test_noise_that_is_carried_is_what_regression_has_at_the_observations():
-    """mean g² and mean H² against many draws of noise, on whole frequencies, where both are exact; none for none."""
+    """mean g² and mean H² against many draws of noise, on whole frequencies, where both are exact;
+    none for none.
+    """
     n, noise, ridge = 32, 0.3, 20.0
     v, gamma = data.grid(n), whole(16, 1, 12)
     place = grid.regular(v)
@@ -254,9 +259,10 @@ def test_ridge_of_adam_is_that_of_steps_with_one_common_size(batch):
 
 def test_longer_and_faster_training_leave_a_smaller_ridge():
     lam, power = np.geomspace(1e4, 1e-1, 64), np.geomspace(10, 1e-4, 64)
-    ridge = lambda steps, rate, batch=None: budget_ridge(
-        lam, power, 90.0, MODEL, Budget(steps, rate, batch)
-    )
+
+    def ridge(steps, rate, batch=None):
+        return budget_ridge(lam, power, 90.0, MODEL, Budget(steps, rate, batch))
+
     assert ridge(20, 1e-3) > ridge(100, 1e-3) > ridge(400, 1e-3)
     assert ridge(100, 1e-4) > ridge(100, 1e-3)
     assert ridge(100, 1e-3, 8) > ridge(100, 1e-3)
@@ -274,14 +280,19 @@ def test_longer_and_faster_training_leave_a_smaller_ridge():
 
 @pytest.mark.parametrize(("beta", "d", "n"), [(1.0, 2, 32), (2.0, 2, 32), (1.0, 1, 256)])
 def test_it_is_near_the_best_scale_for_unseen_points(monkeypatch, beta, d, n):
-    """Against the closed form's true error in the middle of the cells, which the suggestion cannot see."""
+    """Against the closed form's true error in the middle of the cells, which the suggestion cannot
+    see.
+    """
     monkeypatch.setattr("fflib.theory.left_out.START", 0.0)  # what the data decide
     model = mlp(128, 64, 3, biases=0.1)
     lost, off = [], []
     for seed in (0, 1):
         y = jnp.asarray(field(jax.random.key(seed), 2 * n, d, beta), jnp.float32)
         v, even, odd = data.grid(2 * n, d), (np.s_[::2],) * d, (np.s_[1::2],) * d
-        drawn = lambda s: features.gaussian(jax.random.key(9), 64, d, s)
+
+        def drawn(s):
+            return features.gaussian(jax.random.key(9), 64, d, s)
+
         found = suggest_scale(v[even], y[even], model, BUDGET, family=drawn)
 
         def error(scale, ridge):
@@ -303,7 +314,8 @@ def test_it_is_near_the_best_scale_for_unseen_points(monkeypatch, beta, d, n):
         )
         off.append(10 / np.log(10) * (np.log(found.mse.mean(1)) - truth)[best])
     assert np.max(lost) < 0.2, lost  # decibels
-    # predictions keep what they promise; fields smoother than edges are, on purpose, predicted too badly
+    # predictions keep what they promise; fields smoother than edges are, on purpose, predicted too
+    # badly
     assert -0.3 < np.min(off) and np.max(off) < (1.2 if beta <= (d + 1) / 2 else 3.0), off
 
 
@@ -313,14 +325,19 @@ def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
         jnp.asarray(field(jax.random.key(1), 128, 2, b)[::4, ::4], jnp.float32) for b in (1.0, 2.0)
     )
     noisy = rough + 0.5 * jax.random.normal(jax.random.key(2), rough.shape)
-    of = lambda y, **how: suggest_scale(v, y, model, Budget(1000, 1e-3), **how)
+
+    def of(y, **how):
+        return suggest_scale(v, y, model, Budget(1000, 1e-3), **how)
+
     clean, told, untold, calm = of(rough), of(noisy, noise=0.5), of(noisy), of(smooth)
     assert clean.scale > 1.2 * calm.scale
-    # a network carries noise to where its kernel would smooth it: the less of it is learned the better
+    # a network carries noise to where its kernel would smooth it: the less of it is learned the
+    # better
     dirty = smooth + 0.3 * jax.random.normal(jax.random.key(2), smooth.shape)
     assert of(dirty, noise=0.3).scale < 0.7 * calm.scale
     assert told.scale < 1.1 * clean.scale
-    # what lies under the noise is predicted better than the noisy values, if not at far too large scales
+    # what lies under the noise is predicted better than the noisy values, if not at far too large
+    # scales
     assert np.all(told.mse[:6] < untold.mse[:6])
 
 
@@ -359,7 +376,10 @@ def test_any_small_grid_will_do(shape):
 
 def test_scattered_points_of_a_smooth_and_a_rough_function():
     x = jax.random.uniform(jax.random.key(0), (250, 2))
-    f = lambda w: jnp.sin(w * x[:, 0]) * jnp.cos(w * x[:, 1])
+
+    def f(w):
+        return jnp.sin(w * x[:, 0]) * jnp.cos(w * x[:, 1])
+
     slow, fast = (
         suggest_scale(x, f(w), MODEL, BUDGET, scales=[0.5, 2, 8]).scale for w in (2.0, 25.0)
     )

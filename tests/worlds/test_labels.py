@@ -28,7 +28,9 @@ def test_training_points_are_labelled_right(e):
 
 
 def test_points_near_the_surface():
-    """The share asked for lies around crossings of its lines, labelled right; the rest is as it was."""
+    """The share asked for lies around crossings of its lines, labelled right; the rest is as it
+    was.
+    """
     key, solid = jax.random.key(1), one(1)
     plain, _ = labels.random_points(key, solid, 4000)
     points, inside = labels.random_points(key, solid, 4000, near=0.5)
@@ -49,7 +51,9 @@ def test_points_near_the_surface():
 
 
 def test_test_points_lie_where_they_should():
-    """Near ones: distance of N(0, σ²) from the surface, of which the offset along the normal is one part."""
+    """Near ones: distance of N(0, σ²) from the surface, of which the offset along the normal is one
+    part.
+    """
     near = np.asarray(READY.array["near"][1])
     surface = meshes.on_surface(FOUND.meshes[1], jax.random.key(5), 60_000)
     nearest = np.min(

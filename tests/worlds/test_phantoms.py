@@ -176,7 +176,9 @@ def test_grid_without_a_network():
 
 
 def test_an_operator_of_ones_own():
-    """Linear interpolation by partial, and sums over squares that nobody has a name for, without a ``how``."""
+    """Linear interpolation by partial, and sums over squares that nobody has a name for, without a
+    ``how``.
+    """
     linear = partial(scanner.project, interpolation="linear")
     seen = jnp.stack([linear(f, VIEWS) for f in HEADS])
     found, history = ct("ours", observed=seen, operator=linear)

@@ -1,4 +1,6 @@
-"""The built-in scene: exact intersections against marching through the solids, and what cameras see."""
+"""The built-in scene: exact intersections against marching through the solids, and what cameras
+see.
+"""
 
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +65,9 @@ def test_one_cylinder_by_hand():
 
 
 def test_light_comes_from_the_lamp():
-    """A lid in the open is brighter than a side that the lamp cannot see, which gets the 0.4 of all around."""
+    """A lid in the open is brighter than a side that the lamp cannot see, which gets the 0.4 of all
+    around.
+    """
     box = scenes.Solids(
         *(jnp.asarray(a) for a in ([[0.0, 0, 0]], [[0.07, 0.07, 0.05]], [[1.0, 1, 1]])),
         jnp.array([False]),
