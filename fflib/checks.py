@@ -20,6 +20,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import jaxlib
 import numpy as np
@@ -40,9 +41,14 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"
 
 
-def positive(name: str, value: float, *, zero: bool = False) -> float:
+def traced(value: Any) -> bool:
+    """Whether jax is tracing, so that there are no numbers to look at."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     """A finite real number > 0 (or >= 0 with ``zero=True``); traced values pass unchecked."""
-    if isinstance(value, jax.core.Tracer):
+    if traced(value):
         return value
     bound = ">= 0" if zero else "> 0"
     if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0:
@@ -63,7 +69,7 @@ def count(name: str, value: int, *, least: int = 1) -> int:
     return int(value)
 
 
-def one_of(name: str, value: str, allowed) -> str:
+def one_of(name: str, value: Any, allowed) -> Any:
     """One of a few names."""
     if value not in allowed:
         raise ValueError(
@@ -98,7 +104,7 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
 
 def finite(name: str, array: Any) -> Any:
     """No NaN and no infinity, looked at where the array lies (skipped while jax traces)."""
-    if not isinstance(array, jax.core.Tracer):
+    if not traced(array):
         # on a CPU numpy sees the same memory and has nothing to compile
         library = np if jax.default_backend() == "cpu" else jnp
         bad = np.size(array) - int(library.isfinite(array).sum())
@@ -182,7 +188,7 @@ def rotations(name: str, value: Any) -> jax.Array:
     array = real_array(name, value, integers=True)
     if array.ndim < 2 or array.shape[-2:] != (3, 3):
         raise ValueError(f"{name} must have shape (..., 3, 3), but got {array.shape}")
-    if not isinstance(array, jax.core.Tracer):
+    if not traced(array):
         R = np.asarray(array, np.float64).reshape(-1, 3, 3)
         off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
         wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
@@ -202,7 +208,7 @@ def square(name: str, value: Any) -> jax.Array:
     array = real_array(name, value, integers=True)
     if array.ndim != 2 or array.shape[0] != array.shape[1]:
         raise ValueError(f"{name} must be a square matrix (n, n), but got shape {array.shape}")
-    if not isinstance(array, jax.core.Tracer):
+    if not traced(array):
         K = np.asarray(array)
         asymmetry = np.abs(K - K.T).max()
         if asymmetry > 1e-3 * max(np.abs(K).max(), np.finfo(K.dtype).tiny):
@@ -229,14 +235,14 @@ def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit is None and hasattr(os, "sysconf"):
         limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > (limit or math.inf):
+    limit = limit or math.inf
+    if size > limit:
         raise MemoryError(
             f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
             f"{limit / 1e9:.0f} GB there are. Use fewer points, or a method that never forms it"
         )
 
 
-@functools.cache
 @functools.cache
 def warn_of_wrong_products() -> None:
     """Warn, once, where a product of matrices cannot be relied on.

@@ -240,7 +240,7 @@ def power_law(m: int, p: float) -> Mapping:
     Chapter: The p-sweep.
     """
     m = checks.count("m", m)
-    if isinstance(p, jax.core.Tracer) or p != float("inf"):
+    if checks.traced(p) or p != float("inf"):
         checks.positive("p", p, zero=True)
     j = jnp.arange(1.0, m + 1)
     return Mapping(j**-p, j[:, None])

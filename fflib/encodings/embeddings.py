@@ -98,7 +98,7 @@ def _widths_of(name: str, sigma, shape) -> jax.Array:
     sigma = checks.real_array(name, sigma)
     if sigma.shape not in ((), shape):
         raise ValueError(f"{name} must be one number or have shape {shape}, but got {sigma.shape}")
-    if not isinstance(sigma, jax.core.Tracer) and not bool((sigma > 0).all()):
+    if not checks.traced(sigma) and not bool((sigma > 0).all()):
         raise ValueError(f"{name} must be > 0 everywhere, but its least is {float(sigma.min())}")
     return jnp.broadcast_to(sigma, shape)
 

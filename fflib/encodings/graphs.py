@@ -113,7 +113,7 @@ def learn_widths(
         checks.positive(name, value)
     for name, value in (("keep", keep), ("power", power)):
         checks.positive(name, value, zero=True)
-    if not isinstance(u, jax.core.Tracer) and not bool((u != u[0]).any()):
+    if not checks.traced(u) and not bool((u != u[0]).any()):
         raise ValueError("u must not be constant: a flat signal asks nothing of the widths")
     logs = jnp.full((checks.count("knots", knots),) * x.shape[1], jnp.log(start))
     losses, path = _descend(embedding, x, u, logs, epsilon, power, keep, rate, steps)

@@ -140,7 +140,7 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
     except ValueError:
         message = f"variance must broadcast to v's shape {v.shape}, but got {variance.shape}"
         raise ValueError(message) from None
-    if not isinstance(variance, jax.core.Tracer) and (np.asarray(variance) < 0).any():
+    if not checks.traced(variance) and (np.asarray(variance) < 0).any():
         raise ValueError(f"variance must be >= 0, but got values down to {variance.min()}")
     fade = jnp.exp(jnp.matmul(-2 * jnp.pi**2 * variance, (mapping.B**2).T, precision="highest"))
     return mapping(v) * jnp.concatenate([fade, fade], -1)

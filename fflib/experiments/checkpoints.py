@@ -201,7 +201,7 @@ def _print(tree) -> list:
             signs = 1 - 2.0 * ((np.arange(x.size) * 2654435761 >> 16) & 1)
             found.append([name, float(signs @ x), float(np.linalg.norm(x))])
         else:
-            digest = hashlib.sha256(np.ascontiguousarray(x)).hexdigest()
+            digest = hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
             found.append([name, float(int(digest[:13], 16)), 0.0])
     return found
 

@@ -235,7 +235,7 @@ def train(
         optimizer = optimizer or muon(setting.rates[OURS], setting.steps)
     rate = setting.rates.get(mapping, setting.rates["rest"])
     blank = Scene(gamma, model, None, setting.published)
-    how = dict(
+    how: dict[str, Any] = dict(
         steps=setting.steps,
         optimizer=optimizer or adam(rate, setting.warmup),
         key=pairs[0, 1],
@@ -261,7 +261,7 @@ def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
     Chapter: Radiance fields.
     """
     t = render.samples(views.near, views.far, samples)
-    how = dict(far=scene.end(views.far), published=scene.published)
+    how: dict[str, Any] = dict(far=scene.end(views.far), published=scene.published)
 
     def one(camera):
         pose, lens = camera

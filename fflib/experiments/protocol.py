@@ -287,22 +287,7 @@ def run(
     Chapter: Photographs and text.
     """
     start = time.perf_counter()
-    items, todo, made = {}, [], {}
-    for name, experiment in experiments.items():
-        try:
-            items[name] = experiment.load()
-        except FetchError as error:
-            say(f"{name}: left out, {error}")
-            continue
-        for mapping in experiment.mappings:
-            about = settings_of(experiment, mapping), items[name].sha256
-            made[name] = records.matching(name, mapping, *about, folder)
-        done = {(r["item"], r["mapping"], r["seed"]) for r in (made[name] or {"rows": ()})["rows"]}
-        names = items[name].names
-        for job in jobs(name, experiment, len(names[:limit]), seeds):
-            if any((names[i], job.mapping, job.seed) not in done for i in job.chosen):
-                todo.append(job)
-    todo.sort(key=lambda job: job.turn)
+    items, made, todo = _planned(experiments, seeds, limit, folder, say)
     left = []
     for k, job in enumerate(todo):
         spent = time.perf_counter() - start
@@ -335,10 +320,31 @@ def run(
         row = made[job.name]["rows"][-len(scores[0])]
         say(
             f"{job.name}: {found.names[job.chosen[0]]}, {job.mapping}, seed {job.seed}: "
-            f"{row['metric']} {row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"
+            f"{row['metric']} {row['value']:.4g} in {row['seconds']:.0f} s; "
+            + _told(made, left + todo[k + 1 :])
         )
     say(f"Stopped with {_told(made, left)}")
     return {name: record for name, record in made.items() if record is not None}
+
+
+def _planned(experiments, seeds, limit, folder, say) -> tuple[dict, dict, list[Job]]:
+    """The items and the record so far of every experiment that can be loaded, and what is left."""
+    items, made, todo = {}, {}, []
+    for name, experiment in experiments.items():
+        try:
+            items[name] = experiment.load()
+        except FetchError as error:
+            say(f"{name}: left out, {error}")
+            continue
+        for mapping in experiment.mappings:
+            about = settings_of(experiment, mapping), items[name].sha256
+            made[name] = records.matching(name, mapping, *about, folder)
+        done = {(r["item"], r["mapping"], r["seed"]) for r in (made[name] or {"rows": ()})["rows"]}
+        names = items[name].names
+        for job in jobs(name, experiment, len(names[:limit]), seeds):
+            if any((names[i], job.mapping, job.seed) not in done for i in job.chosen):
+                todo.append(job)
+    return items, made, sorted(todo, key=lambda job: job.turn)
 
 
 def remade(experiment: Experiment, row: dict) -> float:

@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -181,7 +181,7 @@ def add(
     Chapter: Photographs and text.
     """
     settings = json.loads(json.dumps(settings))
-    made = matching(experiment, mapping, settings, data_hash, folder) or dict(
+    made: dict[str, Any] = matching(experiment, mapping, settings, data_hash, folder) or dict(
         runs=[], settings={}, rows=[], wall_s=0
     )
     run = {"command": command, "commit": commit} | {

@@ -257,7 +257,7 @@ def _heads_and_brain(n: int) -> Items:
     brain, heads = brains.volumes(n), phantoms.heads(3, n, 3)
     array = jnp.concatenate([brain.array, heads.array])
     return Items(
-        [*brain.names, *heads.names], array, brain.sha256, f"{brain.origin}; {heads.origin}"
+        (*brain.names, *heads.names), array, brain.sha256, f"{brain.origin}; {heads.origin}"
     )
 
 

@@ -219,7 +219,7 @@ def _solve(array, keys, mapping, setting):
 def _experiment(setting: SolidSetting, lines: int, tests: int, scale: str) -> Experiment:
     def load():
         # test points near the surface on faces drawn regardless of area, as published
-        numbers = dict(lines=lines, tests=tests, by_face=True)
+        numbers: dict[str, Any] = dict(lines=lines, tests=tests, by_face=True)
         return prepare(solids.scans(), jax.random.key(0), **numbers)
 
     settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests, "by_face": True}

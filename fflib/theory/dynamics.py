@@ -37,7 +37,7 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     checks.warn_of_wrong_products()
     K = checks.square("K", K)
     lam, Q = jnp.linalg.eigh(K)
-    if not isinstance(lam, jax.core.Tracer):
+    if not checks.traced(lam):
         noise = 10 * len(K) * float(jnp.finfo(lam.dtype).eps) * float(jnp.abs(lam).max())
         if float(lam[0]) < -noise:
             raise ValueError(
@@ -87,7 +87,7 @@ def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0
     """
     checks.positive("learning_rate", learning_rate)
     k = _times("steps", steps)
-    if not isinstance(k, jax.core.Tracer) and not (k == np.floor(k)).all():
+    if not checks.traced(k) and not (k == np.floor(k)).all():
         raise ValueError(f"steps must be whole numbers, but got {steps}")
 
     def learned(lam, xp):
@@ -100,7 +100,7 @@ def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0
 
 
 def _times(name: str, t):
-    if isinstance(t, jax.core.Tracer):
+    if checks.traced(t):
         return t
     t = np.asarray(t, float)
     if t.ndim > 1 or not (t >= 0).all():
@@ -126,14 +126,14 @@ def _by_modes(K, y, t, learned, f0, K_test, f0_test):
     dot = partial(jnp.tensordot, precision="highest")
     seen = lam > 4 * jnp.finfo(lam.dtype).eps * lam[0]
     safe = jnp.where(seen, lam, 1.0)
-    gain, start = jnp.where(seen, learned(safe, jnp), 0.0), f0
+    gain, start, Q_test = jnp.where(seen, learned(safe, jnp), 0.0), f0, Q
     if K_test is not None:
         K_test, gain = checks.points("K_test", K_test, len(lam)), gain / safe
         shape = (len(K_test), *y.shape[1:])
         start = 0.0 if f0_test is None else _of_shape("f0_test", f0_test, shape)
         Q_test = dot(K_test, Q, 1)
     moved = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * dot(Q.T, y - f0, 1)
-    moved = dot(Q if K_test is None else Q_test, moved, (1, gain.ndim - 1))  # (n_test, ..., c)
+    moved = dot(Q_test, moved, (1, gain.ndim - 1))  # (n_test, ..., c)
     return start + jnp.moveaxis(moved, 0, gain.ndim - 1)
 
 

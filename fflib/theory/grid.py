@@ -83,7 +83,7 @@ def regular(v) -> Grid:
     """
     if isinstance(v, Grid):
         return v
-    if isinstance(v, jax.core.Tracer):
+    if checks.traced(v):
         raise TypeError("v must be concrete points, but is traced: make the grid outside jax.jit")
     v = np.asarray(checks.real_array("v", v), np.float64)
     d = v.shape[-1]

@@ -74,7 +74,7 @@ def _cholesky(K, jitter):
     K = checks.square("K", K)
     jitter = checks.positive("jitter", jitter, zero=True)
     L = jnp.linalg.cholesky(K + jitter * jnp.eye(len(K), dtype=K.dtype))
-    if not isinstance(L, jax.core.Tracer) and not np.isfinite(np.asarray(L)).all():
+    if not checks.traced(L) and not np.isfinite(np.asarray(L)).all():
         lowest = float(np.linalg.eigvalsh(np.asarray(K, dtype=np.float64))[0])
         raise ValueError(
             f"K + jitter·I is not positive definite in {K.dtype}: the smallest eigenvalue of K is "

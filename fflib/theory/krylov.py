@@ -158,7 +158,7 @@ def solve(
     ridge = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
     tol = checks.positive("tol", _tolerance(b.dtype) if tol is None else tol)
     w, (steps, reached, residual) = _conjugate_gradients(K, b, ridge, tol, precondition)
-    if not isinstance(residual, jax.core.Tracer) and not (reached <= tol and residual <= 100 * tol):
+    if not checks.traced(residual) and not (reached <= tol and residual <= 100 * tol):
         raise ArithmeticError(
             f"conjugate gradients in {b.dtype} did not converge: the relative residual is "
             f"{float(residual):.2g} after {int(steps)} steps, wanted {tol:.2g}. Raise ridge (now "

@@ -118,9 +118,7 @@ def rotation(axis, angle) -> jax.Array:
     Raises: ValueError for an axis of another shape or of no length. Chapter: A molecule in motion.
     """
     axis = checks.real_array("axis", axis, integers=True)
-    if axis.shape != (3,) or (
-        not isinstance(axis, jax.core.Tracer) and float(jnp.linalg.norm(axis)) == 0
-    ):
+    if axis.shape != (3,) or (not checks.traced(axis) and float(jnp.linalg.norm(axis)) == 0):
         raise ValueError(f"axis must be a vector (3,) with a length, but got {axis}")
     cross = jnp.cross(jnp.eye(3, dtype=axis.dtype), axis / jnp.linalg.norm(axis))
     twice = jnp.matmul((1 - jnp.cos(angle)) * cross, cross, precision="highest")
