@@ -1,12 +1,11 @@
-"""What of a chapter an exercise needs: the statements its checker hangs on, without figures and
-trainings.
-"""
+"""What an exercise needs of its chapter: the statements its checker hangs on, without figures."""
 
 from __future__ import annotations
 
 import ast
 import re
 import symtable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import export
@@ -43,28 +42,35 @@ def exercises(page: export.Page) -> list[Exercise]:
     return found
 
 
+def names_in(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def touched(part: ast.AST) -> set[str]:
+    """Names of what one node changes in place: ``a[i] = …``, ``a.b = …``, ``figures.append(…)``."""
+    if isinstance(part, ast.Subscript | ast.Attribute) and not isinstance(part.ctx, ast.Load):
+        return names_in(part.value)
+    match part:
+        case ast.Expr(ast.Call(ast.Attribute(what, "append" | "extend" | "update"))):
+            return names_in(what)
+    return set()
+
+
+def symbols(table: symtable.SymbolTable, top: bool = True) -> Iterator[tuple]:
+    """(symbol, whether at the top) of a table and of all within it."""
+    yield from ((symbol, top) for symbol in table.get_symbols())
+    for child in table.get_children():
+        yield from symbols(child, False)
+
+
 def names(node: ast.AST) -> tuple[set[str], set[str], set[str]]:
     """(bound, changed, used) names of a statement; of what functions use, the globals."""
-    bound, used = set(), set()
-
-    def visit(table: symtable.SymbolTable, top: bool):
-        for symbol in table.get_symbols():
-            if top and (symbol.is_assigned() or symbol.is_imported()):
-                bound.add(symbol.get_name())
-            if symbol.is_referenced() and (top or symbol.is_global()):
-                used.add(symbol.get_name())
-        for child in table.get_children():
-            visit(child, False)
-
-    visit(symtable.symtable(ast.unparse(node), "cell", "exec"), True)
+    found = list(symbols(symtable.symtable(ast.unparse(node), "cell", "exec")))
+    bound = {s.get_name() for s, top in found if top and (s.is_assigned() or s.is_imported())}
+    used = {s.get_name() for s, top in found if s.is_referenced() and (top or s.is_global())}
     changed = set()
-    for part in ast.walk(node) if not isinstance(node, ast.FunctionDef | ast.ClassDef) else ():
-        if isinstance(part, ast.Subscript | ast.Attribute) and not isinstance(part.ctx, ast.Load):
-            changed |= {n.id for n in ast.walk(part.value) if isinstance(n, ast.Name)}
-        if isinstance(part, ast.Expr) and isinstance(part.value, ast.Call):  # figures.append(…)
-            target = part.value.func
-            if isinstance(target, ast.Attribute) and target.attr in ("append", "extend", "update"):
-                changed |= {n.id for n in ast.walk(target.value) if isinstance(n, ast.Name)}
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        changed = set().union(*map(touched, ast.walk(node)))
     if isinstance(node, ast.If | ast.For | ast.With | ast.AugAssign):  # may leave the old value
         bound, changed = set(), changed | bound
     return bound, changed, used
@@ -73,7 +79,10 @@ def names(node: ast.AST) -> tuple[set[str], set[str], set[str]]:
 def needed(cells: list[str], wanted: str) -> str:
     """The statements of ``cells`` on which the code ``wanted`` depends, in their order."""
     statements = [node for cell in cells for node in ast.parse(cell).body]
-    want = set().union(*(names(node)[2] for node in ast.parse(wanted).body))
+    want = set()
+    for node in reversed(ast.parse(wanted).body):
+        bound, _, used = names(node)
+        want = (want - bound) | used
     kept = []
     for node in reversed(statements):
         bound, changed, used = names(node)

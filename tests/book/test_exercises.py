@@ -1,6 +1,4 @@
-"""A checker takes every right answer and refuses the tempting wrong ones, with a message; set-up
-alone suffices.
-"""
+"""A checker takes right answers and refuses tempting wrong ones, with a reason; set-up suffices."""
 
 from __future__ import annotations
 
@@ -21,9 +19,9 @@ WRONG = [(label, *pair) for label, found in VARIANTS.items() for pair in found["
 def set_up(label: str) -> dict:
     """The names a reader has who ran what the checker needs of the chapter, and nothing else."""
     exercise, names = EXERCISES[label], {}
-    wanted = "\n".join([exercise.checker, exercise.solution, exercise.stub])
-    given = "\n".join(code for name, code in RIGHT if name == label)
-    exec(needed(exercise.before, f"{wanted}\n{given}"), names)
+    given = [code for name, code in RIGHT if name == label]
+    given += [code for name, code, _ in WRONG if name == label]
+    exec(needed(exercise.before, "\n".join([exercise.checker, *given, exercise.stub])), names)
     exec(exercise.checker, names)
     return names
 
@@ -35,8 +33,10 @@ def attempt(label: str, code: str) -> None:
     names[checker](names[answer])
 
 
-def test_every_variant_belongs_to_an_exercise():
-    assert set(VARIANTS) <= set(EXERCISES)
+def test_every_exercise_has_a_right_variant_and_two_wrong_ones():
+    assert set(VARIANTS) == set(EXERCISES)
+    for label, found in VARIANTS.items():
+        assert found["right"] and len(found["wrong"]) >= 2, label
 
 
 @pytest.mark.parametrize(("label", "code"), RIGHT, ids=[label for label, _ in RIGHT])
