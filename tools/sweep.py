@@ -1,15 +1,16 @@
-"""Train networks at many scales and keep what each reached: what suggestions of a scale are judged by.
+"""Train networks at many scales and keep what each reached: what suggestions are judged by.
 
     python tools/sweep.py                  # every setting that is not recorded yet, piece by piece
     python tools/sweep.py --count          # what there is to do, and what it takes
     python tools/sweep.py --minutes 25 --half calibration narrow short
+    python tools/sweep.py --judge COMMIT   # what suggestions, frozen there, lose on all that is
 
-A setting is a network and its training; there are enough to cover widths, frequencies, depths, batches,
-steps and rates. An item is a photograph, a page of text or a line, seen at every second point along each
-axis and judged in between. Half of the items are for calibrating, the other half for judging. All scales and
-seeds of an item are trained as one program; then the setting's file `fflib/results/scale/NAME.json` is written
-anew, so that whoever is interrupted, or runs out of minutes, goes on from there. A number is the mean PSNR
-over the last 100 steps, every tenth looked at.
+A setting is a network and its training; there are enough to cover widths, frequencies, depths,
+batches, steps and rates. An item is a photograph, a page of text or a line, seen at every second
+point along each axis and judged in between. Half of the items are for calibrating, the other half
+for judging. All scales of an item are one program; then `fflib/results/scale/NAME.json` is
+written anew, so that whoever is interrupted, or runs out of minutes, goes on from there. A number
+is the mean PSNR over the last 100 steps, every tenth looked at.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.interpolate import CubicSpline
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -32,6 +34,8 @@ sys.path.insert(0, str(ROOT))
 from fflib import data, features, metrics  # noqa: E402
 from fflib.experiments import records  # noqa: E402
 from fflib.network import MLP, mlp  # noqa: E402
+from fflib.theory import grid, krylov  # noqa: E402
+from fflib.theory.scale import Budget, suggest_scale  # noqa: E402
 from fflib.training import fit  # noqa: E402
 from fflib.worlds.pictures import photographs, text_image  # noqa: E402
 
@@ -146,9 +150,9 @@ def functions(model: MLP, setting: Setting, seen: int):
 
 
 def train(y: jax.Array, scales, seed: int, setting: Setting) -> np.ndarray:
-    """PSNR in dB at the unseen points of a network at each scale, (S,), averaged over the last looks.
+    """PSNR in dB at unseen points of a network at each scale, (S,), averaged over the last looks.
 
-    Frequencies and first weights are the same draw at every scale, so that scales are compared and not draws.
+    Frequencies and first weights are the same draw at every scale: scales are compared, not draws.
     """
     (v, seen), (v_test, unseen) = split(y)
     draw, init = jax.random.split(jax.random.key(seed))
@@ -211,16 +215,70 @@ def record(name: str, item: str, made: dict | None) -> dict:
     return records.record(name, rows, wall_s=wall, folder=FOLDER, **about)
 
 
+def judge(name: str, frozen: str) -> list[dict]:
+    """What the suggestion loses on each recorded item of a setting, and what it promised.
+
+    The best scale is the top of a spline through all scales; its error is that of two seeds.
+    """
+    setting, made = SETTINGS[name], records.recorded(name, FOLDER)
+    rows = made["rows"] if made else []
+    told = []
+    for item in dict.fromkeys(row["item"] for row in rows):
+        y = load(item, setting.size)
+        (v, seen), (v_test, unseen) = split(y)
+        scales, model = setting.scales(y.ndim - 1), setting.model(y.shape[-1])
+        few = setting.batch if setting.batch and setting.batch < seen[..., 0].size else None
+        budget = Budget(setting.steps, setting.rate, few)
+        found = suggest_scale(v, seen, model, budget, scales=scales)
+        at = np.log(found.scale)
+        values = [row["value"] for row in rows if row["item"] == item]
+        fine = np.linspace(*np.log(scales[[0, -1]]), 2001)
+        seeds = [
+            CubicSpline(np.log(scales), p) for p in np.reshape(values, (len(SEEDS), len(scales)))
+        ]
+        mean = np.mean([seed(fine) for seed in seeds], 0)
+        top = fine[np.argmax(mean)]
+        lost = [float(seed(top) - seed(at)) for seed in seeds]
+        gamma = features.gaussian(jax.random.key(0), setting.m, v.shape[-1], found.scale)
+        K, K_test = (grid.ntk(model, gamma, w, v) for w in (v, v_test))
+        ridge = float(np.interp(at, np.log(found.scales), found.ridge)) * K.at_zero
+        middle = seen.mean(range(v.ndim - 1))
+        w = krylov.solve(K, seen - middle, ridge, tol=1e-3).weights
+        low, high = found.range
+        numbers = {
+            "best": float(np.exp(top)),
+            "suggested": found.scale,
+            "low": low,
+            "high": high,
+            "lost": float(np.mean(lost)),
+            "error": abs(lost[0] - lost[1]) / 2,
+            "reached": float(np.mean([seed(at) for seed in seeds])),
+            "promised": float(np.interp(at, np.log(scales), -10 * np.log10(found.mse.mean(1)))),
+            "closed": float(metrics.psnr(K_test @ w + middle, unseen)),
+        }
+        print(name, item, *(f"{k} {x:.2f}" for k, x in numbers.items()), flush=True)
+        common = {"item": item, "mapping": name, "seed": 0, "half": HALF[item], "frozen": frozen}
+        told += [{**common, "metric": k, "value": x} for k, x in numbers.items()]
+    return told
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train networks at many scales.")
     parser.add_argument("--half", choices=tuple(ITEMS), help="only these items (default: all)")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing later")
     parser.add_argument("--count", action="store_true", help="only tell what there is to do")
+    parser.add_argument("--judge", metavar="COMMIT", help="judge suggestions frozen in a commit")
     parser.add_argument("names", nargs="*", help=f"among {', '.join(SETTINGS)} (default: all)")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(SETTINGS):
         parser.error(f"no setting is called {', '.join(sorted(unknown))}")
     FOLDER.mkdir(exist_ok=True)
+    if options.judge:
+        start = time.perf_counter()
+        rows = [row for name in options.names or SETTINGS for row in judge(name, options.judge)]
+        wall = time.perf_counter() - start
+        records.record("judged", rows, wall_s=wall, folder=FOLDER)
+        return 0
     stop = time.monotonic() + 60 * options.minutes
     for name in options.names or SETTINGS:
         made, items = todo(name, options.half)

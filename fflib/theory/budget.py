@@ -40,18 +40,18 @@ class Budget:
 
 
 def training_time(rates, power, k0: float, model: MLP, budget: Budget) -> float:
-    r"""The time T that gradient flow would train for: the sum of what the optimizer's steps amount to.
+    r"""The time T of gradient flow that the optimizer's steps amount to.
 
-    Plain descent goes a learning rate a step. Adam divides each gradient by the root mean square v̂ of
-    those before it. Taken as one number for all P parameters,
+    Plain descent goes a learning rate a step. Adam divides each gradient by the root mean square v̂
+    of those before it. Taken as one number for all P parameters,
 
-        T = Σ_t η/√v̂_t,   P g_t² = s² Σ_f λ_f p_f e^{−2λ_f s² T_t/(nc)}/(n²c) + s² k(0) Σ_f p_f(t)/(nc·b),
+        T = Σ_t η/√v̂_t,   P g_t² = s²/(n²c) Σ_f (λ_f + k(0) n/b) p_f e^{−2λ_f s² T_t/(nc)},
 
-    with v̂ the running mean of g², T_t the time so far, s the slope of the output function, p_f the power of
-    what is to be learned in direction f, and the second term the scatter of batches of b < n.
+    with v̂ the running mean of g², T_t the time so far, s the slope of the output function and p_f
+    the power of what is to be learned in direction f; k(0) n/b is the scatter of batches of b.
 
     Args:
-        rates, power: λ_f and p_f, n numbers ≥ 0 each; Σ p_f = n times the mean square of what is to be learned.
+        rates, power: λ_f and p_f, n numbers ≥ 0 each; Σ p_f is n times the mean square.
         k0: the kernel at offset zero.
         model, budget: as for :func:`fflib.theory.scale.suggest_scale`.
 
@@ -64,11 +64,11 @@ def training_time(rates, power, k0: float, model: MLP, budget: Budget) -> float:
     bins = np.searchsorted(lam.max() * np.geomspace(1e-7, 1, 300), lam)  # about one rate is one
     p = np.bincount(bins, power, 301)
     lam = np.bincount(bins, lam * power, 301) / np.maximum(p, 1e-30)
-    batch = budget.batch if budget.batch is not None and budget.batch < n else np.inf
+    batch = np.inf if budget.batch is None else budget.batch
     time = mean = 0.0
     for step in range(1, budget.steps + 1):
         left = p * np.exp(-2 * lam * slope2 * time / (n * c))
-        g2 = slope2 * ((lam @ left) / n + k0 * left.sum() / batch) / (n * c * model.num_params)
+        g2 = slope2 * ((lam + k0 * n / batch) @ left) / (n**2 * c * model.num_params)
         mean = MEMORY * mean + (1 - MEMORY) * g2
         time += budget.rate / np.sqrt(max(mean / (1 - MEMORY**step), 1e-30))
     return time

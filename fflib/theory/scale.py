@@ -1,9 +1,9 @@
-r"""Which scale? A suggestion from the closed form, for training observations alone and without training.
+"""Which scale? A suggestion from the closed form, from training observations and without training.
 
-A Fourier mapping has one number that must be chosen: the scale of its frequencies. Kernel regression with
-the kernel of the network tells what a network of that scale would make of data. There are three steps: a
-training budget is a ridge (:mod:`fflib.theory.budget`); every observation is left out in turn and predicted
-from the others; and between the observations a network keeps what it began as, and what its kernel smooths.
+Kernel regression with the kernel of the network tells what a network of some scale would make of
+data. There are three steps: a training budget is a ridge (:mod:`fflib.theory.budget`); each
+observation is left out in turn and predicted from the others; and between the observations a
+network keeps what it began as, and what its kernel smooths.
 """
 
 from __future__ import annotations
@@ -82,32 +82,33 @@ def suggest_scale(
     scales: Sequence[float] | None = None,
     key: jax.Array | None = None,
 ) -> Suggestion:
-    """The scale at which a network is expected to do best between its observations, without training it.
+    """The scale at which a network is expected to do best between its observations.
 
-    At each scale frequencies and first weights are drawn as a training would draw them. Regression with the
-    network's kernel, and with the ridge that the budget amounts to, predicts every observation from all others.
-    Added is what remains between them of the function that the network is before training and, for networks
-    of few parameters, the power that the kernel loses between the observations. Of many observations a draw is asked some that lie
-    together: three draws, of which the first tries all scales and the others those near its best.
+    At each scale frequencies and first weights are drawn as a training would draw them. Regression
+    with the network's kernel, and the ridge that the budget amounts to, predicts every observation
+    from all others. Added is what remains between them of the function that the network is before
+    training and, for networks of few parameters, the power that the kernel loses there. The first
+    draw tries all scales, two more those near its best; of many observations each is asked some.
 
     Args:
-        v: where observations were made: a :class:`fflib.theory.lattice.Grid` or its points (n₁, …, n_d, d), or
-            scattered points (n, d).
-        y: observed values, (n₁, …, n_d) or (n, ) and perhaps a last axis of c outputs.
+        v: where observations were made: a :class:`fflib.theory.lattice.Grid` or its points
+            (n₁, …, n_d, d), or scattered points (n, d).
+        y: observed values, (n₁, …, n_d) or (n,), and perhaps a last axis of c outputs.
         model: the network; ReLU, of an even number 2m of inputs and c outputs.
         budget: how it will be trained.
-        family: "gaussian", "uniform", "uniform_log" or "laplace" frequencies, or a function of a scale
-            that gives the mapping (of one draw, such as the network's own).
-        noise: standard deviation of the noise in y, if known; predictions are for what lies under it.
-        scales: to be tried, at least three (default: half octaves from one cycle across the data to the
-            highest frequency that the observations can tell apart).
+        family: "gaussian", "uniform", "uniform_log" or "laplace" frequencies, or a function of a
+            scale that gives the mapping (of one draw, such as the network's own).
+        noise: standard deviation of the noise in y, if known; errors are those of what is under it.
+        scales: to be tried, at least three (default: half octaves from one cycle across the data to
+            the highest frequency that the observations can tell apart).
         key: for the draws (default ``jax.random.key(0)``).
 
     Returns: a :class:`Suggestion`, with a warning where the best lies at an end of the scales.
 
-    Raises: ValueError or TypeError for irregular grids, shapes that disagree, values farther outside
-    [0, 1] than noise explains for a network that ends in a sigmoid, networks without closed form, fewer
-    than 8 observations, negative noise, and scales that are not positive. Chapter: Choosing the scale.
+    Raises: ValueError or TypeError for irregular grids, shapes that disagree, values farther
+    outside [0, 1] than noise explains for a network that ends in a sigmoid, networks without closed
+    form, fewer than 8 observations, negative noise, scales that are not positive.
+    Chapter: Choosing the scale.
     """
     place, y = _observations(v, y)
     noise = checks.positive("noise", noise, zero=True)
@@ -116,15 +117,9 @@ def suggest_scale(
     box = _box(place)
     mappings = _mappings(family, model, len(box), key)
     scales = _scales(scales, place, box)
-    bar = tqdm(
-        total=len(scales) + (len(mappings) - 1) * (2 * NEAR + 1),
-        desc="scales",
-        delay=3,
-        leave=False,
-        disable=bool(os.environ.get("FFLIB_STATIC")),
-    )
-
-    n = y.size // y.shape[-1]
+    n, tries = y.size // y.shape[-1], len(scales) + (DRAWS - 1) * (2 * NEAR + 1)
+    still = bool(os.environ.get("FFLIB_STATIC"))
+    bar = tqdm(total=tries, desc="scales", delay=3, leave=False, disable=still)
 
     def tried(k, some):
         own = jax.random.fold_in(key, k)
@@ -139,7 +134,7 @@ def suggest_scale(
     mse, ridge = tried(0, scales)
     best = int(np.argmin(mse.mean(1)))
     near = slice(max(best - NEAR, 0), best + NEAR + 1)
-    more = [tried(k, scales[near]) for k in range(1, len(mappings))]
+    more = [tried(k, scales[near]) for k in range(1, DRAWS)]
     bar.close()
     for mean, *others in zip((mse, ridge), *more, strict=True):
         mean[near] = np.mean([mean[near], *others], 0)
@@ -147,7 +142,7 @@ def suggest_scale(
     found = Suggestion(float(fine[np.argmin(error)]), scales, mse, ridge)
     if found.at_end:
         warnings.warn(
-            f"the best scale, {found.scale:.3g}, lies at an end of those that were tried: others may be better",
+            f"the best scale, {found.scale:.3g}, lies at an end of those tried: look beyond it",
             stacklevel=2,
         )
     return found
@@ -156,7 +151,7 @@ def suggest_scale(
 def left_out(K, y, ridge: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights w = (K + ρI)⁻¹ y of regression, and its errors at observations left out in turn.
 
-    The errors are w_i over the i-th diagonal entry of the inverse, on a grid over the mean of all entries.
+    The errors are w_i over the i-th diagonal entry of the inverse, on a grid over their mean.
 
     Args:
         K: matrix (n, n), or a :class:`fflib.theory.grid.Toeplitz` of a grid with itself.
@@ -177,7 +172,10 @@ def _error(place, y, n, gamma, model, budget, noise, key):
     """(mse (c,), ridge) of one draw, for values y of some of all n observations."""
     on_grid, c, axes = isinstance(place, grid.Grid), y.shape[-1], tuple(range(y.ndim - 1))
     params = model.init(key)
-    begin = lambda x: np.asarray(model(params, gamma(x)), float)
+
+    def begin(x):
+        return np.asarray(model(params, gamma(x)), float)
+
     start = begin(place.points() if on_grid else place)
     y = np.asarray(y, float) - np.mean(y, axes)
     new = y - (start - start.mean(axes))
@@ -215,55 +213,49 @@ def _error(place, y, n, gamma, model, budget, noise, key):
 def _observations(v, y):
     """A grid or scattered points, and values with a last axis of outputs."""
     y = checks.real_array("y", y)
-    if isinstance(v, grid.Grid) or np.ndim(v) != 2 or _is_regular(v):
+    try:
         place = grid.regular(v)
-        y = grid.on_grid("y", y, place)
-        y = y if y.ndim > place.d else y[..., None]
-    else:
+    except ValueError:
+        if np.ndim(v) != 2:
+            raise
         place = checks.points("v", v)
-        y = y[:, None] if y.ndim == 1 else y
-        if y.ndim != 2 or len(y) != len(place):
+        if y.shape[:1] != (len(place),) or y.ndim > 2:
             raise ValueError(
                 f"y must have one row for each of the {len(place)} points, but got shape {y.shape}"
-            )
+            ) from None
+        y = y.reshape(len(y), -1)
+    else:
+        y = grid.on_grid("y", y, place)
+        y = y if y.ndim > place.d else y[..., None]
     if y.size // y.shape[-1] < 8:
         raise ValueError(f"y must hold at least 8 observations, but got shape {y.shape}")
     return place, y
 
 
-def _is_regular(v) -> bool:
-    """Whether points (n, 1) on a line are a grid."""
-    try:
-        return grid.regular(v).d == 1
-    except ValueError:
-        return False
-
-
 def _check_model(model, y, budget, noise):
-    if not isinstance(model, MLP):
-        raise TypeError(f"model must be an fflib.network.MLP, but got {checks.describe(model)}")
-    if not isinstance(budget, Budget):
-        raise TypeError(
-            f"budget must be an fflib.theory.scale.Budget, but got {checks.describe(budget)}"
-        )
+    for name, value, kind in (("model", model, MLP), ("budget", budget, Budget)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be of {kind.__name__}, but is {checks.describe(value)}")
     if model.sizes[0] % 2 or model.sizes[-1] != y.shape[-1]:
         raise ValueError(
-            f"model must take 2m features and give {y.shape[-1]} outputs, as y has, but has sizes {model.sizes}"
+            f"model must take 2m features and give {y.shape[-1]} outputs, as y has, "
+            f"but has sizes {model.sizes}"
         )
     low, high, reach = float(y.min()), float(y.max()), 5 * noise
     if model.output == "sigmoid" and (low < -reach or high > 1 + reach):
         raise ValueError(
-            f"y must lie in [0, 1] for a network with a sigmoid output, but goes from {low:g} to {high:g}, "
-            f"more than noise of {noise:g} explains"
+            f"y must lie in [0, 1] for a network with a sigmoid output, but goes from {low:g} to "
+            f"{high:g}, more than noise of {noise:g} explains"
         )
 
 
 def _mappings(family, model, d, key):
-    """Functions scale ↦ mapping: one a draw, or the given one with a check that it fits the network."""
+    """Functions scale ↦ mapping, one a draw; a given one is checked to fit the network."""
     m = model.sizes[0] // 2
     if isinstance(family, str):
         checks.one_of("family", family, features.FAMILIES)
-        return [partial(_sampled, k, m, family, d) for k in jax.random.split(key, DRAWS)]
+        keys = jax.random.split(key, DRAWS)
+        return [partial(features.sampled, k, m, family, d=d) for k in keys]
     if not callable(family):
         raise TypeError(
             f"family must be a name or a function of the scale, but got {checks.describe(family)}"
@@ -273,16 +265,12 @@ def _mappings(family, model, d, key):
         gamma = family(s)
         if not isinstance(gamma, features.Mapping) or gamma.B.shape != (m, d):
             raise ValueError(
-                f"family({s:g}) must be a mapping of {m} frequencies in {d} dimensions, as the network and v have, "
-                f"but is {gamma.B.shape if isinstance(gamma, features.Mapping) else checks.describe(gamma)}"
+                f"family({s:g}) must be a mapping of {m} frequencies in {d} dimensions, as the "
+                f"network and v have, but is {getattr(getattr(gamma, 'B', None), 'shape', gamma)}"
             )
         return gamma
 
     return [mapping] * DRAWS
-
-
-def _sampled(key, m, family, d, scale):
-    return features.sampled(key, m, family, scale, d)
 
 
 def _box(place) -> np.ndarray:
@@ -308,7 +296,7 @@ def _scales(scales, place, box) -> np.ndarray:
 
 
 def _part(place, y, key):
-    """Observations that lie together, if there are too many: a piece of a grid, or points around one of them."""
+    """Of many observations some that lie together: a piece of a grid, or points around one."""
     if isinstance(place, grid.Grid):
         side = max(int(CROP ** (1 / place.d) + 1e-9), 2)
         shape = tuple(min(n, side) for n in place.shape)
@@ -323,7 +311,7 @@ def _part(place, y, key):
 
 
 def _curve(scales, mse) -> tuple[np.ndarray, np.ndarray]:
-    """Scales close together and the error there, smooth in log(scale); as it is where nothing is in error."""
+    """Scales close together and the error there, smooth in log(scale) unless it vanishes."""
     if mse.min() <= 0:
         return scales, mse
     fine = np.geomspace(scales[0], scales[-1], 1001)
