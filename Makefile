@@ -46,14 +46,16 @@ book: $(READY)  ## run every chapter and write the book as HTML
 	@! grep -qE 'WARNING|Warning:' $(LOG) || { echo "The build warned, see $(LOG)" >&2; exit 1; }
 	@echo "The book is at $(CURDIR)/$(HTML)/index.html (make serve shows it)"
 
-test: $(READY)  ## test the library, the notebooks and the built pages
+test: lint  ## lint, and test the library, the notebooks and the built pages
 	@test -f $(HTML)/index.html || $(MAKE) book
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
-lint: $(READY)  ## lint, format (told, not changed) and types
+types: $(READY)  ## check the types of the library
+	@$(PY) -m basedpyright --level error
+
+lint: $(READY)  ## lint and format (told, not changed)
 	@$(PY) -m ruff check -q
 	@$(PY) -m ruff format --check -q || { echo "Not formatted, see: $(BIN)ruff format --diff" >&2; exit 1; }
-	@$(PY) -m basedpyright --level error
 
 unit: $(READY)  ## test without the built book; says how much of the library the tests reach
 	@$(PY) -m pytest -q --cov -m "not built" -n $(JOBS) --dist loadfile
@@ -91,4 +93,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test lint unit check serve lab full results bench sync address clean
+.PHONY: help book test lint types unit check serve lab full results bench sync address clean

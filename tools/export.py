@@ -44,7 +44,8 @@ import sys
 from subprocess import run
 
 if importlib.util.find_spec("fflib") is None:  # installs only what is missing
-    library = "fourier-features-hands-on[meshes,volumes] @ git+{repository}"
+    library = "fourier-features-hands-on[meshes,volumes]"
+    library = f"{{library}} @ git+{repository}"
     run([sys.executable, "-m", "pip", "install", "-q", library], check=True)
     importlib.invalidate_caches()
 # these versions may multiply by an old matrix on a CPU

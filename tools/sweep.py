@@ -31,14 +31,14 @@ from scipy.interpolate import CubicSpline
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from fflib import data, features, metrics  # noqa: E402
-from fflib.experiments import records  # noqa: E402
-from fflib.network import MLP, mlp  # noqa: E402
-from fflib.theory import grid, krylov  # noqa: E402
-from fflib.theory.scale import Budget, suggest_scale  # noqa: E402
-from fflib.training import fit  # noqa: E402
-from fflib.worlds import pictures  # noqa: E402
-from fflib.worlds.pictures import photographs, text_image  # noqa: E402
+from fflib import data, features, metrics
+from fflib.experiments import records
+from fflib.network import MLP, mlp
+from fflib.theory import grid, krylov
+from fflib.theory.scale import Budget, suggest_scale
+from fflib.training import fit
+from fflib.worlds import pictures
+from fflib.worlds.pictures import photographs, text_image
 
 FOLDER = records.FOLDER / "scale"
 SEEDS = (0, 1)
