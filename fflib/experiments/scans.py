@@ -92,7 +92,10 @@ def reconstruct(
     """Train one network a scan, all as one program, until operator(f, how) is near what was
     observed.
 
-    Args, besides those of :func:`fflib.experiments.image.paint`:
+    ``keys``, ``mapping``, ``setting``, ``optimizer``, ``looks`` and ``progress`` are those of
+    :func:`fflib.experiments.image.paint`.
+
+    Args:
         observed: (E, …), one measurement a scan, real or complex.
         how: second argument of the operator, a pytree of arrays: angles of the views, the mask of
             frequencies, or None.

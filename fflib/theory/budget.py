@@ -66,9 +66,8 @@ def budget_ridge(
     PACE.
 
     A network of finite width bends at a limited number of places, the fewer the lower its features,
-    and
-    learns fine detail later than its kernel, however long it trains: LEAST · (1 + SLOW/cycles) is
-        added.
+    and learns fine detail later than its kernel, however long it trains: LEAST · (1 + SLOW/cycles)
+    is added.
 
     Args:
         rates: λ_f, n numbers ≥ 0.

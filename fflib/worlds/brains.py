@@ -29,7 +29,7 @@ def volume(n: int, source=None) -> jax.Array:
     from ``source``, the full one (197, 233, 189), for example ``read_nifti(fetch(...))``.
 
     Raises: ValueError when n > 48 and there is no source, or source is no volume in [0, 1] (bytes
-    and 16-bit numbers are, see :mod:`fflib.checks`) or has NaN. Chapter: Magnetic resonance.
+    and 16-bit numbers are, see ``fflib.checks``) or has NaN. Chapter: Magnetic resonance.
     """
     n = checks.count("n", n)
     whole = _built_in("volume", n) if source is None else _unit("source", source)

@@ -97,7 +97,7 @@ def load_image(source, size: int | None = None) -> jax.Array:
     Args:
         source: a file that Pillow can read, its ``Image``, or an array (H, W), (H, W, 1), (H, W, 3)
             or, with transparency last, (H, W, 4): floats in [0, 1], or whole numbers by the rule of
-            :mod:`fflib.checks`.
+            ``fflib.checks``.
         size: cut out the largest square in the middle and average it down to (size, size).
 
     Raises: FileNotFoundError; ValueError for a file that is no picture or too large for Pillow,
