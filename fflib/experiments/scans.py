@@ -105,8 +105,8 @@ def reconstruct(
         mean: y ↦ about the mean of f, at which "ours" starts (default: of a linear operator the
             constant picture nearest to y).
 
-    Returns: the reconstructions (E, *shape) and the history of :func:`fflib.training.fit`, with
-    ``looks`` also ``history["f"]``, shape (T, E, *shape). Raises: ValueError when observed and keys
+    Returns: the reconstructions ``(E, *shape)`` and the history of :func:`fflib.training.fit`, with
+    ``looks`` also ``history["f"]``, shape ``(T, E, *shape)``. Raises: ValueError when observed and keys
     differ in number, for another mapping, NaN, and when the operator gives another shape than was
     observed. Chapter: Computed tomography; Magnetic resonance.
     """
