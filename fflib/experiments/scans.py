@@ -106,9 +106,9 @@ def reconstruct(
             constant picture nearest to y).
 
     Returns: the reconstructions ``(E, *shape)`` and the history of :func:`fflib.training.fit`, with
-    ``looks`` also ``history["f"]``, shape ``(T, E, *shape)``. Raises: ValueError when observed and keys
-    differ in number, for another mapping, NaN, and when the operator gives another shape than was
-    observed. Chapter: Computed tomography; Magnetic resonance.
+    ``looks`` also ``history["f"]``, shape ``(T, E, *shape)``. Raises: ValueError when observed and
+    keys differ in number, for another mapping, NaN, and when the operator gives another shape than
+    was observed. Chapter: Computed tomography; Magnetic resonance.
     """
     draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     scale = setting.scales.get(mapping)
