@@ -93,4 +93,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test lint types unit check serve lab full results bench sync address clean
+.PHONY: help book test types lint unit check serve lab full results bench sync address clean

@@ -27,7 +27,7 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 
     The bytes are on the disk before the name points to them, so a crash or a full disk leaves what
     was there before. ``~`` is the home folder; the folder is made if need be; on an error the new
-    file is deleted.
+    file is deleted. Chapter: none; used by records and checkpoints.
     """
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,10 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
 
 
 def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
-    """What :func:`write` wrote. Raises: ValueError that names a file which is none of its kind."""
+    """What :func:`write` wrote. Raises: ValueError that names a file which is none of its kind.
+
+    Chapter: none; used by :func:`load` and checkpoints.
+    """
     path = Path(path).expanduser()
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give the name of a file in it")
@@ -65,7 +68,10 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
 
 
 def write(path: str | os.PathLike, about: dict, arrays: dict[str, Any]) -> None:
-    """An .npz of arrays and, as JSON, what they are; no pickle. Raises: OSError."""
+    """An .npz of arrays and, as JSON, what they are; no pickle. Raises: OSError.
+
+    Chapter: none; used by :func:`save` and checkpoints.
+    """
     arrays = {name: np.asarray(x) for name, x in arrays.items()}
     # numpy keeps a bfloat16 as two bytes without a name
     narrow = {name: x.dtype.name for name, x in arrays.items() if x.dtype.kind == "V"}

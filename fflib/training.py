@@ -240,7 +240,10 @@ def _check_members(params, data, vmap):
 
 
 def host(tree):
-    """All of each array as numpy arrays; where processes share an array, every process must ask."""
+    """All of each array as numpy arrays; where processes share an array, every process must ask.
+
+    Chapter: How these pages were computed.
+    """
 
     def bring(leaf):
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:

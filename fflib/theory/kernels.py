@@ -208,6 +208,7 @@ def relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
 
     where (w, β) = (1, 1) in standard and (s², t²) in NTK parameterization, ⟨a, a'⟩ is the inner
     product of the layer's inputs, and κ₀(θ) = (π − θ)/2π is the ReLU's mean slope product.
+    Chapter: The neural tangent kernel.
     """
     if model.activation != "relu":
         raise ValueError(
