@@ -97,7 +97,8 @@ def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
 
 @cache
 def muon(rate: float, steps: int) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for matrices and Adam for biases, both slowing down to a stop.
+    """Muon (Jordan et al. 2024) for matrices, Adam with Nesterov's look ahead for biases, both
+    slowing down to a stop.
 
     A step moves every singular value of a matrix by about the rate, whatever the width; Glorot's
     start gives the largest a size of about 2, so that one rate does for networks of all widths.

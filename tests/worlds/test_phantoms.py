@@ -205,7 +205,7 @@ def test_heads_and_brains():
     np.testing.assert_array_equal(some.array, more.array[:2])
     assert phantoms.heads(1, 8, 3).array.shape == (1, 8, 8, 8)
     four = scans._heads_and_brain(8)
-    assert four.names == ["mni152", "head1", "head2", "head3"] and four.array.shape == (4, 8, 8, 8)
+    assert four.names == ("mni152", "head1", "head2", "head3") and four.array.shape == (4, 8, 8, 8)
     np.testing.assert_array_equal(four.array[0], brains.volumes(8).array[0])
     np.testing.assert_array_equal(four.array[1:], phantoms.heads(3, 8, 3).array)
     assert brains.volumes(12).array.shape == (1, 12, 12, 12) and brains.slices(
