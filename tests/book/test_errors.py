@@ -294,6 +294,28 @@ CASES = {
         MemoryError,
         ["(2000000, 2000000)", "16000.0 GB", "fewer points"],
     ),
+    "predictive_variance: not square": (
+        lambda: kernels.predictive_variance(K[:4], K, Y, 0.1),
+        ValueError,
+        ["K", "square", "(4, 5)"],
+    ),
+    "log_marginal_likelihood: not square": (
+        lambda: kernels.log_marginal_likelihood(K[:4], Y, 0.1),
+        ValueError,
+        ["K", "square", "(4, 5)"],
+    ),
+    "fit_kernel: a negative start": (
+        lambda: kernels.fit_kernel(
+            kernels.gaussian_kernel, np.ones((5, 1)), Y, {"width": -1.0, "noise": 0.1}
+        ),
+        ValueError,
+        ["start['width']", "> 0", "-1.0"],
+    ),
+    "relu_recursion: another activation": (
+        lambda: kernels.relu_recursion(mlp(2, 8, 3, activation="tanh"), 1.0, 1.0, 0.5, 0.5),
+        ValueError,
+        ["relu", "tanh"],
+    ),
     "kernel_regression: not square": (
         lambda: kernels.kernel_regression(K[:4], Y),
         ValueError,
