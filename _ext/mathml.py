@@ -10,7 +10,7 @@ page's title.
 from __future__ import annotations
 
 import html
-import importlib.resources
+import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -152,7 +152,9 @@ class ChapterMathDomain(MathDomain):
 
 def font_source() -> Path:
     """STIX Two Math in the installed package ziamath."""
-    return Path(str(importlib.resources.files("ziamath"))) / "fonts" / "STIXTwoMath-Regular.ttf"
+    found = importlib.util.find_spec("ziamath")  # found, not imported: that would warn
+    assert found is not None and found.origin is not None
+    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
 
 
 def characters(pages: Iterable[Path]) -> set[int]:
