@@ -198,8 +198,8 @@ def public_names() -> set[str]:
     """Everything of the library that has no underscore and is its own, as Sphinx writes it."""
     found = set()
     for path in library_modules():
-        if path == "fflib.checks" or path.startswith("fflib.show."):
-            continue
+        if path in ("fflib", "fflib.checks") or path.startswith("fflib.show."):
+            continue  # the first hands the names of the others on
         module = importlib.import_module(path)
         names = getattr(module, "__all__", None) or [
             name
