@@ -3,8 +3,8 @@
     python tools/weights.py [COLUMN …]
 
 Prints, for half-decades of the weight, the mean PSNR over two items of each column: heads of other
-draws, slices elsewhere in the brain, volumes of other draws. The best of each column stands in
-`fflib.experiments.plain.WEIGHTS`.
+draws, slices elsewhere in the brain, volumes of other draws. The best stands in
+`fflib.experiments.plain.WEIGHT`.
 """
 
 from __future__ import annotations
