@@ -43,7 +43,8 @@ class SolidSetting:
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a unit; the solid fills most of one unit).
         rate_ours: of Muon, which trains "ours".
-        near_ours: share of the points of "ours" that lie near the surface.
+        near_ours: share of the points of "ours" that lie near the surface, see
+            :func:`fflib.worlds.labels.random_points`.
 
     Chapter: Solid shapes; A fifth row.
     """
@@ -111,13 +112,12 @@ def _loss(params, seen):
 
 
 class Points(NamedTuple):
-    """Random points of the box, a share of them near the surface. Chapter: Solid shapes."""
+    """A batch: random points of the box, a share near the surface. Chapter: Solid shapes."""
 
     size: int
     near: float
 
     def __call__(self, key, data):
-        """What the loss sees of the data in one step."""
         points = random_points(key, data, self.size, self.near)
         return {"gamma": data["gamma"], "model": data["model"], "points": points}
 
@@ -139,9 +139,8 @@ def sculpt(
     """Train one network a solid, all as one program, on random points of the box.
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
-    :func:`fflib.experiments.image.paint`, with ``array`` as
-    :func:`fflib.worlds.labels.prepare` makes it of E solids; ``looks`` records the overlap near the
-    surface.
+    :func:`fflib.experiments.image.paint`, with ``array`` that of
+    :class:`fflib.worlds.labels.Solids`, E of them; ``looks`` records the overlap near the surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
     ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
