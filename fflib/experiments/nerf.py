@@ -125,7 +125,7 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
     """One of the seven mappings by its name; ", aligned" means along the axes, else turned.
 
     "ours" is the positional one, aligned, at a scale of its own. Raises: ValueError for another
-    name. Chapter: Radiance fields; "ours": A fifth row.
+    name. Chapter: Radiance fields; "ours": Beating Table 1.
     """
     name, _, aligned = checks.one_of("mapping", mapping, (*MAPPINGS, OURS)).partition(", ")
     if name == "none":
@@ -189,7 +189,7 @@ def start_in_fog(params, views: cameras.Views):
 
     There relu has a slope at every point, so that a long first step does not switch the density off
     for good. ``params`` are as ``MLP.init`` draws them, with any leading axes; four outputs.
-    Chapter: A fifth row.
+    Chapter: Beating Table 1.
     """
     *hidden, (W, b) = params
     [(_, colour)] = start_at([(W, b[..., :3])], 2 * views.images.mean((0, 1, 2)))

@@ -41,7 +41,7 @@ class Published(NamedTuple):
         items: how many pictures, solids, volumes or views were averaged.
         scores: mapping → (mean, spread over the items).
 
-    Chapter: Table 1.
+    Chapter: Reproducing Table 1.
     """
 
     title: str
@@ -85,7 +85,7 @@ TABLE1 = {
 def published(experiment: str) -> Published | None:
     """What the paper reports of an experiment: its column of Table 1, None where it has none.
 
-    Chapter: Table 1.
+    Chapter: Reproducing Table 1.
     """
     return TABLE1.get(_name(experiment))
 

@@ -45,7 +45,7 @@ class SolidSetting:
         near_ours: share of the points of "ours" that lie near the surface, see
             :func:`fflib.worlds.labels.random_points`.
 
-    Chapter: Solid shapes; A fifth row.
+    Chapter: Solid shapes; Beating Table 1.
     """
 
     steps: int

@@ -199,19 +199,21 @@ class OrderGuess(Asked):
 
 
 def guess(
-    question: str, options: Sequence[str], why: Mapping[str, str] = MappingProxyType({})
+    question: str,
+    options: Sequence[str] | None = None,
+    why: Mapping[str, str] = MappingProxyType({}),
 ) -> Guess:
     """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
 
-    `options` are 2 to 6 different texts; `why` has for some of them, the wrong ones above all, a
-    sentence on why it tempts, told with the answer. Raises ValueError otherwise.
+    `options` are 2 to 6 different texts; `why` has for each a sentence on why it tempts, told with
+    the answer. Without `options` they are those that `why` explains. Raises ValueError otherwise.
 
-        g = show.guess("Which width is best?", ["narrow", "wide"])
+        g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
         g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
 
     Chapter: all chapters.
     """
-    return Guess(question, options, why)
+    return Guess(question, list(why) if options is None else options, why)
 
 
 def guess_number(question: str, unit: str = "") -> NumberGuess:
