@@ -57,8 +57,10 @@ def words_outside_folds(page: export.Page) -> int:
     """Prose, formulas and open cells up to the exercises, boxes that are closed left out."""
     count = 0
     for block in before_exercises(page):
-        hidden = folded(block) if block.kind == "code-cell" else "dropdown" in block.options.get(
-            "class", ""
+        hidden = (
+            folded(block)
+            if block.kind == "code-cell"
+            else "dropdown" in block.options.get("class", "")
         )
         text = block.body.split("\n## Exercises")[0]
         count += 0 if hidden else len(f"{block.argument} {text}".split())
@@ -135,7 +137,7 @@ def test_chapters_named_by_the_library_are_there():
     titles = {page.title for page in BOOK.pages.values()}
     titles |= {title.rstrip("?") for title in titles}
     for module in library_modules():
-        source = (ROOT / f"{module.replace('.', '/')}.py")
+        source = ROOT / f"{module.replace('.', '/')}.py"
         source = source if source.exists() else ROOT / module.replace(".", "/") / "__init__.py"
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
