@@ -129,6 +129,44 @@ def test_each_option_of_a_guess_says_why_it_tempts():
                         assert len(said.split()) >= 4, f"{where}: {ast.unparse(option)}"
 
 
+GREEK = re.compile(
+    r"\\(alpha|beta|gamma|[dD]elta|(?:var)?epsilon|zeta|eta|(?:var)?theta|Theta|kappa|[lL]ambda|mu|"
+    r"nu|xi|Xi|rho|[sS]igma|tau|upsilon|(?:var)?phi|Phi|chi|[pP]si|omega|Omega|ell)(?![A-Za-z])"
+)
+FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]+\$", re.DOTALL)
+NEVER_ELSE = {"kappa", "rho", "varepsilon", "eta", "gamma"}
+
+
+def letters(blocks) -> set[str]:
+    """The Greek letters of all formulas, those of boxes and exercises too."""
+    found = set()
+    for block in blocks:
+        if block.kind in ("admonition", "note", "exercise"):
+            found |= letters(export.inside(block, ""))
+        elif block.kind in ("math", "fence"):
+            found |= set(GREEK.findall(block.body))
+        elif block.kind == "text":
+            found |= {g for formula in FORMULA.findall(block.body) for g in GREEK.findall(formula)}
+    return found
+
+
+def test_a_letter_has_one_meaning_or_the_notation_says_where_it_has_another():
+    tables, own = BOOK.pages["book/reference/notation"].source.split("### Letters with")
+    everywhere = {
+        g for row in re.findall(r"^\| (.*?) \|", tables, re.M) for g in GREEK.findall(row)
+    }
+    rows = re.findall(r"^\| (.*?) \| \{doc\}`\.\./(.*?)` \|", own, re.M)
+    elsewhere = {}
+    for symbols, chapter_name in rows:
+        elsewhere.setdefault(f"book/{chapter_name}", set()).update(GREEK.findall(symbols))
+    assert NEVER_ELSE <= everywhere and not NEVER_ELSE & set().union(*elsewhere.values())
+    for page in BOOK.notebooks():
+        used, declared = letters(page.blocks), elsewhere.pop(page.name, set())
+        assert declared <= used, f"{page.name} no longer uses {sorted(declared - used)}"
+        assert used <= everywhere | declared, f"{page.name}: {sorted(used - everywhere - declared)}"
+    assert not elsewhere
+
+
 NAMED = re.compile(r"Chapter:\s+(.+)", re.DOTALL)
 OTHERWISE = re.compile(r"all chapters|none; used by")
 
