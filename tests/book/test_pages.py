@@ -222,7 +222,8 @@ def public_names() -> set[str]:
 
 
 def test_the_reference_has_every_public_name():
-    ids = anchors("book/reference/api.html")
+    pages = (BOOK / "book/reference/api").glob("*.html")
+    ids = set().union(*(anchors(f"book/reference/api/{page.name}") for page in pages))
     missing = sorted(name for name in public_names() if name not in ids)
     assert not missing, f"not in the reference: {missing}"
 
@@ -651,7 +652,7 @@ def test_hidden_frames_wait_until_the_slider_is_touched(chromium, address):
         ("network", "book/why_blurry.html"),
         ("circulant", "book/theory/spectral_bias.html"),
         ("detector shadows", "book/experiments/ct.html"),
-        ("kernel_regression", "book/reference/api.html"),
+        ("kernel_regression", "book/reference/api/theory.html"),
         ("zzz-not-there", None),
     ],
 )
@@ -667,6 +668,27 @@ def test_search_works_from_the_file_system(chromium, words, page):
         pages = {urldefrag(link)[0].removeprefix(FILES).partition("?")[0] for link in links}
         assert page in pages if page else not links
         assert not opened.elsewhere and not opened.missing and not opened.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("NTK", "book/theory/ntk.html"),
+        ("σ", "book/theory/scale.html"),
+        ("bandwidth", "book/theory/scale.html"),
+        ("aliasing", "book/reference/notation.html"),
+        ("NeRF", "book/experiments/nerf.html"),
+        ("HashGrid", "book/reference/api/encodings.html"),
+    ],
+)
+def test_search_has_first_what_was_meant(chromium, words, page):
+    with Visit(chromium, FILES, f"search.html?q={words}") as opened:
+        first = opened.tab.locator("#search-results li a").first
+        first.wait_for()
+        opened.tab.wait_for_function(
+            "/finished/.test(document.querySelector('.search-summary')?.textContent)"
+        )
+        assert first.evaluate("a => a.href").partition("?")[0].split("#")[0] == FILES + page
 
 
 def test_each_kind_of_guess_is_used():
