@@ -53,7 +53,7 @@ def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = No
 
     Raises: ValueError when bins exceed n/2 or alpha is negative.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     n = checks.count("n", n, least=4)
     alpha = checks.positive("alpha", alpha, zero=True)
@@ -73,7 +73,7 @@ def train_test_1d(y, factor: int) -> tuple[tuple, tuple]:
 
     Raises: ValueError when the length is no multiple of factor.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     y = checks.real_array("y", y)
     factor = checks.count("factor", factor, least=2)

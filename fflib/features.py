@@ -237,7 +237,7 @@ def power_law(m: int, p: float) -> Mapping:
 
     Raises: ValueError when p is negative or NaN.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     m = checks.count("m", m)
     if checks.traced(p) or p != float("inf"):

@@ -160,7 +160,7 @@ def start_in_fog(params, views: cameras.Views):
     fog: about half of the light gets through, and has the mean colour of the pictures.
 
     There relu has a slope at every point, so that a long first step does not switch the density off
-    for good. Chapter: A fifth row.
+    for good. Chapter: Beating Table 1.
     """
     *hidden, (W, b) = params
     [(_, colour)] = protocol.start_at([(W, b[..., :3])], 2 * views.images.mean((0, 1, 2)))

@@ -45,7 +45,7 @@ class SolidSetting:
         rate_ours: of Muon, which trains "ours".
         near_ours: share of the points of "ours" that lie near the surface.
 
-    Chapter: Solid shapes; A fifth row.
+    Chapter: Solid shapes; Beating Table 1.
     """
 
     steps: int
