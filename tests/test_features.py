@@ -15,7 +15,7 @@ KEY = jax.random.key(3)
 MAPPINGS = {
     "basic": features.basic(2),
     "positional": features.positional(8, 2, 4.0),
-    "geometric": features.positional_geometric(8, 2, 20.0),
+    "geometric": features.on_axes(8, 2, lambda k: 20.0 ** (np.arange(k) / k)),
     "nerf": features.positional_nerf(4, 2),
     "gaussian": features.gaussian(KEY, 8, 2, 5.0),
     "any": features.fourier(
@@ -112,10 +112,9 @@ def test_ladder_of_the_code():
 
 def test_ladder_of_the_paper():
     """σ^(j/k) with k = m/d: from 1 up to, and not reaching, σ."""
-    np.testing.assert_allclose(
-        features.positional_geometric(4, 1, 16.0).B[:, 0], [1, 2, 4, 8], rtol=1e-6
-    )
-    g = features.positional_geometric(6, 2, 27.0)
+    text = lambda sigma: lambda k: sigma ** (np.arange(k) / k)  # noqa: E731
+    np.testing.assert_allclose(features.on_axes(4, 1, text(16.0)).B[:, 0], [1, 2, 4, 8], rtol=1e-6)
+    g = features.on_axes(6, 2, text(27.0))
     np.testing.assert_allclose(g.B, [[1, 0], [3, 0], [9, 0], [0, 1], [0, 3], [0, 9]], rtol=1e-6)
 
 
