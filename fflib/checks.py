@@ -102,7 +102,7 @@ def floats(
     if integers and (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
         array = array.astype(float)
     if not jnp.issubdtype(array.dtype, jnp.inexact):
-        advice = advice or "divide by the number that stands for 1"
+        advice = advice or "divide by the number that stands for 1 (of 16-bit sound 32768)"
         raise TypeError(
             f"{name} must hold floating-point numbers, but got {describe(array)}: {advice}, or "
             f"convert with {name}.astype(float)"
@@ -138,7 +138,9 @@ def finite(name: str, array: Any) -> Any:
     if not traced(array):
         # on a CPU numpy sees the same memory and has nothing to compile
         library: Any = np if jax.default_backend() == "cpu" else jnp
-        if bad := np.size(array) - int(library.isfinite(array).sum()):
+        with jax.ensure_compile_time_eval():  # of a constant also where a program is traced
+            bad = np.size(array) - int(library.isfinite(array).sum())
+        if bad:
             raise ValueError(
                 f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"
             )

@@ -10,7 +10,8 @@ from Tancik et al. 2020. The 2π is always in the mapping, never in B.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -18,6 +19,24 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
+
+
+def _warn_of_units(v, B) -> None:
+    """Coordinates that go over many units, with more waves than there are points to tell them
+    apart.
+    """
+    if checks.traced(v) or checks.traced(B) or B.ndim != 2:
+        return
+    v, B = np.asarray(v).reshape(-1, B.shape[1]), np.asarray(B, np.float64)
+    span, cycles = np.ptp(v, axis=0), np.sqrt(np.mean(B**2, axis=0))
+    k = np.argmax(span * cycles)
+    if span[k] > 10 and span[k] * cycles[k] > max(100, len(v) ** (1 / len(span))):
+        warnings.warn(
+            f"v goes over {span[k]:.3g} units on axis {k} and B has {cycles[k]:.2g} cycles a unit: "
+            f"{span[k] * cycles[k]:.3g} waves, more than {len(v)} points can tell apart. Scale "
+            f"coordinates to [0, 1] (fflib.data.frame) or take a smaller scale of frequencies",
+            stacklevel=3,
+        )
 
 
 @jax.tree_util.register_dataclass
@@ -39,7 +58,9 @@ class Mapping:
     B: jax.Array
 
     def __call__(self, v) -> jax.Array:
-        phase = self.phase(checks.coordinates("v", v, self.d))
+        v = checks.coordinates("v", v, self.d)
+        _warn_of_units(v, self.B)
+        phase = self.phase(v)
         return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
 
     def phase(self, v) -> jax.Array:
@@ -65,7 +86,9 @@ class Mapping:
         return 2 * self.m
 
     def normalized(self) -> Mapping:
-        """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v."""
+        """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v; a ValueError if a = 0."""
+        if not checks.traced(self.a) and not np.asarray(self.a).any():
+            raise ValueError(f"a must not be 0 for all of the {self.m} frequencies")
         return Mapping(self.a / jnp.linalg.norm(self.a), self.B)
 
     def kernel(self, delta) -> jax.Array:
@@ -104,14 +127,34 @@ def none(d: int, shift: float = 0.0, scale: float = 1.0) -> Identity:
     return Identity(checks.count("d", d), float(shift), float(checks.positive("scale", scale)))
 
 
-def fourier(a, B) -> Mapping:
+def fourier(a, B, periodic: Sequence[int] = ()) -> Mapping:
     """The mapping of any amplitudes ``a`` (m,) and frequencies ``B`` (m, d), in cycles per unit.
 
-    Raises: ValueError when the shapes disagree or a value is not finite. Chapter: Fourier features
-    and stationary kernels.
+    On the axes named by ``periodic`` 0 and 1 are one place: their columns of B are rounded to whole
+    cycles, so that γ and all its derivatives agree there. ``fourier(g.a, g.B, periodic=[0])`` does
+    it to any mapping g. Rounded normal frequencies have nearly the wrapped Gaussian as kernel.
+    Raises: ValueError when the shapes disagree, a value is not finite, an axis is not there, or all
+    of its cycles would round to 0. Chapter: Fourier features and stationary kernels.
     """
     B = checks.real_array("B", B, ("m", "d"), integers=True)
-    return Mapping(checks.real_array("a", a, B.shape[:1], integers=True), B)
+    return Mapping(checks.real_array("a", a, B.shape[:1], integers=True), _whole(B, periodic))
+
+
+def _whole(B, periodic: Sequence[int]):
+    """B with whole cycles on these axes."""
+    for axis in periodic:
+        if axis not in range(B.shape[1]):
+            raise ValueError(
+                f"periodic must name axes from 0 to {B.shape[1] - 1}, but got {axis!r}"
+            )
+        whole = jnp.round(B[:, axis])
+        if not checks.traced(whole) and not np.asarray(whole).any():
+            raise ValueError(
+                f"scale must be larger for the periodic axis {axis}: the {len(B)} frequencies are "
+                f"at most {float(abs(B[:, axis]).max()):.2g} cycles and would all round to 0"
+            )
+        B = B.at[:, axis].set(whole)
+    return B
 
 
 def basic(d: int) -> Mapping:
@@ -164,21 +207,23 @@ def positional_nerf(levels: int, d: int) -> Mapping:
     return on_axes(m, d, lambda k: 2.0 ** jnp.arange(k), levels=levels)
 
 
-def gaussian(key: jax.Array, m: int, d: int, scale: float) -> Mapping:
+def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[int] = ()) -> Mapping:
     """Random Fourier features: B_jk ~ N(0, scale²), ``scale`` in cycles per unit, a = 1.
 
-    Raises: ValueError when scale is negative. Chapter: Why is it blurry?
+    ``periodic`` names the axes on which 0 and 1 are one place, see :func:`fourier`. Raises:
+    ValueError when scale is negative, or too small for a periodic axis. Chapter: Why is it blurry?
     """
     shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale, zero=True)
-    return _unit_waves(scale * jax.random.normal(key, shape), scale=scale)
+    return _unit_waves(_whole(scale * jax.random.normal(key, shape), periodic), scale=scale)
 
 
 def power_law(m: int, p: float) -> Mapping:
     """Dense 1-D mapping: b_j = j, a_j = 1/j^p, j = 1 … m; p = ∞ keeps b = 1 alone.
 
     With n training points on [0, 1) the paper takes m = n/2, every frequency the grid can tell
-    apart (Fig. 3). Raises: ValueError when p is negative or NaN. Chapter: The p-sweep.
+    apart (Fig. 3). Raises: ValueError when p is negative or NaN. Chapter: How strong each
+    frequency?
     """
     m = checks.count("m", m)
     if checks.traced(p) or p != float("inf"):

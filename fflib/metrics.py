@@ -47,7 +47,7 @@ def rfft_amplitude(y, axis: int = -1) -> jax.Array:
 
     2|ŷ_k|/n, so that A·sin(2πkv + φ) on v = 0, 1/n, … gives A in bin k (bins 0 and n/2 have no
     partner of negative frequency: they are not doubled). Raises: ValueError when y is empty or has
-    no axes; TypeError for whole or complex numbers. Chapter: Spectral bias.
+    no axes; TypeError for whole or complex numbers. Chapter: Clocks: spectral bias.
     """
     y = checks.real_array("y", y, (..., "n"))
     y, n = jnp.moveaxis(y, axis, -1), y.shape[axis]

@@ -21,7 +21,7 @@ def knots(
     its sign has one crossing, which joins the knots of the next layer. The model is a ReLU network
     with one input, one output and no output function. Returns: (x, y), each (K,), x increasing from
     start to end, y the network's values. Raises: ValueError for another kind of network or an empty
-    interval. Chapter: Spectral bias.
+    interval. Chapter: ReLU networks as pieces.
     """
     checks.is_a("model", model, MLP)
     ends = model.sizes[0], model.sizes[-1]
@@ -57,7 +57,7 @@ def from_knots(x, y) -> tuple[MLP, list]:
     f(x) = y_0 + s_0 relu(x − x_0) + Σ_j (s_j − s_{j−1}) relu(x − x_j), with s_j the slope after
     knot j: one hidden unit a piece. Left of x_0 it is constant, right of the last knot it goes on
     straight. Returns: (model, params), float32. Raises: ValueError when x and y are not both (K,),
-    K ≥ 2, or x does not increase. Chapter: Spectral bias.
+    K ≥ 2, or x does not increase. Chapter: ReLU networks as pieces.
     """
     x, y, slopes = _pieces(x, y)
     model = MLP((1, len(slopes), 1))
@@ -75,7 +75,8 @@ def fourier_transform(x, y, k) -> np.ndarray:
                − (1/ω²) (s_0 e^{−iωx_0} + Σ_j (s_j − s_{j−1}) e^{−iωx_j} − s_{K−1} e^{−iωx_K}).
 
     f is zero outside [x_0, x_K]; k, of any shape, are real numbers, in cycles per unit of x.
-    Returns: complex array of k's shape. Raises: as :func:`from_knots`. Chapter: Spectral bias.
+    Returns: complex array of k's shape. Raises: as :func:`from_knots`. Chapter: ReLU networks as
+    pieces.
     """
     x, y, slopes = _pieces(x, y)
     omega = 2 * np.pi * np.asarray(k, float)[..., None]

@@ -99,7 +99,7 @@ def random_points(
     of the surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
 
     Raises: ValueError when ``near`` is no share.
-    Chapter: Solid shapes; ``near``: A fifth row.
+    Chapter: Solid shapes; ``near``: Beating Table 1.
     """
     if not 0 <= near <= 1:
         raise ValueError(f"near must be a share from 0 to 1, but got {near!r}")
