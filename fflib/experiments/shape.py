@@ -93,7 +93,7 @@ class Occupancy(Trained):
     """
 
     def __call__(self, v) -> jax.Array:
-        v = features.coordinates(v, 3)
+        v = checks.coordinates("v", v, 3)
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 

@@ -145,6 +145,25 @@ def _warn_of_backs(poses, near):
         )
 
 
+def rotations(name: str, value) -> jax.Array:
+    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64.
+
+    Raises: ValueError that names the first that is none, and why. Chapter: A molecule from its
+    shadows.
+    """
+    array = checks.real_array(name, value, (..., 3, 3), integers=True)
+    if not checks.traced(array):
+        R = np.asarray(array, np.float64).reshape(-1, 3, 3)
+        off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+        wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
+        if wrong.any():
+            i = np.argmax(wrong)
+            distorted = f"R Rᵀ is off the identity by {off[i]:.3g}"
+            why = distorted if off[i] > 1e-3 else "its determinant is −1, it mirrors"
+            raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
+    return array
+
+
 def check_poses(poses) -> jax.Array:
     """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1.
 
@@ -154,7 +173,7 @@ def check_poses(poses) -> jax.Array:
     poses = checks.real_array("poses", poses, integers=True)
     if poses.shape[-2:] != (4, 4):
         raise ValueError(f"poses must have shape (..., 4, 4), but got {poses.shape}")
-    checks.rotations("poses", poses[..., :3, :3])
+    rotations("poses", poses[..., :3, :3])
     if not isinstance(poses, Tracer):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
         i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)
@@ -211,7 +230,7 @@ def turn(poses, rotation) -> jax.Array:
 
     Raises: ValueError when ``rotation`` is none. Chapter: Radiance fields.
     """
-    poses, rotation = check_poses(poses), checks.rotations("rotation", rotation)
+    poses, rotation = check_poses(poses), rotations("rotation", rotation)
     if rotation.ndim != 2:
         raise ValueError(f"rotation must have shape (3, 3), but got {rotation.shape}")
     whole = jnp.eye(4, dtype=poses.dtype).at[:3, :3].set(rotation.astype(poses.dtype))

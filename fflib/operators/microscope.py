@@ -21,7 +21,7 @@ import numpy as np
 from jax.scipy.spatial.transform import Rotation
 
 from fflib import checks
-from fflib.checks import rotations as rotations
+from fflib.operators.cameras import rotations
 
 
 def frequencies(n: int) -> np.ndarray:
