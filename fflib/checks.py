@@ -245,10 +245,7 @@ def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
 
 @functools.cache
 def warn_of_wrong_products() -> None:
-    """Warn, once, where a product of matrices cannot be relied on.
-
-    On a CPU, some releases of jaxlib may multiply by an older matrix of the same address.
-    """
+    """Warn, once, of a jaxlib that may multiply by an older matrix of the same address."""
     switched = SWITCH in os.environ.get("XLA_FLAGS", "")
     if jaxlib.__version__ in FORGETFUL and jax.default_backend() == "cpu" and not switched:
         warnings.warn(
@@ -256,3 +253,9 @@ def warn_of_wrong_products() -> None:
             f"environment variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
             stacklevel=3,
         )
+
+
+def must(ok: Any, name: str, what: str, got: Any) -> None:
+    """Raise the ValueError "name must what, but got got", unless it is ok."""
+    if not ok:
+        raise ValueError(f"{name} must {what}, but got {got}")

@@ -35,7 +35,7 @@ from fflib.experiments.records import circumstances
 from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
-from fflib.worlds.lego import SPLIT, lego
+from fflib.worlds.captures import SPLIT, lego
 
 MAPPINGS = (
     "none",

@@ -21,9 +21,9 @@ from fflib import checks, features, metrics
 from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
 from fflib.network import MLP, mlp
-from fflib.operators import contour, meshes
+from fflib.operators import meshes
 from fflib.worlds import solids
-from fflib.worlds.labels import prepare, random_points
+from fflib.worlds.solids import prepare, random_points
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -43,7 +43,7 @@ class SolidSetting:
             and "ours" (cycles a unit; the solid fills most of one unit).
         rate_ours: rate of :func:`fflib.experiments.protocol.muon`, which trains "ours".
         near_ours: share of the points of "ours" that lie near the surface, see
-            :func:`fflib.worlds.labels.random_points`.
+            :func:`fflib.worlds.solids.random_points`.
 
     Chapter: Solid shapes; A fifth row.
     """
@@ -150,7 +150,7 @@ def sculpt(
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
     :func:`fflib.experiments.image.paint`, with ``array`` that of
-    :class:`fflib.worlds.labels.Solids`, E of them; ``looks`` records the overlap near the surface.
+    :func:`fflib.worlds.solids.prepare`, E of them; ``looks`` records the overlap near the surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
     ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
@@ -207,7 +207,7 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
-    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
+    return meshes.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):
