@@ -28,6 +28,12 @@ def correct(body: str) -> str:
     return re.sub(rf'<script type="{WIDGET_STATE}[^"]*">.*?</script>', "", body, flags=re.DOTALL)
 
 
+def named(page: str) -> str:
+    """A whole page whose sidebar says what its arrows open."""
+    arrow = '<summary><span class="toctree-toggle"'
+    return page.replace(arrow, arrow.replace(">", ' aria-label="Pages of this part">', 1))
+
+
 def correct_page(app, pagename, templatename, context, doctree) -> None:
     if "body" in context:
         context["body"] = correct(context["body"])

@@ -10,15 +10,13 @@ page's title.
 from __future__ import annotations
 
 import html
-import importlib.util
 import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+import fonts
 from docutils import nodes
-from fontTools import subset
-from fontTools.ttLib import TTFont
 from math_core import LatexError, LatexToMathML
 from sphinx.domains.math import MathDomain
 from sphinx.util import logging
@@ -150,13 +148,6 @@ class ChapterMathDomain(MathDomain):
         return reference
 
 
-def font_source() -> Path:
-    """STIX Two Math in the installed package ziamath."""
-    found = importlib.util.find_spec("ziamath")  # found, not imported: that would warn
-    assert found is not None and found.origin is not None
-    return Path(found.origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"
-
-
 def characters(pages: Iterable[Path]) -> set[int]:
     """What the formulas of `pages` are made of, as far as it lies in RANGES."""
     formulas = (
@@ -170,28 +161,17 @@ def characters(pages: Iterable[Path]) -> set[int]:
 
 
 def write_font(target: Path, points: Iterable[int]) -> None:
-    """Cut the font to the characters `points`, and what they are set with, and write it as WOFF."""
-    options = subset.Options(
-        flavor="woff",
-        layout_features=list(FEATURES),
-        notdef_outline=True,
-        glyph_names=False,
-        hinting=False,
-        recalc_timestamp=False,
-    )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=points)
-    with subset.load_font(str(font_source()), options) as font:
-        cutter.subset(font)
-        subset.save_font(font, str(target), options)
+    """STIX Two Math, cut to the characters `points`."""
+    source = fonts.shipped("ziamath", "fonts", "STIXTwoMath-Regular.ttf")
+    layout = dict(layout_features=list(FEATURES), glyph_names=False, hinting=False)
+    fonts.cut(source, target, points, **layout)
 
 
 def add_font(app, exception) -> None:
     if exception is not None or app.builder.format != "html":
         return
     target, points = Path(app.outdir, "_static", FONT), characters(Path(app.outdir).rglob("*.html"))
-    if points and (not target.exists() or not points <= set(TTFont(target).getBestCmap() or ())):
+    if points and fonts.lacks(target, points):
         write_font(target, points)
 
 

@@ -13,7 +13,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from fontTools import subset
+import a11y
+import fonts
 
 ICONS = {"solid-900": "icons.woff", "brands-400": "brands.woff"}
 PICTURE = re.compile(r'(<img [^>]*src=")data:image/(webp|png);base64,([^"]+)"')
@@ -57,16 +58,6 @@ def icons(styles: str, used: set[str]) -> set[int]:
     )
 
 
-def write_font(source: Path, target: Path, points: set[int]) -> None:
-    """The characters `points` of a font, as WOFF."""
-    options = subset.Options(flavor="woff", notdef_outline=True, recalc_timestamp=False)
-    cutter = subset.Subsetter(options)
-    cutter.populate(unicodes=points)
-    with subset.load_font(str(source), options) as font:
-        cutter.subset(font)
-        subset.save_font(font, str(target), options)
-
-
 def rules_in_use(style: str, used: set[str]) -> str:
     """A style sheet without the rules for classes that are not `used`; Bootstrap's own stay."""
 
@@ -100,16 +91,16 @@ def lighten(app, exception) -> None:
     static, pages = Path(app.outdir, "_static"), []
     for path in sorted(Path(app.outdir).rglob("*.html")):
         page = path.read_text(encoding="utf-8")
-        pages.append(lighter(page, path.name == "search.html"))
+        pages.append(lighter(a11y.named(page), path.name == "search.html"))
         if pages[-1] != page:
             path.write_text(pages[-1], encoding="utf-8")
     (static / "scripts" / "fontawesome.js").unlink(missing_ok=True)
     used = words_of(pages, static)
     styles = {path: path.read_text(encoding="utf-8") for path in static.rglob("*.css")}
     points = icons("".join(styles.values()), used)
-    fonts = static / "vendor" / "fontawesome" / "webfonts"
+    folder = static / "vendor" / "fontawesome" / "webfonts"
     for name, target in ICONS.items():
-        write_font(fonts / f"fa-{name}.ttf", static / target, points)
+        fonts.cut(folder / f"fa-{name}.ttf", static / target, points)
     for path, style in styles.items():
         if path.parent.name == "styles":
             path.write_text(rules_in_use(style, used), encoding="utf-8")

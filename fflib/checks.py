@@ -91,9 +91,9 @@ def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
     if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
         if not integers:
             raise TypeError(
-                f"{name} must hold floating-point numbers, but got {describe(array)}. "
-                f"Coordinates are real numbers (usually in [0, 1)): for pixel indices divide by "
-                f"the size first, or convert with {name}.astype(float)"
+                f"{name} must hold floating-point numbers, but got {describe(array)}: "
+                f"divide whole numbers by the one that stands for 1 (of pixel indices the size, "
+                f"of 16-bit sound 32768), or convert with {name}.astype(float)"
             )
         array = array.astype(jnp.zeros(()).dtype)
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -107,7 +107,8 @@ def finite(name: str, array: Any) -> Any:
     if not traced(array):
         # on a CPU numpy sees the same memory and has nothing to compile
         library = np if jax.default_backend() == "cpu" else jnp
-        bad = np.size(array) - int(library.isfinite(array).sum())
+        with jax.ensure_compile_time_eval():  # of a constant also where a program is traced
+            bad = np.size(array) - int(library.isfinite(array).sum())
         if bad:
             raise ValueError(
                 f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"

@@ -5,6 +5,8 @@ Pictures are made and loaded in :mod:`fflib.worlds.pictures`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +40,58 @@ def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
     return jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
+class Frame(NamedTuple):
+    """Places in any unit as coordinates of [0, 1]^d by one factor, v = (x − low) / size, and back.
+
+    The same factor on every axis: a step in one direction stays as long as in another. A mapping of
+    ``scale`` cycles per unit of v has scale / size cycles per unit of x. :func:`frame` makes it.
+
+    Attributes:
+        low: (d,), what becomes 0.
+        size: the length that becomes 1.
+
+    Chapter: With your own data.
+    """
+
+    low: np.ndarray
+    size: float
+
+    def into(self, x) -> jax.Array:
+        """Places (..., d) as coordinates; subtracted in float64, where float32 would round."""
+        return jnp.asarray((_places("x", x, len(self.low)) - self.low) / self.size, float)
+
+    def back(self, v) -> np.ndarray:
+        """Coordinates (..., d) as places, float64."""
+        return self.low + self.size * _places("v", v, len(self.low))
+
+
+def frame(places, size: float | None = None) -> Frame:
+    """The :class:`Frame` of some places: their lowest number on each axis becomes 0.
+
+    Args:
+        places: (..., d), whole numbers too, such as the rows and columns of a picture's pixels.
+        size: what becomes 1, e.g. 360 for degrees of longitude with ``periodic=`` of a mapping
+            (default: the largest extent of all axes).
+
+    Raises: ValueError when the places are all one, not finite, or without an axis of coordinates.
+    Chapter: With your own data.
+    """
+    places = _places("places", places)
+    flat = places.reshape(-1, places.shape[-1])
+    extent = np.ptp(flat, axis=0).max()
+    if size is None and not extent:
+        raise ValueError(f"places must not all be one, but got {len(flat)} times {flat[0]}")
+    return Frame(flat.min(0), float(checks.positive("size", extent if size is None else size)))
+
+
+def _places(name: str, value, d: int | None = None) -> np.ndarray:
+    array = checks.finite(name, np.asarray(value, np.float64))
+    if array.ndim < 2 or array.size == 0 or d not in (None, array.shape[-1]):
+        hint = f"; for places on a line give {name}[:, None]" if array.ndim == 1 else ""
+        raise ValueError(f"{name} must have shape (..., {d or 'd'}), but got {array.shape}{hint}")
+    return array
+
+
 def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = None) -> jax.Array:
     """A random real signal whose amplitudes fall as (1 + f)^−alpha, scaled to [−½, ½].
 
@@ -53,7 +107,7 @@ def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = No
 
     Raises: ValueError when bins exceed n/2 or alpha is negative.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     n = checks.count("n", n, least=4)
     alpha = checks.positive("alpha", alpha, zero=True)
@@ -73,7 +127,7 @@ def train_test_1d(y, factor: int) -> tuple[tuple, tuple]:
 
     Raises: ValueError when the length is no multiple of factor.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     y = checks.real_array("y", y)
     factor = checks.count("factor", factor, least=2)

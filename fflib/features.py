@@ -11,10 +11,13 @@ mapping, never in B. Sines come first, then cosines.
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fflib import checks
 
@@ -36,6 +39,24 @@ def coordinates(v, d: int, name: str = "v") -> jax.Array:
     return v
 
 
+def _warn_of_units(v, B) -> None:
+    """Coordinates that go over many units, with more waves than there are points to tell them
+    apart.
+    """
+    if checks.traced(v) or checks.traced(B) or B.ndim != 2:
+        return
+    v, B = np.asarray(v).reshape(-1, B.shape[1]), np.asarray(B, np.float64)
+    span, cycles = np.ptp(v, axis=0), np.sqrt(np.mean(B**2, axis=0))
+    k = np.argmax(span * cycles)
+    if span[k] > 10 and span[k] * cycles[k] > max(100, len(v) ** (1 / len(span))):
+        warnings.warn(
+            f"v goes over {span[k]:.3g} units on axis {k} and B has {cycles[k]:.2g} cycles a unit: "
+            f"{span[k] * cycles[k]:.3g} waves, more than {len(v)} points can tell apart. Scale "
+            f"coordinates to [0, 1] (fflib.data.frame) or take a smaller scale of frequencies",
+            stacklevel=3,
+        )
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Mapping:
@@ -55,7 +76,9 @@ class Mapping:
     B: jax.Array
 
     def __call__(self, v) -> jax.Array:
-        phase = self.phase(coordinates(v, self.d))
+        v = coordinates(v, self.d)
+        _warn_of_units(v, self.B)
+        phase = self.phase(v)
         return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
 
     def phase(self, v) -> jax.Array:
@@ -82,7 +105,9 @@ class Mapping:
         return 2 * self.m
 
     def normalized(self) -> Mapping:
-        """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v."""
+        """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v; a ValueError if a = 0."""
+        if not checks.traced(self.a) and not np.asarray(self.a).any():
+            raise ValueError(f"a must not be 0 for all of the {self.m} frequencies")
         return Mapping(self.a / jnp.linalg.norm(self.a), self.B)
 
     def kernel(self, delta) -> jax.Array:
@@ -127,10 +152,15 @@ def none(d: int, shift: float = 0.0, scale: float = 1.0) -> Identity:
     return Identity(checks.count("d", d), float(shift), float(checks.positive("scale", scale)))
 
 
-def fourier(a, B) -> Mapping:
+def fourier(a, B, periodic: Sequence[int] = ()) -> Mapping:
     """The mapping of any amplitudes ``a`` (m,) and frequencies ``B`` (m, d), in cycles per unit.
 
-    Raises: ValueError when the shapes disagree or a value is not finite.
+    On the axes named by ``periodic`` 0 and 1 are one place: their columns of B are rounded to whole
+    cycles, so that γ and all its derivatives agree there. ``fourier(g.a, g.B, periodic=[0])`` does
+    it to any mapping g. Rounded normal frequencies have nearly the wrapped Gaussian as kernel.
+
+    Raises: ValueError when the shapes disagree, a value is not finite, an axis is not there, or all
+    of its cycles would round to 0.
 
     Chapter: Fourier features and stationary kernels.
     """
@@ -138,7 +168,29 @@ def fourier(a, B) -> Mapping:
     B = checks.real_array("B", B, integers=True)
     if B.ndim != 2 or a.shape != B.shape[:1]:
         raise ValueError(f"a must have shape (m,) and B (m, d), but got {a.shape} and {B.shape}")
-    return Mapping(a, B)
+    return _mapping(a, _whole(B, periodic))
+
+
+def _mapping(a, B) -> Mapping:
+    """Frequencies and amplitudes that a float can hold."""
+    return Mapping(checks.finite("a", a), checks.finite("B, with a scale this large,", B))
+
+
+def _whole(B, periodic: Sequence[int]):
+    """B with whole cycles on these axes."""
+    for axis in periodic:
+        if axis not in range(B.shape[1]):
+            raise ValueError(
+                f"periodic must name axes from 0 to {B.shape[1] - 1}, but got {axis!r}"
+            )
+        whole = jnp.round(B[:, axis])
+        if not checks.traced(whole) and not np.asarray(whole).any():
+            raise ValueError(
+                f"scale must be larger for the periodic axis {axis}: the {len(B)} frequencies are "
+                f"at most {float(abs(B[:, axis]).max()):.2g} cycles and would all round to 0"
+            )
+        B = B.at[:, axis].set(whole)
+    return B
 
 
 def basic(d: int) -> Mapping:
@@ -147,12 +199,12 @@ def basic(d: int) -> Mapping:
     Chapter: Fourier features and stationary kernels.
     """
     d = checks.count("d", d)
-    return Mapping(jnp.ones(d), jnp.eye(d))
+    return _mapping(jnp.ones(d), jnp.eye(d))
 
 
 def _on_axes(ladder: jax.Array, d: int) -> Mapping:
     """Put the same 1-D ladder of frequencies, shape (k,), on each of d axes."""
-    return Mapping(jnp.ones(d * ladder.size), jnp.kron(jnp.eye(d), ladder[:, None]))
+    return _mapping(jnp.ones(d * ladder.size), jnp.kron(jnp.eye(d), ladder[:, None]))
 
 
 def _frequencies_per_axis(m: int, d: int) -> int:
@@ -217,16 +269,18 @@ def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0
     return _on_axes(length / (2 * jnp.pi) * base ** (-jnp.arange(k) / k), d)
 
 
-def gaussian(key: jax.Array, m: int, d: int, scale: float) -> Mapping:
+def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[int] = ()) -> Mapping:
     """Random Fourier features: B_jk ~ N(0, scale²), ``scale`` in cycles per unit, a = 1.
 
-    Raises: ValueError when scale is negative.
+    ``periodic`` names the axes on which 0 and 1 are one place, see :func:`fourier`.
+
+    Raises: ValueError when scale is negative, or too small for a periodic axis.
 
     Chapter: Why is it blurry?
     """
     m, d = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale, zero=True)
-    return Mapping(jnp.ones(m), scale * jax.random.normal(key, (m, d)))
+    return _mapping(jnp.ones(m), _whole(scale * jax.random.normal(key, (m, d)), periodic))
 
 
 def power_law(m: int, p: float) -> Mapping:
@@ -237,13 +291,13 @@ def power_law(m: int, p: float) -> Mapping:
 
     Raises: ValueError when p is negative or NaN.
 
-    Chapter: The p-sweep.
+    Chapter: How strong each frequency?
     """
     m = checks.count("m", m)
     if checks.traced(p) or p != float("inf"):
         checks.positive("p", p, zero=True)
     j = jnp.arange(1.0, m + 1)
-    return Mapping(j**-p, j[:, None])
+    return _mapping(j**-p, j[:, None])
 
 
 FAMILIES = ("gaussian", "uniform", "uniform_log", "laplace")
@@ -268,4 +322,4 @@ def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Ma
         "uniform_log": lambda: scale ** jax.random.uniform(key, shape),
         "laplace": lambda: scale * jax.random.laplace(key, shape),
     }[family]()
-    return Mapping(jnp.ones(m), B)
+    return _mapping(jnp.ones(m), B)

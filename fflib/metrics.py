@@ -70,7 +70,7 @@ def rfft_amplitude(y, axis: int = -1) -> jax.Array:
 
     Raises: ValueError when y is empty or has no axes.
 
-    Chapter: Spectral bias.
+    Chapter: Clocks: spectral bias.
     """
     y = checks.real_array("y", y)
     if y.ndim == 0:

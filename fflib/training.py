@@ -12,6 +12,7 @@ with ``__call__`` by its value.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable
@@ -165,6 +166,7 @@ def fit(
         raise ValueError(f"steps must be at least the {done} of the given state, but got {steps}")
     # once: numpy arrays would be sent again for every chunk
     data = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x), data)
+    _look_at_values(loss, state.params, data, batch, vmap)
     what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
     history: dict[str, list] = {}
 
@@ -193,6 +195,19 @@ def fit(
     finally:
         bar.close()
     return state.params, {name: np.stack(values) for name, values in history.items()}
+
+
+def _look_at_values(loss, params, data, batch, vmap):
+    """Trace the loss on the data themselves, so that checks inside it see values once: a compiled
+    program shows them none. Of minibatches only those that are built like the data.
+    """
+    leaves = jax.tree.leaves(data)
+    if vmap not in (None, (0, None)) or not all(x.is_fully_addressable for x in leaves):
+        return
+    axes = 0 if vmap is None else 1
+    one = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape[axes:], p.dtype), params)
+    with contextlib.nullcontext() if batch is None else contextlib.suppress(Exception):
+        jax.eval_shape(lambda p: loss(p, data), one)
 
 
 def _started(params, data, optimizer, key, batch, vmap):

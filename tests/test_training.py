@@ -4,6 +4,7 @@ interruptions.
 
 import dataclasses
 from contextlib import nullcontext
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from fflib import checks
+from fflib import checks, features
 from fflib import training as MODULE
 from fflib.network import mlp
 from fflib.theory import dynamics
@@ -608,3 +609,36 @@ def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags,
     ):
         dynamics.eigenmodes(jnp.eye(2))
     checks.warn_of_wrong_products.cache_clear()
+
+
+# --- values inside a loss
+
+
+GAMMA = features.gaussian(jax.random.key(0), 16, 2, 2.0)
+DEGREES = np.random.default_rng(0).uniform((-180, -90), (180, 90), (500, 2)).astype(np.float32)
+
+
+def mapped_loss(params, seen):
+    return jnp.mean((GAMMA(seen["v"]) @ params - seen["y"]) ** 2)
+
+
+def rows(key, seen):
+    return jax.tree.map(lambda x: x[jax.random.randint(key, (8,), 0, len(x))], seen)
+
+
+HOW = {
+    "plain": {},
+    "minibatches": dict(batch=rows, key=jax.random.key(1)),
+    "several networks": dict(vmap=(0, None)),
+}
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_units_are_looked_at_although_the_loss_is_compiled(how):
+    """The mapping inside a loss sees no values; training shows them to it once."""
+    params = jnp.zeros((2, 32) if "vmap" in HOW[how] else 32)
+    seen = {"v": DEGREES, "y": jnp.zeros(500)}
+    train = partial(fit, params, mapped_loss, steps=1, optimizer=optax.sgd(0.1), **HOW[how])
+    with pytest.warns(UserWarning, match=r"v goes over 3\d\d units on axis 0"):
+        train(seen)
+    train(seen | {"v": DEGREES / 360})

@@ -4,7 +4,7 @@
     [NAME …]
 
 A NAME is an experiment (`image_natural`) or the beginning of several (`image`); without any, the
-four rows of all run, and with `ours` the fifth. `reduced` is what two cores can do in some hours
+four rows of all run and row zero, which has no network; with `ours` the fifth. `reduced` is what two cores can do in some hours
 (NAME_reduced), `full` the paper's settings; on a CPU the first is meant, else the second. Each
 finished training is written at once to `fflib/results/NAME.json`, which the chapters show; stopped
 at any moment, the run goes on where it was. `--limit` runs the first few items only, and writes to
@@ -27,6 +27,7 @@ MODULES = (
     "fflib.experiments.scans",
     "fflib.experiments.shape",
     "fflib.experiments.nerf",
+    "fflib.experiments.plain",
 )  # each has EXPERIMENTS: name -> Experiment
 
 

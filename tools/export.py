@@ -21,6 +21,7 @@ import posixpath
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,6 +224,9 @@ class Book:
         self.site = site(self.repository)
         names = [name for name in walk_toc(toc) if (root / f"{name}.md").exists()]
         self.pages = {name: Page.read(root, name) for name in names}
+        numbered = [p for p in toc.get("parts") or [] if p.get("numbered")]
+        names = [name for part in numbered for name in walk_toc(part)]
+        self.chapters = {name: f"{k}." for k, name in enumerate(names, 1)}
         self.numbers = self._number()
         self.equations = {
             label: page
@@ -239,19 +243,20 @@ class Book:
         return [page for page in self.pages.values() if page.is_notebook]
 
     def _number(self) -> dict[str, str]:
-        """The numbers the built book shows: equations count from 1 in every chapter
-        (_ext/mathml.py), exercises run through the book. A test compares them with the built pages.
+        """The numbers the built book shows: 4.1, 4.2, … in chapter 4; on pages without a number
+        equations count from 1 on each, exercises run on. A test compares them with the built pages.
         """
         numbers: dict[str, str] = {}
-        exercises = 0
+        exercises: Counter[str] = Counter()
         for page in self.pages.values():
+            chapter = self.chapters.get(page.name, "")
             equations = 0
             for kind, label in page.numbered:
                 if label in numbers:
                     raise ExportError(f"{page.file}: the label {label!r} is used twice")
                 equations += kind == "eq"
-                exercises += kind == "exercise"
-                numbers[label] = str(equations if kind == "eq" else exercises)
+                exercises[chapter] += kind == "exercise"
+                numbers[label] = chapter + str(equations if kind == "eq" else exercises[chapter])
         return numbers
 
     @functools.cached_property

@@ -32,7 +32,7 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues λ (n,), largest first, and eigenvectors as columns of Q (n, n): K = Q diag(λ) Qᵀ.
 
     Eigenvalues that rounding made slightly negative are set to 0. Raises: ValueError when K is not
-    square, symmetric, finite and positive semidefinite. Chapter: Spectral bias.
+    square, symmetric, finite and positive semidefinite. Chapter: Clocks: spectral bias.
     """
     checks.warn_of_wrong_products()
     K = checks.square("K", K)

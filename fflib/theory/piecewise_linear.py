@@ -29,7 +29,7 @@ def knots(
         start, end: the interval.
 
     Returns: (x, y), each (K,), x increasing from start to end, y the network's values. Raises:
-    ValueError for another kind of network or an empty interval. Chapter: Spectral bias.
+    ValueError for another kind of network or an empty interval. Chapter: ReLU networks as pieces.
     """
     if not isinstance(model, MLP):
         raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
@@ -73,7 +73,7 @@ def from_knots(x, y) -> tuple[MLP, list]:
     Args: x, (K,), increasing, K ≥ 2; y, (K,).
 
     Returns: (model, params), float32. Raises: ValueError when shapes disagree or x does not
-    increase. Chapter: Spectral bias.
+    increase. Chapter: ReLU networks as pieces.
     """
     x, y, slopes = _pieces(x, y)
     model = MLP((1, len(slopes), 1))
@@ -95,7 +95,7 @@ def fourier_transform(x, y, k) -> np.ndarray:
         k: frequencies in cycles per unit of x, any shape, not necessarily whole numbers.
 
     Returns: complex array of k's shape; at k = 0 the integral of f. Raises: ValueError when shapes
-    disagree or x does not increase. Chapter: Spectral bias.
+    disagree or x does not increase. Chapter: ReLU networks as pieces.
     """
     x, y, slopes = _pieces(x, y)
     omega = 2 * np.pi * np.asarray(k, float)[..., None]

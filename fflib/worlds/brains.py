@@ -71,14 +71,26 @@ def slices(count: int, n: int) -> Items:
     source = None if count <= 4 and n <= 128 else full()
     if source is None:
         n, places = min(n, 128), range(min(count, 4))
-        cuts = [_built_in("slices", n)[place] for place in places]
+        cuts = [_stretched(_built_in("slices", n)[place], n) for place in places]
     else:
-        places, whole = np.linspace(0.2, 0.8, count).round(3).tolist(), _unit("source", source)
-        cuts = [whole[int(place * len(whole))].T[::-1] for place in places]  # top of the head up
-    cuts = [np.asarray(_resize(cut, (n, n))) for cut in cuts]
-    array, names = jnp.stack([cut / cut.max() for cut in cuts]), tuple(f"slice{k}" for k in places)
+        places = np.linspace(0.2, 0.8, count).round(3).tolist()
+        cuts = [plane(n, place, source) for place in places]
     origin = "slices of the MNI152 average of 152 heads, in place of ATLAS"
-    return Items(names, array, _sha256(source), origin)
+    return Items(tuple(f"slice{k}" for k in places), jnp.stack(cuts), _sha256(source), origin)
+
+
+def plane(n: int, place: float, source) -> jax.Array:
+    """A slice (n, n) of a volume as in :func:`slices`, ``place`` in (0, 1) across the head, else a
+    ValueError. Chapter: Computed tomography.
+    """
+    whole = _unit("source", source)
+    checks.must(0 < place < 1, "place", "lie in (0, 1)", place)
+    return _stretched(whole[int(place * len(whole))].T[::-1], n)  # top of the head up
+
+
+def _stretched(cut, n: int) -> jax.Array:
+    cut = np.asarray(_resize(cut, (n, n)))
+    return jnp.asarray(cut / cut.max())
 
 
 def volumes(n: int) -> Items:

@@ -206,7 +206,7 @@ def random_points(
 
     The first ``near · n`` of them are moved along their lines to where one of the line's crossings
     of the surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
-    Raises: ValueError when ``near`` is no share. Chapter: Solid shapes; ``near``: A fifth row.
+    Raises: ValueError when ``near`` is no share. Chapter: Solid shapes; ``near``: Beating Table 1.
     """
     checks.must(0 <= near <= 1, "near", "be a share from 0 to 1", repr(near))
     k_line, k_z = jax.random.split(key)

@@ -273,11 +273,11 @@ def test_numbers_and_anchors_are_those_of_the_built_book():
     book = export.Book(ROOT)
     for page in book.pages.values():
         html = (HTML / f"{page.name}.html").read_text(encoding="utf-8")
-        shown = re.findall(r'class="eqno">\((\d+)\)', html)
+        shown = re.findall(r'class="eqno">\(([\d.]+)\)', html)
         assert shown == [book.numbers[label] for kind, label in page.numbered if kind == "eq"], (
             page.name
         )
-        titles = re.findall(r'caption-number">Exercise (\d+) ', html)
+        titles = re.findall(r'caption-number">Exercise ([\d.]+) ', html)
         assert titles == [
             book.numbers[label] for kind, label in page.numbered if kind == "exercise"
         ], page.name

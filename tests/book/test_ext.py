@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -470,6 +471,27 @@ def test_rules_without_use_are_left_out():
     )
 
 
+def test_arrows_of_the_sidebar_have_a_name():
+    page = a11y.named('<summary><span class="toctree-toggle"></span></summary><summary>x</summary>')
+    assert page.count("<summary>") == 1 and page.count('<summary aria-label="') == 1
+
+
+@pytest.mark.parametrize("base", ["", "https://me.github.io/book/"])
+def test_the_sitemap_lists_all_pages_of_an_address(tmp_path, base):
+    app = SimpleNamespace(
+        config=SimpleNamespace(html_baseurl=base),
+        builder=SimpleNamespace(format="html", get_target_uri=lambda page: f"{page}.html"),
+        env=SimpleNamespace(found_docs={"book/index", "book/theory/ntk"}),
+        outdir=tmp_path,
+    )
+    repository.add_sitemap(app, None)
+    listed = list(tmp_path.glob("sitemap.xml"))
+    assert bool(listed) == bool(base)
+    for path in listed:
+        places = re.findall("<loc>(.*?)</loc>", path.read_text(encoding="utf-8"))
+        assert places == [f"{base}book/index.html", f"{base}book/theory/ntk.html"]
+
+
 def test_icons_in_use_are_known_by_name_or_by_character():
     style = (
         '.fa-a:before,.fa-b:before{content:"\\f001"}.fa-c:before{content:"\\f002"}'
@@ -486,8 +508,10 @@ def test_links_wait_for_an_address(address):
         "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     }
     before = dict(options)
-    repository.hide_links(None, SimpleNamespace(html_theme_options=options))
+    config = SimpleNamespace(html_theme_options=options, html_baseurl="", ogp_site_url="")
+    repository.address_pages(SimpleNamespace(srcdir=ROOT), config)
     if address.endswith("me/book"):
-        assert options == before
+        assert options == before and config.ogp_site_url.startswith("https://")
     else:
+        assert not config.html_baseurl
         assert not any(options.values())

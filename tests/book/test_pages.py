@@ -198,8 +198,8 @@ def public_names() -> set[str]:
     """Everything of the library that has no underscore and is its own, as Sphinx writes it."""
     found = set()
     for path in library_modules():
-        if path == "fflib.checks" or path.startswith("fflib.show."):
-            continue
+        if path in ("fflib", "fflib.checks") or path.startswith("fflib.show."):
+            continue  # the first hands the names of the others on
         module = importlib.import_module(path)
         names = getattr(module, "__all__", None) or [
             name
@@ -222,7 +222,8 @@ def public_names() -> set[str]:
 
 
 def test_the_reference_has_every_public_name():
-    ids = anchors("book/reference/api.html")
+    pages = (BOOK / "book/reference/api").glob("*.html")
+    ids = set().union(*(anchors(f"book/reference/api/{page.name}") for page in pages))
     missing = sorted(name for name in public_names() if name not in ids)
     assert not missing, f"not in the reference: {missing}"
 
@@ -236,6 +237,22 @@ def test_previous_and_next_lead_through_the_whole_book():
         told = {side: os.path.normpath(f"{name}/../{link}") for side, link in found.items()}
         wanted = {"left": before, "right": after}
         assert told == {side: f"{page}.html" for side, page in wanted.items() if page}, name
+
+
+def test_the_foot_of_a_page_leads_along_the_short_path():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    path = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
+    for name in PAGES:
+        page = name.removesuffix(".html")
+        text = (BOOK / name).read_text(encoding="utf-8")
+        feet = re.findall(r'<p class="chapter-foot">(.*?)</p>', text)
+        assert len(feet) == (page in path), name
+        if feet:
+            at = path.index(page) + 1
+            assert feet[0].startswith(f"Short path {at} of {len(path)} · ")
+            links = re.findall(r'href="([^"]+)"', feet[0])
+            told = [os.path.normpath(f"{page}/../{link}") for link in links]
+            assert told == [f"{following}.html" for following in path[at : at + 1]]
 
 
 @each_page
@@ -456,6 +473,18 @@ def test_fits_a_phone(seen):
     assert not cut_off, "a table's caption is read by scrolling only"
 
 
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_first_figure_stands_on_the_first_screen(chromium, name):
+    """With its folds closed, on a desktop."""
+    top = """() => {
+      document.querySelectorAll("details").forEach((e) => { e.open = false; });
+      return document.querySelector("main figure.ff").getBoundingClientRect().top + scrollY;
+    }"""
+    with Visit(chromium, FILES, name, width=1440) as opened:
+        opened.tab.set_viewport_size({"width": 1440, "height": 900})
+        assert opened.ask(top) <= 700
+
+
 def test_the_book_has_sliders():
     assert SLIDER_PAGES
 
@@ -623,7 +652,7 @@ def test_hidden_frames_wait_until_the_slider_is_touched(chromium, address):
         ("network", "book/why_blurry.html"),
         ("circulant", "book/theory/spectral_bias.html"),
         ("detector shadows", "book/experiments/ct.html"),
-        ("kernel_regression", "book/reference/api.html"),
+        ("kernel_regression", "book/reference/api/theory.html"),
         ("zzz-not-there", None),
     ],
 )
@@ -639,6 +668,27 @@ def test_search_works_from_the_file_system(chromium, words, page):
         pages = {urldefrag(link)[0].removeprefix(FILES).partition("?")[0] for link in links}
         assert page in pages if page else not links
         assert not opened.elsewhere and not opened.missing and not opened.errors
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("NTK", "book/theory/ntk.html"),
+        ("σ", "book/theory/scale.html"),
+        ("bandwidth", "book/theory/scale.html"),
+        ("aliasing", "book/reference/notation.html"),
+        ("NeRF", "book/experiments/nerf.html"),
+        ("HashGrid", "book/reference/api/encodings.html"),
+    ],
+)
+def test_search_has_first_what_was_meant(chromium, words, page):
+    with Visit(chromium, FILES, f"search.html?q={words}") as opened:
+        first = opened.tab.locator("#search-results li a").first
+        first.wait_for()
+        opened.tab.wait_for_function(
+            "/finished/.test(document.querySelector('.search-summary')?.textContent)"
+        )
+        assert first.evaluate("a => a.href").partition("?")[0].split("#")[0] == FILES + page
 
 
 def test_each_kind_of_guess_is_used():

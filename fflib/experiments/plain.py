@@ -1,0 +1,162 @@
+"""Row zero of Table 1: what the same measurements give without a network.
+
+Interpolation of the pixels and the labels that were shown, filtered back-projection and zero
+filling, and, for the scanners, the picture of least total variation. Its weight was chosen on
+other items, by ``tools/weights.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from scipy.spatial import cKDTree
+
+from fflib.experiments import image, scans, shape
+from fflib.experiments.protocol import Experiment
+from fflib.operators import meshes, scanner
+
+ORDERS = {"bilinear": 1, "bicubic": 3}
+STEPS = 2000  # of the search for the least total variation
+CELLS = 77  # nodes a side of the grid of labels: as many numbers as the network has
+WEIGHT = 10**-3.5  # of the total variation: of half-decades the best in each of the three columns
+
+
+def interpolated(picture, order: int) -> np.ndarray:
+    """A picture from every second pixel of every second row, by splines (scipy's), in [0, 1].
+
+    Args: picture, (H, W, 3), H and W even; order 1 for bilinear, 3 for bicubic. What lies beyond
+    the last pixel shown takes its mirror image. Chapter: Photographs and text.
+    """
+    from scipy.ndimage import map_coordinates  # slow to import
+
+    seen = np.asarray(picture)[::2, ::2]
+    at = np.indices(picture.shape[:2]) / 2
+    made = [map_coordinates(c, at, order=order, mode="mirror") for c in np.moveaxis(seen, -1, 0)]
+    return np.clip(np.stack(made, -1), 0, 1)
+
+
+@partial(jax.jit, static_argnames=("shape", "steps"))
+def least_variation(
+    observed, how, weight, *, operator: Callable, shape: Sequence[int], steps: int = STEPS
+) -> jax.Array:
+    """The f in [0, 1] with the least ½‖(A f − y)/‖A‖‖² + weight·Σ|∇f|, ∇ of forward differences.
+
+    The first-order primal-dual algorithm of Chambolle and Pock (2011), with steps τ = σ = 1/‖K‖ for
+    K = (A/‖A‖, ∇), whose norm is at most √(1 + 4d).
+
+    Args:
+        observed: y, real or complex.
+        how: second argument of the operator.
+        weight: of the total variation, positive.
+        operator: a ``Partial`` of f, how ↦ A f, linear in f.
+        shape: of f, d sizes.
+        steps: of the algorithm.
+
+    Returns: f, of this shape. Chapter: Computed tomography; Magnetic resonance.
+    """
+
+    def slopes(f):
+        ends = [(f, jax.lax.slice_in_dim(f, -1, None, axis=a)) for a in range(f.ndim)]
+        return jnp.stack([jnp.diff(g, axis=a, append=end) for a, (g, end) in enumerate(ends)])
+
+    def measured(f):
+        return operator(f, how)
+
+    back, gather = scanner.adjoint(measured, shape), scanner.adjoint(slopes, shape)
+
+    def grow(_, f):
+        f = back(measured(f)).real
+        return f / jnp.linalg.norm(f)
+
+    start = jax.lax.fori_loop(0, 30, grow, jnp.ones(shape) / np.prod(shape) ** 0.5)
+    norm = jnp.linalg.norm(measured(start))
+    step = (1 + 4 * len(shape)) ** -0.5
+
+    def advance(_, state):
+        f, ahead, p, q = state
+        p = (p + step * (measured(ahead) - observed) / norm) / (1 + step)
+        q = q + step * slopes(ahead)
+        q = q / jnp.maximum(1, jnp.sqrt((q**2).sum(0)) / weight)
+        new = jnp.clip(f - step * (back(p).real / norm + gather(q)), 0, 1)
+        return new, 2 * new - f, p, q
+
+    f = jnp.zeros(shape)
+    return jax.lax.fori_loop(0, steps, advance, (f, f, 0 * observed, slopes(f)))[0]
+
+
+def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
+    """A solid from the labels at n³ nodes of its box, trilinear between them, positive inside.
+
+    A node takes its label from the nearest of the training lines, which lie much closer than nodes
+    do. ``solid``: the arrays of one solid of :func:`fflib.worlds.solids.prepare`.
+
+    Returns: (T, 3) → (T,), in [−½, ½]. Chapter: Solid shapes.
+    """
+    from scipy.ndimage import map_coordinates
+
+    low, high = np.asarray(solid["box"])
+    axes = np.linspace(low, high, n, axis=1)
+    columns = np.stack(np.meshgrid(*axes[:2], indexing="ij"), -1).reshape(-1, 2)
+    heights = np.asarray(solid["heights"])[cKDTree(solid["xy"]).query(columns)[1]]
+    inside = meshes.below(heights[:, None], axes[2]).reshape(n, n, n)
+
+    def field(v):
+        at = (np.asarray(v) - low) / (high - low) * (n - 1)
+        return map_coordinates(np.asarray(inside, np.float32), at.T, order=1, mode="nearest") - 0.5
+
+    return field
+
+
+def _pictures(pictures, keys, mapping):
+    scores = [image.score(interpolated(p, ORDERS[mapping]), p) for p in pictures]
+    return [
+        {name: told[name] for name in ("psnr", "ssim")} for told in scores
+    ]  # all seen are right
+
+
+def _solids(array, keys, mapping):
+    each = [jax.tree.map(lambda x, e=e: x[e], array) for e in range(len(keys))]
+    return [shape.score(occupied(solid), solid) for solid in each]
+
+
+def _scanned(truth, keys, mapping, *, instrument: scans.Instrument):
+    size = truth.shape[1:]
+    how = instrument.how(size[-1])
+    scores = []
+    for f in truth:
+        y = instrument.operator(f, how)
+        if mapping == "direct":
+            made = instrument.direct(y, how)
+        else:
+            operator = Partial(instrument.operator)
+            made = least_variation(y, how, WEIGHT, operator=operator, shape=size)
+        scores.append(scans.score(made, f))
+    return scores
+
+
+def _experiments():
+    known = image.EXPERIMENTS | shape.EXPERIMENTS | scans.EXPERIMENTS
+    for name, experiment in known.items():
+        kind = name.removesuffix("_reduced")
+        if kind in ("image_natural", "image_text"):
+            row = dict(solve=_pictures, settings={}, mappings=tuple(ORDERS))
+        elif kind == "shape_scans":
+            row = dict(solve=_solids, settings={"cells": CELLS}, mappings=("grid of labels",))
+        elif kind in ("ct_shepp", "ct_brain", "mri_brain"):
+            solve = partial(
+                _scanned, instrument=scans.RESONANCE if kind.startswith("mri") else scans.TOMOGRAPH
+            )
+            settings = {"weight": WEIGHT, "steps": STEPS}
+            row = dict(solve=solve, settings=settings, mappings=("direct", "total variation"))
+        else:
+            continue
+        size = {k: experiment.settings[k] for k in ("size", "lines") if k in experiment.settings}
+        yield f"{name}_plain", experiment._replace(**row)._replace(settings=row["settings"] | size)
+
+
+EXPERIMENTS: dict[str, Experiment] = dict(_experiments())
