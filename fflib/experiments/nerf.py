@@ -30,8 +30,8 @@ from fflib.files import Trained
 from fflib.network import mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
+from fflib.worlds.captures import SPLIT, lego
 from fflib.worlds.items import Items
-from fflib.worlds.lego import SPLIT, lego
 
 MAPPINGS = (
     *("none", "basic", "positional", "positional, aligned", "ladder", "ladder, aligned"),

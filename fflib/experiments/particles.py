@@ -101,7 +101,7 @@ def _detected(key, shadows, gain, snr):
 @partial(jax.jit, static_argnames=("n", "pixel"))
 def _shadows(mols, poses, n, pixel):
     def shadow(pair):
-        return molecules.projection(molecules.turned(*pair), n, pixel)
+        return molecules.projection(pair[0].turn(pair[1]), n, pixel)
 
     return jax.lax.map(shadow, (mols, poses), batch_size=256)
 

@@ -22,9 +22,9 @@ from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
 from fflib.files import Trained
 from fflib.network import mlp
-from fflib.operators import contour, meshes
+from fflib.operators import meshes
 from fflib.worlds import solids
-from fflib.worlds.labels import prepare, random_points
+from fflib.worlds.solids import prepare, random_points
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -140,7 +140,7 @@ def sculpt(
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
     :func:`fflib.experiments.image.paint`, with ``array`` as
-    :func:`fflib.worlds.labels.prepare` makes it of E solids; ``looks`` records the overlap near the
+    :func:`fflib.worlds.solids.prepare` makes it of E solids; ``looks`` records the overlap near the
     surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
@@ -187,7 +187,7 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
-    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
+    return meshes.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):
