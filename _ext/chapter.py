@@ -2,18 +2,22 @@
 
 The line tells the minutes that reading takes, the seconds that the cells ran on two cores, from
 `book/seconds.json` (made by `tools/seconds.py`; committed, so that two builds are equal), and where
-the chapter opens on Colab.
+the chapter opens on Colab. Pages of the short path (the first part of `_toc.yml`) say there and at
+their foot how far the reader has come, those of the part "Deeper" that they can be skipped.
 """
 
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 
+import yaml
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
 WORDS_A_MINUTE = 220
+SHORT, DEEPER = "The short path", "Deeper"
 CAPTION = '<figcaption class="ff-caption">'
 
 
@@ -31,9 +35,34 @@ def minutes(document: nodes.document) -> int:
     return max(1, round(sum(len(text.astext().split()) for text in texts) / WORDS_A_MINUTE))
 
 
-def line(read: int, ran: int | None, notebook: str) -> str:
+def parts(root: Path) -> dict[str, list[str]]:
+    """The pages of each part of the contents."""
+    contents = yaml.safe_load(Path(root, "_toc.yml").read_text(encoding="utf-8"))
+    return {p["caption"]: [c["file"] for c in p["chapters"]] for p in contents.get("parts", [])}
+
+
+def place(name: str, contents: dict[str, list[str]]) -> str:
+    """Where a page stands: "short path 5 of 9", "deeper, can be skipped", or "" elsewhere."""
+    path, deeper = contents.get(SHORT, []), contents.get(DEEPER, [])
+    if name in path:
+        return f"short path {path.index(name) + 1} of {len(path)}"
+    return "deeper, can be skipped" if name in deeper else ""
+
+
+def foot(name: str, contents: dict[str, list[str]]) -> tuple[str, str]:
+    """The words at the foot of a page of the short path and the page that comes next, or ""."""
+    path = contents.get(SHORT, [])
+    if name not in path:
+        return "", ""
+    at = path.index(name) + 1
+    words = f"Short path {at} of {len(path)} · "
+    return (words + "next: ", path[at]) if at < len(path) else (words + "you are there.", "")
+
+
+def line(read: int, ran: int | None, notebook: str, where: str = "") -> str:
     """The line under a title, as HTML."""
     parts = [f"{read} min to read", *([f"{ran} s to run"] if ran else [])]
+    parts += [where] if where else []
     parts += [f'<a class="reference external" href="{notebook}">Colab</a>'] if notebook else []
     return f'<p class="chapter-line">{" · ".join(parts)}</p>'
 
@@ -54,10 +83,21 @@ class Chapter(SphinxPostTransform):
         address = self.config.html_theme_options.get("repository_url", "")
         colab = address.replace("https://github.com/", "https://colab.research.google.com/github/")
         notebook = f"{colab}/blob/main/{name}.ipynb" if colab else ""
-        html = line(minutes(self.document), seconds.get(name), notebook)
+        contents = parts(self.env.srcdir)
+        read, where = minutes(self.document), place(name, contents)
+        html = line(read, seconds.get(name), notebook, where)
         title = next(iter(self.document.findall(nodes.title)))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", html, format="html"))
         self.number_figures(chapter)
+        words, following = foot(name, contents)
+        if words:
+            link = ""
+            if following:
+                address = self.app.builder.get_relative_uri(name, following)
+                shown = escape(self.env.titles[following].astext())
+                link = f'<a class="reference internal" href="{address}">{shown}</a>'
+            html = f'<p class="chapter-foot">{words}{link}</p>'
+            title.parent.append(nodes.raw("", html, format="html"))
 
     def number_figures(self, chapter: str) -> None:
         count = 0

@@ -29,8 +29,8 @@ from fflib.experiments.records import circumstances
 from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
+from fflib.worlds.captures import SPLIT, lego
 from fflib.worlds.items import Items
-from fflib.worlds.lego import SPLIT, lego
 
 MAPPINGS = (
     *("none", "basic", "positional", "positional, aligned", "ladder", "ladder, aligned"),
@@ -103,7 +103,7 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
     """One of the seven mappings by its name; ", aligned" means along the axes, else turned.
 
     "ours" is the positional one, aligned, at a scale of its own. Raises: ValueError for another
-    name. Chapter: Radiance fields; "ours": A fifth row.
+    name. Chapter: Radiance fields; "ours": Beating Table 1.
     """
     name, _, aligned = checks.one_of("mapping", mapping, (*MAPPINGS, OURS)).partition(", ")
     if name == "none":
@@ -161,7 +161,7 @@ def start_in_fog(params, views: cameras.Views):
     fog: about half of the light gets through, and has the mean colour of the pictures.
 
     There relu has a slope at every point, so that a long first step does not switch the density off
-    for good. Chapter: A fifth row.
+    for good. Chapter: Beating Table 1.
     """
     *hidden, (W, b) = params
     [(_, colour)] = protocol.start_at([(W, b[..., :3])], 2 * views.images.mean((0, 1, 2)))

@@ -24,6 +24,7 @@ from jax.tree_util import Partial
 from fflib import checks
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
+from fflib.operators.cameras import rotations
 from fflib.operators.scanner import half_mean_square
 from fflib.training import fit
 from fflib.worlds import molecules
@@ -67,7 +68,7 @@ def observe(
     for poses that are no rotations, another number of molecules, an snr that is not positive.
     Chapter: A molecule in motion.
     """
-    poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
+    poses, snr = rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
         raise ValueError(
@@ -100,7 +101,7 @@ def _detected(key, shadows, gain, snr):
 @partial(jax.jit, static_argnames=("n", "pixel"))
 def _shadows(mols, poses, n, pixel):
     def shadow(pair):
-        return molecules.projection(molecules.turned(*pair), n, pixel)
+        return molecules.projection(pair[0].turn(pair[1]), n, pixel)
 
     return jax.lax.map(shadow, (mols, poses), batch_size=256)
 

@@ -37,7 +37,7 @@ class Published(NamedTuple):
     """A column of Table 1 of the paper: what heads it, "psnr" in dB or "iou", how many pictures,
     solids, volumes or views were averaged, and mapping → (mean, spread over them).
 
-    Chapter: Table 1.
+    Chapter: Reproducing Table 1.
     """
 
     title: str

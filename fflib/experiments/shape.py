@@ -22,9 +22,9 @@ from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
 from fflib.files import Trained
 from fflib.network import mlp
-from fflib.operators import contour, meshes
+from fflib.operators import meshes
 from fflib.worlds import solids
-from fflib.worlds.labels import prepare, random_points
+from fflib.worlds.solids import prepare, random_points
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -43,10 +43,9 @@ class SolidSetting:
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a unit; the solid fills most of one unit).
         rate_ours: of Muon, which trains "ours".
-        near_ours: share of the points of "ours" that lie near the surface, see
-            :func:`fflib.worlds.labels.random_points`.
+        near_ours: share of the points of "ours" that lie near the surface.
 
-    Chapter: Solid shapes; A fifth row.
+    Chapter: Solid shapes; Beating Table 1.
     """
 
     steps: int
@@ -94,7 +93,7 @@ class Occupancy(Trained):
     """
 
     def __call__(self, v) -> jax.Array:
-        v = features.coordinates(v, 3)
+        v = checks.coordinates("v", v, 3)
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 
@@ -139,8 +138,9 @@ def sculpt(
     """Train one network a solid, all as one program, on random points of the box.
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
-    :func:`fflib.experiments.image.paint`, with ``array`` that of
-    :class:`fflib.worlds.labels.Solids`, E of them; ``looks`` records the overlap near the surface.
+    :func:`fflib.experiments.image.paint`, with ``array`` as
+    :func:`fflib.worlds.solids.prepare` makes it of E solids; ``looks`` records the overlap near the
+    surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
     ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
@@ -186,7 +186,7 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
-    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
+    return meshes.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):

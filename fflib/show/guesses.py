@@ -107,20 +107,24 @@ class Asked:
 class guess(Asked):
     """Ask the reader to predict a result before seeing it: radio buttons, answered by `reveal`.
 
-    `options` are 2 to 6 different texts; `why` has for some of them, the wrong ones above all, a
-    sentence on why it tempts, told with the answer. Raises ValueError otherwise.
+    `options` are 2 to 6 different texts; `why` has for each a sentence on why it tempts, told with
+    the answer. Without `options` they are those that `why` explains. Raises ValueError otherwise.
 
-        g = show.guess("Which width is best?", ["narrow", "wide"])
+        g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
         g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
 
     Chapter: all chapters.
     """
 
-    def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str] = NO_WHY):
-        self.options = _different("options", options)
+    def __init__(
+        self, question: str, options: Sequence[str] | None = None, why: Mapping[str, str] = NO_WHY
+    ):
+        self.options = _different("options", list(why) if options is None else options)
         if unknown := set(why) - set(self.options):
             raise ValueError(f"why must explain options, got {sorted(unknown)}")
-        self._whys = {option: _sentence(why[option]) if option in why else "" for option in options}
+        self._whys = {
+            option: _sentence(why[option]) if option in why else "" for option in self.options
+        }
         fields = (
             f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
             f"<span>{escape(option)}</span></label>"

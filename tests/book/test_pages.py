@@ -239,6 +239,22 @@ def test_previous_and_next_lead_through_the_whole_book():
         assert told == {side: f"{page}.html" for side, page in wanted.items() if page}, name
 
 
+def test_the_foot_of_a_page_leads_along_the_short_path():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    path = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
+    for name in PAGES:
+        page = name.removesuffix(".html")
+        text = (BOOK / name).read_text(encoding="utf-8")
+        feet = re.findall(r'<p class="chapter-foot">(.*?)</p>', text)
+        assert len(feet) == (page in path), name
+        if feet:
+            at = path.index(page) + 1
+            assert feet[0].startswith(f"Short path {at} of {len(path)} · ")
+            links = re.findall(r'href="([^"]+)"', feet[0])
+            told = [os.path.normpath(f"{page}/../{link}") for link in links]
+            assert told == [f"{following}.html" for following in path[at : at + 1]]
+
+
 @each_page
 def test_the_text_is_there_before_any_script_runs(name):
     """Headings, figures and tables stand in the file; scripts only add."""
@@ -455,6 +471,18 @@ def test_fits_a_phone(seen):
     assert not too_wide, "wider than the screen"
     assert not stuck, "scrolls, but not with the keyboard"
     assert not cut_off, "a table's caption is read by scrolling only"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_first_figure_stands_on_the_first_screen(chromium, name):
+    """With its folds closed, on a desktop."""
+    top = """() => {
+      document.querySelectorAll("details").forEach((e) => { e.open = false; });
+      return document.querySelector("main figure.ff").getBoundingClientRect().top + scrollY;
+    }"""
+    with Visit(chromium, FILES, name, width=1440) as opened:
+        opened.tab.set_viewport_size({"width": 1440, "height": 900})
+        assert opened.ask(top) <= 700
 
 
 def test_the_book_has_sliders():

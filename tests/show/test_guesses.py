@@ -92,6 +92,7 @@ def test_a_wrong_answer_tempts_for_a_reason(shown):
     page = shown()
     assert "“a &lt;”: It has 3\u00a0×\u00a010<sup>−5</sup> more." in page
     assert re.findall(r'data-ff-why="(.)"', page) == ["0"]
+    assert show.guess("Which?", why={"a": "It is first.", "b": "It is last."}).options == ["a", "b"]
     with pytest.raises(ValueError, match=r"why must explain options, got \['c'\]"):
         show.guess("Which?", ["a", "b"], why={"c": "There is none."})
 
