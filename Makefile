@@ -51,9 +51,9 @@ test: lint  ## lint, and test the library, the notebooks and the built pages
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
 types: $(READY)  ## check the types of the library
-	@$(PY) -m basedpyright --level error
+	@$(PY) -m basedpyright --level error --pythonpath "$$($(PY) -c 'import sys; print(sys.executable)')"
 
-lint: $(READY)  ## lint and format (told, not changed)
+lint: types  ## lint, format and types (told, not changed)
 	@$(PY) -m ruff check -q
 	@$(PY) -m ruff format --check -q || { echo "Not formatted, see: $(BIN)ruff format --diff" >&2; exit 1; }
 
@@ -74,6 +74,15 @@ lab: $(READY)  ## open the chapters in JupyterLab, where sliders compute: all, o
 	@$(PY) -m jupyterlab --version >/dev/null 2>&1 || $(PY) -m pip install -qq "jupyterlab>=4.2,<5"
 	@exec $(PY) -m jupyterlab --log-level=WARN $(if $(filter 0,$(shell id -u)),--allow-root) $(if $(CHAPTER),book/$(CHAPTER).ipynb,book)
 
+pdf: $(READY)  ## print the built book into one PDF (needs Chromium)
+	@test -f $(HTML)/index.html || $(MAKE) book
+	@$(PY) tools/pdf.py
+
+zip: $(READY)  ## pack the built pages, to be read from disk
+	@test -f $(HTML)/index.html || $(MAKE) book
+	@cd $(HTML) && rm -f book.zip && $(abspath $(PY)) -m zipfile -c book.zip *
+	@echo "The pages are packed in $(HTML)/book.zip"
+
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk
 	@FFLIB_SCALE=full $(PY) tools/run_notebook.py --record --out _build/full $(CHAPTER)
 
@@ -93,4 +102,4 @@ address: $(READY)  ## set the repository's address everywhere: URL=https://githu
 clean:  ## delete everything that was made, the environment too
 	@rm -rf _build build .coverage *.egg-info $(VENV)
 
-.PHONY: help book test types lint unit check serve lab full results bench sync address clean
+.PHONY: help book test types lint unit check serve lab pdf zip full results bench sync address clean

@@ -184,7 +184,7 @@ def beside_published(found: list[dict]) -> list[dict]:
     """
     rows = []
     for record in found:
-        column = library().published(record["experiment"]) if record["scale"] == "full" else None
+        column = library().TABLE1.get(record["experiment"]) if record["scale"] == "full" else None
         for score in record["scores"]:
             if (
                 column is None

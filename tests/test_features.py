@@ -7,15 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import in_float64
+from refusal import assert_refused
 
 from fflib import features
+from fflib.encodings.learned import positional_transformer
 from fflib.metrics import rfft_amplitude
 
 KEY = jax.random.key(3)
 MAPPINGS = {
     "basic": features.basic(2),
     "positional": features.positional(8, 2, 4.0),
-    "geometric": features.positional_geometric(8, 2, 20.0),
+    "geometric": features.on_axes(8, 2, lambda k: 20.0 ** (np.arange(k) / k)),
     "nerf": features.positional_nerf(4, 2),
     "gaussian": features.gaussian(KEY, 8, 2, 5.0),
     "any": features.fourier(
@@ -96,6 +98,106 @@ def test_integer_frequencies_are_periodic():
     assert np.abs(wild(v + 1) - wild(v)).max() > 0.5
 
 
+# --- axes that close
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("axes", [(0,), (1,), (0, 2), [1, 2, 0], ()])
+def test_a_periodic_axis_has_equal_values_and_gradients_at_both_ends(seed, axes):
+    """γ and ∂γ/∂v at 0 and at 1 of the named axes are equal, of the others they are not."""
+    g = features.gaussian(jax.random.key(seed), 12, 3, 4.0, periodic=axes)
+    wild = features.gaussian(jax.random.key(seed), 12, 3, 4.0)
+    assert np.abs(g.B - wild.B).max() <= 0.5
+    np.testing.assert_array_equal(
+        g.B, features.fourier(wild.a, wild.B, periodic=axes).B, "one rule for both"
+    )
+    slopes = jax.vmap(jax.jacfwd(g))
+    for axis in range(3):
+        ends = points(20, 3, seed)
+        ends[:, axis] = 0
+        other = ends + np.eye(3, dtype=np.float32)[axis]
+        off = max(
+            np.abs(g(other) - g(ends)).max(),
+            np.abs(slopes(other) - slopes(ends)).max() / (2 * np.pi * 12),
+        )
+        assert off < 1e-4 if axis in axes else off > 0.1
+
+
+@pytest.mark.parametrize(
+    ("call", "parts"),
+    [
+        (lambda: features.gaussian(KEY, 4, 2, 1.0, periodic=[2]), ["periodic", "0 to 1", "2"]),
+        (lambda: features.gaussian(KEY, 4, 2, 1.0, periodic=[-1]), ["periodic", "-1"]),
+        (lambda: features.gaussian(KEY, 4, 2, 0.01, periodic=[1]), ["scale", "axis 1", "4", "0"]),
+        (lambda: features.fourier([1.0], [[0.4]], periodic=[0]), ["scale", "axis 0", "0.4"]),
+    ],
+)
+def test_no_periodic_axis(call, parts):
+    assert_refused(call, ValueError, parts)
+
+
+# --- units
+
+
+def degrees(n):
+    return np.random.default_rng(0).uniform((-180, -90), (180, 90), (n, 2)).astype(np.float32)
+
+
+LOUD = {
+    "degrees": (degrees(2000), 2.0),
+    "pixel numbers": (np.stack(np.indices((64, 64)), -1).astype(np.float32), 10.0),
+    "a few metres of a map": (4e6 + degrees(100), 1.0),
+}
+QUIET = {
+    "the unit": (points(10), 300.0),
+    "pixel numbers and cycles a pixel": (LOUD["pixel numbers"][0], 0.05),
+    "a minute of sound, cycles a second": (np.arange(0, 60, 1 / 1000)[:, None], 300.0),
+    "one point": (degrees(1), 2.0),
+    "degrees, slow waves": (degrees(100), 0.02),
+}
+
+
+@pytest.mark.parametrize("kind", LOUD)
+def test_coordinates_far_beyond_the_unit_are_told(kind):
+    v, scale = LOUD[kind]
+    with pytest.warns(UserWarning, match=r"v goes over .* units on axis . .*fflib\.data\.frame"):
+        features.gaussian(KEY, 64, v.shape[-1], scale)(v)
+
+
+@pytest.mark.parametrize("kind", QUIET)
+def test_coordinates_that_fit_their_scale_are_not(kind):
+    v, scale = QUIET[kind]
+    features.gaussian(KEY, 64, v.shape[-1], scale)(v)  # warnings are errors here
+
+
+# --- numbers that a float cannot hold
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: features.positional(32, 1, 200.0), "scale"),
+        (lambda: features.positional_nerf(200, 1), "levels"),
+        (lambda: features.on_axes(4, 1, lambda k: 1e39 ** jnp.arange(k), sigma=1e39), "sigma"),
+        (lambda: positional_transformer(4, 1, 1e300), "length"),
+        (lambda: features.gaussian(KEY, 400, 1, 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "gaussian", 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "laplace", 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "uniform_log", 1e60), "scale"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_frequencies_that_overflow_are_refused_by_name(make, name):
+    assert_refused(make, ValueError, [f"{name} must leave every frequency finite in float32"])
+    one = lambda: features.fourier([1.0], [[1e39]])  # noqa: E731
+    assert_refused(one, ValueError, ["B", "NaN or infinite"])
+
+
+def test_no_length_without_amplitudes():
+    silent = features.fourier(np.zeros(2), np.ones((2, 1)))
+    assert_refused(silent.normalized, ValueError, ["a must not be 0", "2 frequencies"])
+
+
 # --- the ladders
 
 
@@ -112,10 +214,9 @@ def test_ladder_of_the_code():
 
 def test_ladder_of_the_paper():
     """σ^(j/k) with k = m/d: from 1 up to, and not reaching, σ."""
-    np.testing.assert_allclose(
-        features.positional_geometric(4, 1, 16.0).B[:, 0], [1, 2, 4, 8], rtol=1e-6
-    )
-    g = features.positional_geometric(6, 2, 27.0)
+    text = lambda sigma: lambda k: sigma ** (np.arange(k) / k)  # noqa: E731
+    np.testing.assert_allclose(features.on_axes(4, 1, text(16.0)).B[:, 0], [1, 2, 4, 8], rtol=1e-6)
+    g = features.on_axes(6, 2, text(27.0))
     np.testing.assert_allclose(g.B, [[1, 0], [3, 0], [9, 0], [0, 1], [0, 3], [0, 9]], rtol=1e-6)
 
 

@@ -4,7 +4,7 @@ The address stands in pyproject.toml, and in the other files that cannot look it
 the repository itself they name what follows from it: the published book and links that open Colab.
 
 As long as there is no address, what needs one stands in the README between `<!--address` and `-->`,
-and the pages leave such links out (`_ext/repository.py`).
+its links to files are relative, and the pages leave such links out (`_ext/repository.py`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,17 @@ def uncover(text: str) -> str:
     return re.sub(r"<!--address ?\n?(.*?)\n?-->", r"\1", text, flags=re.DOTALL)
 
 
+def absolute(text: str, address: tuple[str, str]) -> str:
+    """The README with links to files of the repository that also lead somewhere on the package index."""
+    root = "https://github.com/{}/{}".format(*address)
+
+    def link(found: re.Match) -> str:
+        picture, words, file = found.groups()
+        return f"{picture}[{words}]({root}/{'raw' if picture else 'blob'}/main/{file})"
+
+    return re.sub(r"(!?)\[([^]]*)\]\((?!https?:|#)([^)\s]+)\)", link, text)
+
+
 def main() -> int:
     try:
         new = parse(sys.argv[1] if len(sys.argv) > 1 else "")
@@ -59,6 +70,8 @@ def main() -> int:
     for path in files(export.ROOT):
         text = path.read_text(encoding="utf-8")
         changed = uncover(replace(text, old, new))
+        if path.name == "README.md":
+            changed = absolute(changed, new)
         if changed != text:
             path.write_text(changed, encoding="utf-8", newline="\n")
             print(f"changed {path.relative_to(export.ROOT)}")

@@ -12,6 +12,8 @@ remade      one random row of each record of Table 1, computed anew, agrees with
 smoke       every experiment of Table 1 starts at full scale; seconds a step and memory
 begun       every chapter's cells at full scale with a few steps a training; memory
 twin        the recipe's PyTorch lines do what the library's do, where PyTorch is installed
+guests      our mapping in networks of Flax, Equinox and PyTorch, those that are installed
+jobs        the wheel with its base requirements alone does a picture, a recording and an equation
 
     python tools/check.py [STEP ...]     (all without any)
 
@@ -334,6 +336,40 @@ def twin() -> str:
     raise Skip("no Python here has PyTorch and jax")
 
 
+def guests() -> str:
+    command = [sys.executable, ROOT / "tools" / "guests.py"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if done.returncode == 2:
+        raise Skip(f"none of the libraries is installed: {last_line(done.stdout)}")
+    if done.returncode:
+        raise RuntimeError(done.stderr[-4000:])
+    return last_line(done.stdout)
+
+
+BASE_JOBS = ("A picture that is not square", "A recording", "An equation")
+
+
+def jobs() -> str:
+    """The cells of own_data before its first job and of three jobs, in an empty environment."""
+    python = environment("jobs", wheel())
+    page = json.loads((ROOT / "book/reference/own_data.ipynb").read_text(encoding="utf-8"))
+    kept, wanted, done = [], True, []
+    for cell in page["cells"]:
+        text = "".join(cell["source"])
+        if heads := re.findall(r"^## (.+)$", text, re.M):
+            wanted = heads[-1] in BASE_JOBS
+            done += heads[-1:] * wanted
+        kept += [cell] * (wanted and cell["cell_type"] == "code")
+    if tuple(done) != BASE_JOBS:
+        raise RuntimeError(f"own_data has {done} of {BASE_JOBS}")
+    with tempfile.TemporaryDirectory() as empty:
+        Path(empty, "jobs.ipynb").write_text(json.dumps(page | {"cells": kept}), encoding="utf-8")
+        shutil.copy(ROOT / "tools" / "run_notebook.py", empty)
+        run(python, "run_notebook.py", "jobs.ipynb", cwd=Path(empty), PYTHONPATH="")
+    return f"{versions(python)}: {', '.join(done)}"
+
+
 STEPS = {
     step.__name__: step
     for step in (
@@ -349,6 +385,8 @@ STEPS = {
         smoke,
         begun,
         twin,
+        guests,
+        jobs,
     )
 }
 

@@ -48,25 +48,27 @@ def fit_from(
 
     Returns: as ``fit`` does, with the history of all parts of the run. Interrupted from the
     keyboard it saves and passes the interrupt on. A file that cannot be written is a warning.
-
     Raises: what ``fit`` raises; ValueError for a checkpoint that is damaged or of another run.
-
     Chapter: How these pages were computed.
     """
     path = Path(path).expanduser()
     begin = partial(init, optimizer=optimizer)
     fresh = jax.eval_shape(begin if vmap is None else jax.vmap(begin), params)
-    tree, names = _tree(fresh), json.loads(json.dumps(names))
-    run = {"params or optimizer": tree, "data": _print(data), "key": _print(key), "names": names}
+    run = {"params or optimizer": _tree(fresh), "data": _print(data), "key": _print(key)}
+    run["names"] = json.loads(json.dumps(names))
     _agreed(True)  # wait for a file that the first process is still writing
     state, earlier = _resume(path, fresh, params, run, steps)
     told, saved, stopped = (state, {}), time.monotonic(), False
 
     def keep(state, history):
         nonlocal told, saved, stopped
-        if earlier and len(history["step"]) == 1:
-            _compare(path, earlier, history)
-        told = state, _together(earlier, history, every or steps, steps)
+        skip = False
+        if earlier:
+            first = history["step"][0]
+            skip = bool(first % (every or steps) and first < steps)  # no time of recording
+            if len(history["step"]) == 1:
+                _compare(path, earlier, history)
+        told = state, {k: earlier.get(k, [])[:-1] + v[skip:] for k, v in history.items()}
         if _agreed(time.monotonic() - saved > SAVE_SECONDS):
             _save(path, *told, run)
             saved = time.monotonic()
@@ -82,13 +84,6 @@ def fit_from(
     if history["step"][-1] < steps and not stopped:
         raise KeyboardInterrupt
     return state.params, {name: np.stack(values) for name, values in history.items()}
-
-
-def _together(earlier, history, every, steps):
-    """The history of both parts; where they meet counts only if it is a time of recording."""
-    first = history["step"][0]
-    skip = bool(earlier and first % every and first < steps)
-    return {name: earlier.get(name, [])[:-1] + values[skip:] for name, values in history.items()}
 
 
 def _compare(path, earlier, history):
@@ -109,7 +104,7 @@ def _compare(path, earlier, history):
 
 def _save(path, state, history, run) -> None:
     """Write a checkpoint; a failure is a warning, and the one before stays."""
-    leaves = host([_plain(x) for x in jax.tree.leaves(state)])  # takes every process
+    leaves = [_plain(x) for x in jax.tree.leaves(state)]  # takes every process
     arrays = {f"state_{i}": x for i, x in enumerate(leaves)}
     arrays |= {f"history_{name}": np.stack(values) for name, values in history.items()}
     if jax.process_index():
@@ -129,11 +124,8 @@ def _resume(path, fresh, params, run, steps) -> tuple[Any, dict[str, list]]:
     if not path.exists():
         return params, {}
     about, arrays = files.read(path)
-    changed = [
-        name
-        for name, now in run.items()
-        if now != (was := about.get(name)) and not (name in ("data", "key") and _close(now, was))
-    ]
+    changed = {name: (now, about.get(name)) for name, now in run.items() if now != about.get(name)}
+    changed = [k for k, pair in changed.items() if k not in ("data", "key") or not _close(*pair)]
     if changed:
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: it was made with another "
@@ -148,15 +140,10 @@ def _resume(path, fresh, params, run, steps) -> tuple[Any, dict[str, list]]:
     return state, history
 
 
-# --------------------------------------------------------------------------------------------------
-# What a run is known by
-
-
-def _plain(x):
+def _plain(x) -> np.ndarray:
     """Numbers of an array, those behind a random key too."""
-    if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.key_data(x)
-    return x
+    keyed = isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return host(jax.random.key_data(x) if keyed else x)
 
 
 def _placed(x, like):
@@ -166,24 +153,21 @@ def _placed(x, like):
 
 def _like(stored, x):
     """A stored array of the kind that ``x`` describes."""
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(
-            stored, impl=jax.random.key_impl(jnp.empty(x.shape, x.dtype))
-        )
-    return jnp.asarray(stored)
+    if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jnp.asarray(stored)
+    kind = jax.random.key_impl(jnp.empty(x.shape, x.dtype))
+    return jax.random.wrap_key_data(stored, impl=kind)
 
 
 def _tree(state) -> list:
     """Names, shapes and types of parameters; shapes and types of the rest."""
+
+    def kind(x):
+        return [list(np.shape(x)), str(jnp.result_type(x))]
+
     params = jax.tree_util.tree_leaves_with_path(state.params)
-    return [
-        [[jax.tree_util.keystr(path), *_kind(x)] for path, x in params],
-        [_kind(x) for x in jax.tree.leaves(state.opt_state)],
-    ]
-
-
-def _kind(x) -> list:
-    return [list(np.shape(x)), str(jnp.result_type(x))]
+    named = [[jax.tree_util.keystr(path), *kind(x)] for path, x in params]
+    return [named, [kind(x) for x in jax.tree.leaves(state.opt_state)]]
 
 
 def _print(tree) -> list:
@@ -194,25 +178,23 @@ def _print(tree) -> list:
     """
     found = []
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        x = host(_plain(leaf))
-        name = f"{jax.tree_util.keystr(path)} {x.shape}"
+        x = _plain(leaf)
         if jnp.issubdtype(x.dtype, jnp.floating):
-            x = np.nan_to_num(x.ravel().astype(float))
+            flat = np.nan_to_num(x.ravel().astype(float))
             signs = 1 - 2.0 * ((np.arange(x.size) * 2654435761 >> 16) & 1)
-            found.append([name, float(signs @ x), float(np.linalg.norm(x))])
+            number, norm = float(signs @ flat), float(np.linalg.norm(flat))
         else:
             digest = hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
-            found.append([name, float(int(digest[:13], 16)), 0.0])
+            number, norm = float(int(digest[:13], 16)), 0.0
+        found.append([f"{jax.tree_util.keystr(path)} {x.shape}", number, norm])
     return found
 
 
 def _close(now: list, was: list | None) -> bool:
     """Whether two lists of :func:`_print` agree but for rounding."""
-    return (
-        was is not None
-        and [name for name, *_ in now] == [name for name, *_ in was]
-        and all(abs(a[1] - b[1]) <= AGREE * a[2] for a, b in zip(now, was, strict=True))
-    )
+    if was is None or [name for name, *_ in now] != [name for name, *_ in was]:
+        return False
+    return all(abs(a[1] - b[1]) <= AGREE * a[2] for a, b in zip(now, was, strict=True))
 
 
 def _agreed(answer: bool) -> bool:

@@ -24,6 +24,7 @@ from jax.tree_util import Partial
 from fflib import checks
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
+from fflib.operators.cameras import rotations
 from fflib.operators.scanner import half_mean_square
 from fflib.training import fit
 from fflib.worlds import molecules
@@ -32,13 +33,9 @@ from fflib.worlds import molecules
 class Particles(NamedTuple):
     """N images, each as P values of its Fourier transform; a pytree.
 
-    Attributes:
-        k: (P, 2), frequencies in cycles per pixel, one of each pair ±k inside the disc.
-        y: (N, P) complex, transformed images over the noise: the noise has E|ε|² = 1.
-        gain: (N, P), what multiplies V̂: the contrast over the noise.
-        poses: (N, 3, 3).
-
-    Chapter: A molecule in motion.
+    ``k`` (P, 2) are frequencies in cycles per pixel, one of each pair ±k inside the disc, ``y``
+    (N, P) complex the transforms over the noise, so that it has E|ε|² = 1, ``gain`` (N, P) what
+    multiplies V̂, the contrast over the noise, ``poses`` (N, 3, 3). Chapter: A molecule in motion.
     """
 
     k: jax.Array
@@ -48,9 +45,8 @@ class Particles(NamedTuple):
 
 
 def half_transforms(images, n: int) -> jax.Array:
-    """The kept half of the transforms of images (N, n, n): (N, P) complex.
-
-    Chapter: A molecule in motion.
+    """The kept half of the transforms of images (N, n, n): (N, P) complex. Chapter: A molecule in
+    motion.
     """
     row, column = microscope.half_disc(n).T
     return microscope.centred_fft(images, 2)[..., row, column]
@@ -59,33 +55,30 @@ def half_transforms(images, n: int) -> jax.Array:
 def observe(
     key: jax.Array, mol: molecules.Molecule, poses, contrast, n: int, pixel: float, snr: float
 ) -> tuple[Particles, jax.Array]:
-    """Take a picture of each molecule, with contrast and noise.
+    """Take a picture of each molecule, with contrast and noise, which ``key`` draws.
 
     Args:
-        key: of the noise.
-        mol: one molecule, or as many as there are poses (leaves of its arrays with leading axis N).
+        mol: one molecule, or as many as there are poses (its arrays with leading axis N).
         poses: (N, 3, 3).
-        contrast: function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n); 1.0 for
-            none.
-        n: pixels along a side.
-        pixel: side of a pixel in Å.
+        contrast: function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n); or 1.0.
+        n, pixel: pixels along a side, and the side of one in Å.
         snr: variance of the pixels of a clean image (the mean over images) over that of the noise.
 
     Returns: the particles, and the images (N, n, n) as the detector sees them. Raises: ValueError
     for poses that are no rotations, another number of molecules, an snr that is not positive.
     Chapter: A molecule in motion.
     """
-    poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
+    poses, snr = rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
         raise ValueError(
             f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}"
         )
 
-    def spread(leaf, axes):
-        return jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
-
-    each = molecules.Molecule._make(map(spread, mol, (2, 1, 0)))  # axes of one molecule's arrays
+    each = molecules.Molecule._make(
+        jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+        for leaf, axes in zip(mol, (2, 1, 0), strict=True)  # axes of one molecule's arrays
+    )
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
     shadows = _shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel))
@@ -108,25 +101,17 @@ def _detected(key, shadows, gain, snr):
 @partial(jax.jit, static_argnames=("n", "pixel"))
 def _shadows(mols, poses, n, pixel):
     def shadow(pair):
-        return molecules.projection(molecules.turned(*pair), n, pixel)
+        return molecules.projection(pair[0].turn(pair[1]), n, pixel)
 
     return jax.lax.map(shadow, (mols, poses), batch_size=256)
 
 
 class MoleculeSetting(NamedTuple):
-    """The numbers of a training.
+    """The numbers of a training with Adam.
 
-    Attributes:
-        steps: of Adam.
-        width: of the network's hidden layers.
-        depth: layers, the output counted.
-        rate: learning rate at the start; it falls to a tenth along a cosine.
-        batch: values of images in a step.
-        prior: weight of mean z² (only with a latent), which keeps the latents near 0.
-        pace: how much faster than a weight a latent moves: the network sees z = pace · (what Adam
-            steps).
-
-    Chapter: A molecule in motion.
+    ``width`` and ``depth`` (the output counted) are the network's, ``rate`` falls to a tenth along
+    a cosine, a step sees ``batch`` values of images. With a latent, ``prior`` is the weight of mean
+    z², which keeps it near 0, and z = ``pace`` · (what Adam steps). Chapter: A molecule in motion.
     """
 
     steps: int
@@ -183,21 +168,18 @@ def _values(model: Callable, net, gamma, k, z):
     return jax.lax.complex(real, sign * imaginary)
 
 
-@dataclasses.dataclass(frozen=True)
-class Handful:
+class Handful(NamedTuple):
     """So many values (image i, frequency p), chosen at random. Chapter: A molecule in motion."""
 
-    count: int
+    size: int
 
     def __call__(self, key, seen):
         """What the loss sees of the data in one step."""
-        data = seen["particles"]
-        i, p = jax.random.randint(key, (2, self.count), 0, jnp.array(data.y.shape)[:, None])
+        seen = dict(seen)
+        data, scale = seen.pop("particles"), seen["scale"]
+        i, p = jax.random.randint(key, (2, self.size), 0, jnp.array(data.y.shape)[:, None])
         k = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
-        gain = data.gain[i, p] * seen["scale"]
-        return {k: v for k, v in seen.items() if k != "particles"} | dict(
-            k=k, y=data.y[i, p], gain=gain, i=i
-        )
+        return seen | dict(k=k, y=data.y[i, p], gain=data.gain[i, p] * scale, i=i)
 
 
 def _loss(params, b):
@@ -208,26 +190,15 @@ def _loss(params, b):
 
 
 def learn_molecule(
-    particles: Particles,
-    gammas: Sequence,
-    setting: MoleculeSetting,
-    key: jax.Array,
-    *,
-    latent: bool = False,
-    progress: bool = True,
-    label: str = "Fourier space",
-) -> tuple[list[FourierVolume], dict[str, np.ndarray]]:
+    particles: Particles, gammas: Sequence, setting: MoleculeSetting, key: jax.Array, *,
+    latent: bool = False, progress: bool = True, label: str = "Fourier space",
+) -> tuple[list[FourierVolume], dict[str, np.ndarray]]:  # fmt: skip
     """Fit one network for each mapping to the same images, all as one program.
 
     The loss is mean ‖C V̂ − y‖² in units of the noise: no honest model falls below 1 by more than
-    it overfits.
-
-    Args:
-        particles: see :func:`observe`.
-        gammas: mappings of R³ with equally many features, or ``[None]`` for no mapping.
-        key: draws weights, batches and first latents.
-        latent: give every image a number z, learned.
-        progress, label: of the bar.
+    it overfits. ``gammas`` are mappings of R³ with equally many features, or ``[None]`` for none;
+    ``key`` draws weights, batches and first latents; with ``latent`` every image has a number z,
+    learned.
 
     Returns: a :class:`FourierVolume` for each mapping, and the history of ``fit``. Raises:
     ValueError when the mappings differ in size or the poses are no rotations. Chapter: A molecule
@@ -236,38 +207,27 @@ def learn_molecule(
     microscope.slice_points(particles.k, particles.poses)
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
     if len(sizes) != 1:
-        raise ValueError(
-            f"gammas must all have the same number of features, but have {sorted(sizes)}"
-        )
+        raise ValueError(f"gammas must all have as many features, but have {sorted(sizes)}")
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)
     params = {"net": jax.jit(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
-    power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal: the noise has 1
+    power = jnp.mean(jnp.abs(particles.y) ** 2) - 1  # of the signal; the noise has 1
     scale = float(jnp.sqrt(jnp.maximum(power, 1e-3) / jnp.mean(particles.gain**2)))
     shared = dict(particles=particles, scale=scale, prior=setting.prior, pace=setting.pace)
     seen = jax.tree.map(lambda x: jnp.broadcast_to(x, (members, *jnp.shape(x))), shared)
     if gammas[0] is not None:
         seen["gamma"] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
     params, history = fit(
-        params,
-        _loss,
-        {"gamma": None, "model": Partial(model)} | seen,
-        steps=setting.steps,
-        optimizer=_adam(setting.rate, setting.steps),
-        key=keys[2],
-        batch=Handful(setting.batch),
-        vmap=0,
-        progress=progress,
-        label=label,
-    )
+        params, _loss, {"gamma": None, "model": Partial(model)} | seen, steps=setting.steps,
+        optimizer=_adam(setting.rate, setting.steps), key=keys[2], batch=Handful(setting.batch),
+        vmap=0, progress=progress, label=label,
+    )  # fmt: skip
     own = [jax.tree.map(itemgetter(e), params) for e in range(members)]
-    return [
-        FourierVolume(model, gamma, p, scale, setting.pace)
-        for gamma, p in zip(gammas, own, strict=True)
-    ], history
+    rest = scale, setting.pace
+    return [FourierVolume(model, g, p, *rest) for g, p in zip(gammas, own, strict=True)], history
 
 
 @cache

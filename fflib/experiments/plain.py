@@ -93,7 +93,7 @@ def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
     """A solid from the labels at n³ nodes of its box, trilinear between them, positive inside.
 
     A node takes its label from the nearest of the training lines, which lie much closer than nodes
-    do. ``solid``: the arrays of one of :class:`fflib.worlds.labels.Solids`.
+    do. ``solid``: the arrays of one solid of :func:`fflib.worlds.solids.prepare`.
 
     Returns: (T, 3) → (T,), in [−½, ½]. Chapter: Solid shapes.
     """

@@ -1,14 +1,10 @@
 """What the experiments of Table 1 have in common: four mappings and a fifth row, many items, one
 recorded run.
 
-An experiment is a module (:mod:`fflib.experiments.image` is the shortest) with
-
-- a ``Setting``, the numbers of the run: the paper's as a constant, smaller ones in the chapter;
-- a function that trains one mapping on several items at once, ``paint(pictures, keys, mapping,
-  setting)``; chapter and full run call this one function;
-- a ``score`` of one item's result: metric → number;
-- an entry in ``EXPERIMENTS``, which is all that :func:`run` needs to do every item and mapping;
-  with ``scale="reduced"`` another, of the settings that a few cores can do.
+An experiment is a module (:mod:`fflib.experiments.image` is the shortest) with a frozen
+``Setting``, the numbers of a run; a function that trains one mapping on several items at once,
+which chapter and full run both call; a ``score`` of one item's result, metric → number; and an
+entry in ``EXPERIMENTS``, which is all that :func:`run` needs.
 """
 
 from __future__ import annotations
@@ -18,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import product
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -30,10 +27,10 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from fflib import checks, features
 from fflib.experiments import records
+from fflib.experiments.records import MAPPINGS
 from fflib.training import fit
 from fflib.worlds.fetch import FetchError
 
-MAPPINGS = ("none", "basic", "positional", "gaussian")
 OURS = "ours"  # a fifth row: a scale and a start of its own, trained with Muon
 
 
@@ -41,14 +38,12 @@ class Experiment(NamedTuple):
     """What to run, and on what.
 
     Attributes:
-        load: () → items: an object with ``names`` (E strings), ``array`` (a pytree of arrays with
-            leading axis E), ``sha256`` and ``origin`` (a sentence for the reader).
+        load: () → :class:`fflib.worlds.items.Items`, E of them.
         solve: (array of some items, keys (one an item), mapping) → list of E dicts metric → number.
         settings: the numbers of the run, as they will stand in the record.
         mappings: names that ``solve`` knows.
         scale: "full" for the paper's settings, "reduced" for what a few cores can do.
-        shared: whether one training serves all items, as that of a scene serves all its test
-            pictures.
+        shared: whether one training serves all items, as a scene's serves all its test pictures.
 
     Chapter: Photographs and text.
     """
@@ -62,19 +57,10 @@ class Experiment(NamedTuple):
 
 
 def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
-    """The mapping of d coordinates that a row of the table is named after; "ours" takes Gaussian
-    frequencies.
+    """The mapping of d coordinates that a row of the table is named after; "ours" is Gaussian.
 
-    Args:
-        mapping: "none", "basic", "positional", "gaussian" or "ours".
-        key: draws the Gaussian frequencies.
-        m: number of frequencies of positional and Gaussian.
-        scale: of positional (log₂ of the highest frequency + 1) or Gaussian (cycles a unit); else
-            None.
-
-    Raises: ValueError for another name.
-
-    Chapter: Photographs and text.
+    Positional and Gaussian have m frequencies and a scale: log₂ of the highest frequency + 1, or
+    cycles a unit. Raises: ValueError for another name. Chapter: Photographs and text.
     """
     checks.one_of("mapping", mapping, (*MAPPINGS, OURS))
     if mapping == "none":
@@ -88,49 +74,34 @@ def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
 
 @cache  # the same optimizer for the same numbers, so that `fit` finds what it compiled
 def adam(rate: float, warmup: int = 0) -> optax.GradientTransformation:
-    """Adam whose rate rises to its value in the first ``warmup`` steps.
-
-    Chapter: Radiance fields.
-    """
+    """Adam whose rate rises in its first ``warmup`` steps. Chapter: Radiance fields."""
     return optax.adam(optax.linear_schedule(rate / warmup, rate, warmup) if warmup else rate)
 
 
 @cache
 def muon(rate: float, steps: int) -> optax.GradientTransformation:
-    """Muon (Jordan et al. 2024) for matrices, Adam with Nesterov's look ahead for biases, both
-    slowing down to a stop.
+    """Muon (Jordan et al. 2024) for matrices, Adam with Nesterov's look ahead for biases at a tenth
+    of the rate, both slowing down to a stop.
 
     A step moves every singular value of a matrix by about the rate, whatever the width; Glorot's
     start gives the largest a size of about 2, so that one rate does for networks of all widths.
-    Adam has a tenth of the rate. McGinnis et al. (2025) found that this lets coordinate networks
-    learn detail.
+    McGinnis et al. (2025) found that this lets coordinate networks learn detail.
 
-    Raises: ValueError or TypeError for a rate that is not positive or fewer than one step.
-
-    Chapter: Beating Table 1.
+    Raises: ValueError or TypeError for a rate that is not positive or fewer than one step. Chapter:
+    Beating Table 1.
     """
     fade = optax.cosine_decay_schedule(checks.positive("rate", rate), checks.count("steps", steps))
     return optax.contrib.muon(fade, adam_learning_rate=lambda step: fade(step) / 10)
 
 
 def optimizer_of(mapping: str, rate: float, steps: int) -> optax.GradientTransformation:
-    """What trains a row of the table: Adam at one rate, as in the paper; Muon, slowing down, for
-    "ours".
-
-    Chapter: Beating Table 1.
-    """
+    """Of a row of the table: Adam, as in the paper; Muon for "ours". Chapter: Beating Table 1."""
     return muon(rate, steps) if mapping == OURS else adam(rate)
 
 
 def start_at(params, mean):
-    """Parameters of a network that ends in a sigmoid, its output bias moved to where it paints
-    ``mean``.
-
-    Args:
-        params: as ``MLP.init`` draws them, with any leading axes.
-        mean: what the outputs should be about, in (0, 1), shape of the output bias.
-
-    Chapter: Beating Table 1.
+    """Parameters, as ``MLP.init`` draws them, of a network that ends in a sigmoid, its output bias
+    (..., d_out) moved to where it paints ``mean``, in (0, 1). Chapter: Beating Table 1.
     """
     *hidden, (W, b) = params
     mean = jnp.clip(mean, 0.01, 0.99)
@@ -138,52 +109,40 @@ def start_at(params, mean):
 
 
 def with_fifth_row(experiments: dict[str, Experiment]) -> dict[str, Experiment]:
-    """Experiments and, of each, a companion of the same items that runs "ours" alone, NAME_ours.
+    """Experiments and, of each, a companion NAME_ours of the same items that runs "ours" alone.
 
-    The four rows of the paper and ours are recorded apart, so that one can change without the
-    others.
-
-    Chapter: Beating Table 1.
+    They are recorded apart, so that one can change without the other. Chapter: Beating Table 1.
     """
-    ours = {
+    return experiments | {
         f"{name}_{OURS}": experiment._replace(mappings=(OURS,))
         for name, experiment in experiments.items()
     }
-    return experiments | ours
 
 
 def train(
-    params, loss: Callable, data, *, steps: int, look: Callable, looks: int = 0, **how
-) -> tuple:
-    """Train one network an item, all as one program: :func:`fflib.training.fit` with data of their
-    own.
+    params, loss: Callable, data, mapping: str, setting, optimizer=None, *,
+    look: Callable | None = None, looks: int = 0, **how,
+) -> tuple:  # fmt: skip
+    """Train E networks, one an item: :func:`fflib.training.fit` with data of their own.
 
-    Several devices share the items if their number divides evenly.
-
-    Args:
-        params: leading axis E.
-        loss: (params, data) → scalar of one item.
-        data: leading axis E.
-        steps: of the optimizer.
-        look: (params, data) → dict of what to record of one item.
-        looks: how often to, besides the start; 0 for not at all.
-        how: further arguments of ``fit``: optimizer, batch, key, progress, label.
-
-    Returns: parameters and history, as ``fit`` does.
-
-    Chapter: Photographs and text.
+    ``params`` and ``data`` have a leading axis E, which several devices share if they can. Without
+    an ``optimizer`` it is that of the mapping at its rate in the ``setting``. ``look`` (params,
+    data) ↦ dict is what to record of one item, ``looks`` times besides the start. Further arguments
+    and results are those of ``fit``. Chapter: Photographs and text.
     """
+    steps = setting.steps
+    optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], steps)
     watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
     params, data = spread((params, data))
-    return fit(params, loss, data, steps=steps, vmap=0, **watch, **how)
+    how = dict(steps=steps, optimizer=optimizer, vmap=0, label=mapping) | watch | how
+    return fit(params, loss, data, **how)
 
 
 def spread(tree):
     """Arrays with equal leading axes, shared out among all devices if that comes out even.
 
-    In a compiled program too, where it asks the compiler for this.
-
-    Chapter: How these pages were computed.
+    In a compiled program too, where it asks the compiler for this. Chapter: How these pages were
+    computed.
     """
     n = jax.device_count()
     if n == 1 or any(np.shape(leaf)[0] % n for leaf in jax.tree.leaves(tree)):
@@ -203,9 +162,8 @@ def item_keys(seed: int, indices: Sequence[int]) -> jax.Array:
 def settings_of(experiment: Experiment, mapping: str) -> dict:
     """The settings that concern one mapping: of dicts with an entry a mapping its own alone.
 
-    So a row keeps its settings when those of another row are chosen anew.
-
-    Chapter: Photographs and text.
+    So a row keeps its settings when those of another row are chosen anew. Chapter: Photographs and
+    text.
     """
     name = mapping.partition(",")[0]
     return {
@@ -217,58 +175,16 @@ def settings_of(experiment: Experiment, mapping: str) -> dict:
     }
 
 
-class Job(NamedTuple):
-    """One training of a run: which items it serves, and its place in the round. Chapter:
-    Photographs and text.
-    """
-
-    name: str
-    chosen: tuple[int, ...]
-    mapping: str
-    seed: int
-    turn: int
-
-
-def jobs(name: str, experiment: Experiment, count: int, seeds: Sequence[int]) -> list[Job]:
-    """All trainings of an experiment with ``count`` items: item by item, all mappings of one before
-    the next.
-
-    Where one training serves all items, each mapping is a turn of its own.
-
-    Chapter: Photographs and text.
-    """
-    shared = experiment.shared
-    groups = [tuple(range(count))] if shared else [(i,) for i in range(count)]
-    ordered = (
-        (s, k, m, seed)
-        for s, seed in enumerate(seeds)
-        for k in range(len(groups))
-        for m in experiment.mappings
-    )
-    return [
-        Job(name, groups[k], m, seed, s * count + (experiment.mappings.index(m) if shared else k))
-        for s, k, m, seed in ordered
-    ]
-
-
 def run(
-    experiments: dict[str, Experiment],
-    *,
-    seeds: Sequence[int] = (0,),
-    limit: int | None = None,
-    minutes: float = math.inf,
-    folder: str | os.PathLike | None = None,
-    command: str = "",
-    commit: str = "",
-    say: Callable[[str], None] = print,
-) -> dict[str, dict]:
-    """Run every mapping on every item and record each score at once; go on where an earlier run
-    stopped.
+    experiments: dict[str, Experiment], *, seeds: Sequence[int] = (0,), limit: int | None = None,
+    minutes: float = math.inf, folder: str | os.PathLike | None = None, command: str = "",
+    commit: str = "", say: Callable[[str], None] = print,
+) -> dict[str, dict]:  # fmt: skip
+    """Run every mapping on every item and record each score at once; go on where a run stopped.
 
     One item of every experiment comes before the next item of any, and all mappings of an item
     before the next item. What is recorded with the same settings and data is skipped, whatever
-    machine and
-    versions it was made with: each row tells its own.
+    machine and versions it was made with: each row tells its own.
 
     Args:
         experiments: by the names of their records.
@@ -277,118 +193,107 @@ def run(
         minutes: start nothing that would not end by then, judged by what earlier rows took.
         folder: of the records (default: beside the library).
         command, commit: to be kept with the rows.
-        say: told what was done, and what is left (by what trainings took, beside whatever else was
-            running).
+        say: told what was done, and what is left, judged likewise.
 
-    Returns: the records by name, of the experiments that have one.
-
-    Raises: ValueError where a record has other settings or data; what ``solve`` raises. What was
-    done before is kept.
-
-    Chapter: Photographs and text.
+    Returns: the records by name, of the experiments that have one. Raises: ValueError where a
+    record has other settings or data; what ``solve`` raises. What was done before is kept. Chapter:
+    Photographs and text.
     """
     start = time.perf_counter()
     items, made, todo = _planned(experiments, seeds, limit, folder, say)
     left = []
     for k, job in enumerate(todo):
         spent = time.perf_counter() - start
-        if spent + (expected(made, job) or 0) > 60 * minutes:
+        if spent + (_expected(made, job) or 0) > 60 * minutes:
             left.append(job)
             continue
         experiment, found = experiments[job.name], items[job.name]
-        begin = time.perf_counter()
+        names, begin = [found.names[i] for i in job.chosen], time.perf_counter()
         try:
-            scores = _solved(experiment, found.array, job.chosen, job.mapping, job.seed)
+            scores = _solved(experiment, found.array, job)
         except FloatingPointError as error:
-            say(f"{job.name}: {job.mapping} on {found.names[job.chosen[0]]} was lost: {error}")
+            say(f"{job.name}: {job.mapping} on {names[0]} was lost: {error}")
             left.append(job)
             continue
+        seconds, settings = time.perf_counter() - begin, settings_of(experiment, job.mapping)
         made[job.name] = records.add(
-            job.name,
-            job.mapping,
-            {found.names[i]: told for i, told in zip(job.chosen, scores, strict=True)},
-            seed=job.seed,
-            seconds=time.perf_counter() - begin,
-            settings=settings_of(experiment, job.mapping),
-            scale=experiment.scale,
-            items=len(found.names),
-            data_hash=found.sha256,
-            notes=found.origin,
-            command=command,
-            commit=commit,
+            job.name, job.mapping, dict(zip(names, scores, strict=True)), seed=job.seed,
+            seconds=seconds, settings=settings, scale=experiment.scale, items=len(found.names),
+            data_hash=found.sha256, notes=found.origin, command=command, commit=commit,
             folder=folder,
-        )
+        )  # fmt: skip
         row = made[job.name]["rows"][-len(scores[0])]
         say(
-            f"{job.name}: {found.names[job.chosen[0]]}, {job.mapping}, seed {job.seed}: "
-            f"{row['metric']} {row['value']:.4g} in {row['seconds']:.0f} s; "
-            + _told(made, left + todo[k + 1 :])
+            f"{job.name}: {names[0]}, {job.mapping}, seed {job.seed}: {row['metric']} "
+            f"{row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"
         )
     say(f"Stopped with {_told(made, left)}")
     return {name: record for name, record in made.items() if record is not None}
 
 
-def _planned(experiments, seeds, limit, folder, say) -> tuple[dict, dict, list[Job]]:
-    """The items and the record so far of every experiment that can be loaded, and what is left."""
+class _Job(NamedTuple):
+    """One training of a run: which items it serves, and its place in the round."""
+
+    name: str
+    chosen: Sequence[int]
+    mapping: str
+    seed: int
+    turn: int
+
+
+def _planned(experiments, seeds, limit, folder, say) -> tuple[dict, dict, list[_Job]]:
+    """The items and the record so far of every experiment that can be loaded, and what is left.
+
+    Where one training serves all items, each mapping is a turn of its own.
+    """
     items, made, todo = {}, {}, []
     for name, experiment in experiments.items():
         try:
-            items[name] = experiment.load()
+            found = items[name] = experiment.load()
         except FetchError as error:
             say(f"{name}: left out, {error}")
             continue
         for mapping in experiment.mappings:
-            about = settings_of(experiment, mapping), items[name].sha256
+            about = settings_of(experiment, mapping), found.sha256
             made[name] = records.matching(name, mapping, *about, folder)
         done = {(r["item"], r["mapping"], r["seed"]) for r in (made[name] or {"rows": ()})["rows"]}
-        names = items[name].names
-        for job in jobs(name, experiment, len(names[:limit]), seeds):
-            if any((names[i], job.mapping, job.seed) not in done for i in job.chosen):
-                todo.append(job)
+        count, shared = len(found.names[:limit]), experiment.shared
+        groups = [range(count)] if shared else [(i,) for i in range(count)]
+        every = product(enumerate(seeds), groups, enumerate(experiment.mappings))
+        for (s, seed), chosen, (k, mapping) in every:
+            if any((found.names[i], mapping, seed) not in done for i in chosen):
+                turn = s * count + (k if shared else chosen[0])
+                todo.append(_Job(name, chosen, mapping, seed, turn))
     return items, made, sorted(todo, key=lambda job: job.turn)
 
 
 def remade(experiment: Experiment, row: dict) -> float:
-    """The value of one row of a record, computed anew.
-
-    Chapter: Photographs and text.
-    """
+    """The value of one row of a record, computed anew. Chapter: Photographs and text."""
     found = experiment.load()
-    names = list(found.names)
-    chosen = range(len(names)) if experiment.shared else [names.index(row["item"])]
-    scores = _solved(experiment, found.array, chosen, row["mapping"], row["seed"])
-    return float(scores[list(chosen).index(names.index(row["item"]))][row["metric"]])
+    place = found.names.index(row["item"])
+    chosen = range(len(found.names)) if experiment.shared else [place]
+    job = _Job("", chosen, row["mapping"], row["seed"], 0)
+    return float(_solved(experiment, found.array, job)[chosen.index(place)][row["metric"]])
 
 
-def _solved(
-    experiment: Experiment, array, chosen: Sequence[int], mapping: str, seed: int
-) -> list[dict]:
-    part = jax.tree.map(itemgetter(jnp.asarray(chosen)), array)
-    return experiment.solve(part, item_keys(seed, chosen), mapping)
+def _solved(experiment: Experiment, array, job: _Job) -> list[dict]:
+    part = jax.tree.map(itemgetter(jnp.asarray(job.chosen)), array)
+    return experiment.solve(part, item_keys(job.seed, job.chosen), job.mapping)
 
 
-def expected(made: dict[str, dict | None], job: Job) -> float | None:
+def _expected(made: dict[str, dict | None], job: _Job) -> float | None:
     """Seconds that a training will take: the last one of its mapping on such a device, else the
-    longest of any.
-
-    None where there was none. ``made``: the records so far.
-
-    Chapter: Photographs and text.
+    longest of any; None where there was none.
     """
-    record = made[job.name]
-    if record is None:
-        return None
-    here = [
-        r
-        for r in record["rows"]
-        if record["runs"][r["run"]]["device"] == records.circumstances()["device"]
-    ]
+    record = made[job.name] or {"rows": (), "runs": ()}
+    device = records.circumstances()["device"]
+    here = [r for r in record["rows"] if record["runs"][r["run"]]["device"] == device]
     same = [r["seconds"] for r in here if r["mapping"] == job.mapping]
     return same[-1] if same else max((r["seconds"] for r in here), default=None)
 
 
-def _told(made, left: Sequence[Job]) -> str:
-    seconds = [expected(made, job) for job in left]
+def _told(made, left: Sequence[_Job]) -> str:
+    seconds = [_expected(made, job) for job in left]
     known, unknown = sum(s for s in seconds if s is not None), seconds.count(None)
     more = f" and {unknown} not tried yet" if unknown else ""
     return f"{len(left)} trainings left, about {known / 3600:.1f} hours{more}"

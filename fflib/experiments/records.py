@@ -28,18 +28,14 @@ from fflib import checks
 from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
+MAPPINGS = ("none", "basic", "positional", "gaussian")
 KEYS = ("item", "mapping", "seed", "metric", "value")
 PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 
 
 class Published(NamedTuple):
-    """A column of Table 1 of the paper.
-
-    Attributes:
-        title: what heads the column.
-        metric: "psnr" in dB or "iou".
-        items: how many pictures, solids, volumes or views were averaged.
-        scores: mapping → (mean, spread over the items).
+    """A column of Table 1 of the paper: what heads it, "psnr" in dB or "iou", how many pictures,
+    solids, volumes or views were averaged, and mapping → (mean, spread over them).
 
     Chapter: Reproducing Table 1.
     """
@@ -50,56 +46,32 @@ class Published(NamedTuple):
     scores: dict[str, tuple[float, float]]
 
 
-def _column(title: str, metric: str, items: int, none, basic, positional, gaussian) -> Published:
-    scores = dict(none=none, basic=basic, positional=positional, gaussian=gaussian)
-    return Published(title, metric, items, scores)
-
-
 # Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment
-# that repeats it
-TABLE1 = {
-    "image_natural": _column(
-        "2-D natural", "psnr", 16, (19.32, 2.48), (21.71, 2.71), (24.95, 3.72), (25.57, 4.19)
-    ),
-    "image_text": _column(
-        "2-D text", "psnr", 16, (18.40, 2.23), (20.48, 1.96), (27.57, 3.07), (30.47, 2.11)
-    ),
-    "shape_scans": _column(
-        "3-D shape", "iou", 3, (0.864, 0.014), (0.892, 0.017), (0.960, 0.011), (0.973, 0.010)
-    ),
-    "ct_shepp": _column(
-        "CT, Shepp", "psnr", 8, (16.75, 3.64), (23.31, 4.66), (26.89, 1.46), (28.33, 1.15)
-    ),
-    "ct_brain": _column(
-        "CT, brain", "psnr", 8, (15.44, 1.28), (16.95, 0.72), (19.55, 1.09), (19.88, 1.23)
-    ),
-    "mri_brain": _column(
-        "3-D MRI", "psnr", 6, (26.14, 1.45), (28.58, 2.45), (32.23, 3.08), (34.51, 2.72)
-    ),
-    "nerf_lego": _column(
-        "3-D NeRF", "psnr", 13, (22.41, 0.92), (23.16, 0.90), (25.28, 0.83), (25.48, 0.89)
-    ),
+# that repeats it: title, number of items, mean and spread of each mapping
+_COLUMNS = {
+    "image_natural": ("2-D natural", 16, "19.32 2.48  21.71 2.71  24.95 3.72  25.57 4.19"),
+    "image_text": ("2-D text", 16, "18.40 2.23  20.48 1.96  27.57 3.07  30.47 2.11"),
+    "shape_scans": ("3-D shape", 3, "0.864 0.014  0.892 0.017  0.960 0.011  0.973 0.010"),
+    "ct_shepp": ("CT, Shepp", 8, "16.75 3.64  23.31 4.66  26.89 1.46  28.33 1.15"),
+    "ct_brain": ("CT, brain", 8, "15.44 1.28  16.95 0.72  19.55 1.09  19.88 1.23"),
+    "mri_brain": ("3-D MRI", 6, "26.14 1.45  28.58 2.45  32.23 3.08  34.51 2.72"),
+    "nerf_lego": ("3-D NeRF", 13, "22.41 0.92  23.16 0.90  25.28 0.83  25.48 0.89"),
 }
 
 
-def published(experiment: str) -> Published | None:
-    """What the paper reports of an experiment: its column of Table 1, None where it has none.
+def _published(name: str, title: str, items: int, numbers: str) -> Published:
+    mean, spread = np.array(numbers.split(), float).reshape(-1, 2).T.tolist()
+    scores = dict(zip(MAPPINGS, zip(mean, spread, strict=True), strict=True))
+    return Published(title, "iou" if name == "shape_scans" else "psnr", items, scores)
 
-    Chapter: Reproducing Table 1.
-    """
-    return TABLE1.get(_name(experiment))
+
+TABLE1 = {name: _published(name, *column) for name, column in _COLUMNS.items()}
 
 
 def record(
-    experiment: str,
-    rows: Sequence[dict],
-    *,
-    wall_s: float,
-    data_hash: str = "",
-    notes: str = "",
-    settings: dict | None = None,
-    folder: str | os.PathLike | None = None,
-) -> dict:
+    experiment: str, rows: Sequence[dict], *, wall_s: float, data_hash: str = "", notes: str = "",
+    settings: dict | None = None, folder: str | os.PathLike | None = None,
+) -> dict:  # fmt: skip
     """Write the rows of an experiment, and where they come from, to ``<experiment>.json``.
 
     Device, versions, scale, date and seeds are added. The file is replaced at one stroke: a crash
@@ -112,135 +84,82 @@ def record(
         wall_s: seconds the computation took.
         data_hash: SHA-256 of the data, if it was not made by the code itself.
         notes: a sentence for the reader, such as how the data differ from the paper's.
-        settings: the numbers the run was made with; a run goes on only where they are the same.
+        settings: the numbers the run was made with.
         folder: where to write (default: beside the library, from where it ships).
 
-    Returns: the record as written.
-
-    Raises: ValueError or TypeError that names the row and the key; OSError if it cannot be written.
-
-    Chapter: Photographs and text.
+    Returns: the record as written. Raises: ValueError or TypeError that names the row and the key;
+    OSError if it cannot be written. Chapter: Photographs and text.
     """
-    rows = [_checked(k, row) for k, row in enumerate(rows)]
-    if not rows:
-        raise ValueError("rows must hold at least one result, but got none")
-    made = {
-        "experiment": _name(experiment),
-        **circumstances(),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "wall_s": round(float(checks.positive("wall_s", wall_s, zero=True)), 1),
-        "seeds": sorted({row["seed"] for row in rows}),
-        "data_hash": data_hash,
-        "settings": settings or {},
-        "notes": notes,
-        "rows": rows,
-    }
-    return _write(made, folder)
+    seconds = float(checks.positive("wall_s", wall_s, zero=True))
+    about = circumstances() | {"date": _now(), "wall_s": round(seconds, 1)}
+    more = dict(data_hash=data_hash, settings=settings or {}, notes=notes)
+    return _write(folder, experiment, about, rows, **more)
 
 
 def add(
-    experiment: str,
-    mapping: str,
-    scores: dict[str, dict[str, float]],
-    *,
-    seed: int,
-    seconds: float,
-    settings: dict,
-    scale: str,
-    items: int,
-    data_hash: str = "",
-    notes: str = "",
-    command: str = "",
-    commit: str = "",
-    folder: str | os.PathLike | None = None,
-) -> dict:
-    """Write what one training gave to the record of its experiment at once, beside what stands
-    there.
+    experiment: str, mapping: str, scores: dict[str, dict[str, float]], *, seed: int,
+    seconds: float, settings: dict, scale: str, items: int, data_hash: str = "", notes: str = "",
+    command: str = "", commit: str = "", folder: str | os.PathLike | None = None,
+) -> dict:  # fmt: skip
+    """Write what one training gave to the record of its experiment at once, beside what is there.
 
     Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs``
     of the record, its command, commit, device and versions, which may change from row to row. The
     settings, one entry a mapping, and the data may not.
 
     Args:
-        experiment: name of the record.
         mapping: which was trained.
         scores: item → metric → number, of all items that this training served.
-        seed: of the training.
-        seconds: that the training took.
+        seed, seconds: of the training.
         settings: the numbers it was made with.
         scale: "reduced" or "full".
         items: how many there will be when all is done.
-        data_hash, notes, folder: see :func:`record`.
+        experiment, data_hash, notes, folder: see :func:`record`.
         command, commit: how to make this row again.
 
-    Returns: the record as written, with the devices, versions and seconds of all its rows.
-
-    Raises: ValueError where earlier rows of the mapping have other settings, or the record other
-    data.
-
+    Returns: the record as written, with the devices, versions and seconds of all its rows. Raises:
+    ValueError where earlier rows of the mapping have other settings, or the record other data.
     Chapter: Photographs and text.
     """
     settings = json.loads(json.dumps(settings))
-    made: dict[str, Any] = matching(experiment, mapping, settings, data_hash, folder) or dict(
-        runs=[], settings={}, rows=[], wall_s=0
-    )
-    run = {"command": command, "commit": commit} | {
-        k: v for k, v in circumstances().items() if k != "scale"
-    }
+    made: dict[str, Any] = dict(runs=[], settings={}, rows=[], wall_s=0)
+    made = matching(experiment, mapping, settings, data_hash, folder) or made
+    now, here = _now(), circumstances()
+    run = dict(command=command, commit=commit, device=here["device"], versions=here["versions"])
     runs = made["runs"] if run in made["runs"] else [*made["runs"], run]
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = made["rows"] + [
+    rows = [
         dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value)
         | dict(seconds=round(seconds, 1), date=now, run=runs.index(run))
         for item, told in scores.items()
         for metric, value in told.items()
     ]  # fmt: skip
-    rows = [_checked(k, row) for k, row in enumerate(rows)]
-    return _write(
-        {
-            "experiment": _name(experiment),
-            "scale": scale,
-            "device": "; ".join(dict.fromkeys(run["device"] for run in runs)),
-            "versions": _together([run["versions"] for run in runs]),
-            "date": now,
-            "wall_s": round(made["wall_s"] + seconds, 1),
-            "seeds": sorted({row["seed"] for row in rows}),
-            "items": items,
-            "data_hash": data_hash,
-            "settings": made["settings"] | {mapping: settings},
-            "notes": notes,
-            "runs": runs,
-            "rows": rows,
-        },
-        folder,
-    )
-
-
-def _together(versions: Sequence[dict[str, str]]) -> dict[str, str]:
-    """All versions of each package, in the order of the runs."""
-    packages = dict.fromkeys(package for these in versions for package in these)
-    found = {p: dict.fromkeys(these[p] for these in versions if p in these) for p in packages}
-    return {package: ", ".join(each) for package, each in found.items()}
+    packages = dict.fromkeys(package for run in runs for package in run["versions"])
+    about = {
+        "scale": scale,
+        "device": _each((run["device"] for run in runs), "; "),
+        "versions": {p: _each((run["versions"].get(p) for run in runs), ", ") for p in packages},
+        "date": now,
+        "wall_s": round(made["wall_s"] + seconds, 1),
+    }
+    more = dict(items=items, data_hash=data_hash, settings=made["settings"] | {mapping: settings})
+    return _write(folder, experiment, about, made["rows"] + rows, **more, notes=notes, runs=runs)
 
 
 def matching(
     experiment: str, mapping: str, settings: dict, data_hash: str, folder=None
 ) -> dict | None:
-    """The record to which rows of these settings and data may be added; None where there is none
-    yet.
+    """The record to which rows of these settings and data may be added, if there is one.
 
-    Raises: ValueError where it has rows of other settings or data: a column never mixes them.
-
-    Chapter: Photographs and text.
+    Raises: ValueError where it has rows of others: a column never mixes them. Chapter: Photographs
+    and text.
     """
     made = recorded(experiment, folder)
     if made is None:
         return None
     there = made["settings"].get(mapping, settings)
     if there != settings or made["data_hash"] != data_hash or "runs" not in made:
-        differ = [
-            f"{k} {there.get(k)!r} and not {v!r}" for k, v in settings.items() if there.get(k) != v
-        ]
+        changed = {k: v for k, v in settings.items() if there.get(k) != v}
+        differ = [f"{k} {there.get(k)!r} and not {v!r}" for k, v in changed.items()]
         raise ValueError(
             f"{experiment!r} is recorded with other settings or data "
             f"({mapping}: {', '.join(differ) or 'the data'}): "
@@ -249,13 +168,20 @@ def matching(
     return made
 
 
-def _write(made: dict, folder) -> dict:
-    text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    folder = FOLDER if folder is None else Path(folder)
-    with replacing(folder / f"{made['experiment']}.json") as file:
-        file.write(text.encode())
-        os.chmod(file.name, 0o644)
-    return json.loads(text)
+def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict | None:
+    """The record of an experiment, as it was written; None where there is none yet.
+
+    Raises: ValueError for a file that is no such record. Chapter: Photographs and text.
+    """
+    path = _path(experiment, folder)
+    if not path.is_file():
+        return None
+    try:
+        made = json.loads(path.read_text(encoding="utf-8"))
+        return made | {"rows": _checked(made["rows"])}
+    except (ValueError, TypeError, KeyError) as error:
+        told = f"{str(path)!r} is no record of results ({error}); run it again"
+        raise ValueError(told) from error
 
 
 def circumstances() -> dict:
@@ -263,31 +189,18 @@ def circumstances() -> dict:
 
     Chapter: Photographs and text.
     """
-    return {"scale": checks.scale(), "device": _device(), "versions": _versions()}
-
-
-def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict | None:
-    """The record of an experiment, as :func:`record` wrote it; None where there is none yet.
-
-    Raises: ValueError for a file that is no such record.
-
-    Chapter: Photographs and text.
-    """
-    path = (FOLDER if folder is None else Path(folder)) / f"{_name(experiment)}.json"
-    if not path.is_file():
-        return None
-    try:
-        made = json.loads(path.read_text(encoding="utf-8"))
-        made["rows"] = [_checked(k, row) for k, row in enumerate(made["rows"])]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"{str(path)!r} is no record of results ({error}); run it again"
-        ) from error
-    return made
+    kind, count = jax.devices()[0].device_kind, jax.device_count()
+    device = kind if count == 1 else f"{count} × {kind}"
+    if jax.default_backend() == "cpu":
+        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        device = f"CPU, {platform.machine()}, {own} core" + "s" * (own != 1)
+    versions = {"python": platform.python_version(), "fflib": fflib.__version__}
+    versions |= {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {"scale": checks.scale(), "device": device, "versions": versions}
 
 
 class Standing(NamedTuple):
-    """How one mapping fared: numbers over the items, each the mean over its seeds.
+    """How one mapping fared: numbers over the items that it has, each the mean over its seeds.
 
     Attributes:
         mapping: its name.
@@ -308,8 +221,8 @@ class Standing(NamedTuple):
     spread: float
     behind: float
     error: float
-    gain: float = math.nan
-    gain_error: float = math.nan
+    gain: float
+    gain_error: float
 
     @property
     def tied(self) -> bool:
@@ -317,104 +230,92 @@ class Standing(NamedTuple):
         return self.behind == 0 or self.behind <= 2 * self.error
 
 
-def standings(rows: Sequence[dict], metric: str, *, partial: bool = False) -> list[Standing]:
+def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
     """Compare mappings item by item, in the order they first appear; larger is better.
 
     Items differ much more from each other than mappings do on the same item, so the difference is
     taken on each item first: d_i = best_i − this_i, behind = mean d, error = std(d)/√n with n − 1.
+    Of an unfinished run each mapping's mean is over the items it has, a difference over those that
+    both have, and the best is the best where all have been.
 
-    Args:
-        rows: of a record.
-        metric: which to compare.
-        partial: of a run that is not finished yet each mapping's mean is over the items it has, and
-            a difference over those that both have; the best is the best where all have been.
-
-    Raises: ValueError without rows of that metric, or, unless partial, when a mapping lacks an
-    item.
-
-    Chapter: Photographs and text.
+    Raises: ValueError without rows of that metric. Chapter: Photographs and text.
     """
-    rows = [row for row in rows if row["metric"] == metric]
-    if not rows:
-        raise ValueError(f"metric must be among those of the rows, but there is no {metric!r}")
-    items, mappings = (list(dict.fromkeys(row[key] for row in rows)) for key in ("item", "mapping"))
-    values = {(i, m): [] for i in items for m in mappings}
+    values: dict[tuple, list[float]] = {}
     for row in rows:
-        values[row["item"], row["mapping"]].append(row["value"])
-    lacking = [f"{m} on {i}" for (i, m), found in values.items() if not found]
-    if lacking and not partial:
-        raise ValueError(
-            f"rows must hold every mapping for every item, but lack {', '.join(lacking)}"
-        )
-    score = np.array([[np.mean(values[i, m] or [np.nan]) for i in items] for m in mappings])
+        if row["metric"] == metric:
+            values.setdefault((row["mapping"], row["item"]), []).append(row["value"])
+    if not values:
+        raise ValueError(f"metric must be among those of the rows, but there is no {metric!r}")
+    mappings, items = (list(dict.fromkeys(names)) for names in zip(*values, strict=True))
+    score = np.array([[np.mean(values.get((m, i), np.nan)) for i in items] for m in mappings])
     everywhere = np.isfinite(score).all(0)
     best = score[np.nanmean(score[:, everywhere] if everywhere.any() else score, 1).argmax()]
-    return [
-        Standing(
-            mapping,
-            np.isfinite(own).sum().item(),
-            float(np.nanmean(own)),
-            float(np.nanstd(own, ddof=1)) if np.isfinite(own).sum() > 1 else 0.0,
-            *_paired(best, own),
-            *(_paired(own, score[k - 1]) if k else (math.nan, math.nan)),
-        )
-        for k, (mapping, own) in enumerate(zip(mappings, score, strict=True))
-    ]
+    found = []
+    for mapping, own, before in zip(mappings, score, [np.nan * best, *score], strict=False):
+        n, mean, error = _mean(own)
+        spread, behind, gain = error * math.sqrt(n) if n > 1 else 0.0, best - own, own - before
+        found.append(Standing(mapping, n, mean, spread, *_mean(behind)[1:], *_mean(gain)[1:]))
+    return found
 
 
-def _paired(these, those) -> tuple[float, float]:
-    """Mean of the differences on the items that both have, and its standard error."""
-    differences = (these - those)[np.isfinite(these - those)]
-    n = len(differences)
-    error = float(differences.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
-    return float(differences.mean()) if n else math.nan, error
+def _mean(x: np.ndarray) -> tuple[int, float, float]:
+    """How many finite numbers there are, their mean and its standard error."""
+    x = x[np.isfinite(x)]
+    n = len(x)
+    error = float(x.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    return n, float(x.mean()) if n else math.nan, error
 
 
-def _checked(k: int, row: dict) -> dict:
-    if not isinstance(row, dict):
-        raise TypeError(f"rows[{k}] must be a dict, but got {checks.describe(row)}")
-    lacking = [key for key in KEYS if key not in row]
-    if lacking:
-        raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {', '.join(lacking)}")
-    row = {
-        key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v
-        for key, v in row.items()
-    }
-    for key in ("item", "mapping", "metric"):
-        if not isinstance(row[key], str) or not row[key]:
-            raise TypeError(
-                f"rows[{k}][{key!r}] must be a name, but got {checks.describe(row[key])}"
-            )
-    checks.count(f"rows[{k}]['seed']", row["seed"], least=0)
-    value = row["value"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(
-            f"rows[{k}]['value'] must be a finite number, but got {checks.describe(value)}"
-        )
-    return row
+def _checked(rows: Sequence[dict]) -> list[dict]:
+    """The rows with numbers as JSON has them."""
+    made = []
+    for k, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise TypeError(f"rows[{k}] must be a dict, but got {checks.describe(row)}")
+        if lacking := ", ".join(key for key in KEYS if key not in row):
+            raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {lacking}")
+        row = {
+            key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v
+            for key, v in row.items()
+        }
+        for key in ("item", "mapping", "metric"):
+            if not isinstance(row[key], str) or not row[key]:
+                told = checks.describe(row[key])
+                raise TypeError(f"rows[{k}][{key!r}] must be a name, but got {told}")
+        checks.count(f"rows[{k}]['seed']", row["seed"], least=0)
+        value = row["value"]
+        if type(value) not in (int, float) or not math.isfinite(value):
+            told = checks.describe(value)
+            raise ValueError(f"rows[{k}]['value'] must be a finite number, but got {told}")
+        made.append(row)
+    return made
 
 
-def _name(experiment: str) -> str:
+def _write(folder, experiment: str, about: dict, rows: Sequence[dict], **more) -> dict:
+    rows, path = _checked(rows), _path(experiment, folder)
+    if not rows:
+        raise ValueError("rows must hold at least one result, but got none")
+    seeds = sorted({row["seed"] for row in rows})
+    made = {"experiment": experiment} | about | {"seeds": seeds} | more | {"rows": rows}
+    text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
+        os.chmod(file.name, 0o644)
+    return json.loads(text)
+
+
+def _path(experiment: str, folder) -> Path:
     if not isinstance(experiment, str) or not re.fullmatch(r"[a-z0-9_]+", experiment):
         raise ValueError(
             f"experiment must be lower-case letters, digits and _, but got {experiment!r}"
         )
-    return experiment
+    return (FOLDER if folder is None else Path(folder)) / f"{experiment}.json"
 
 
-def _device() -> str:
-    kind, count = jax.devices()[0].device_kind, jax.device_count()
-    if jax.default_backend() == "cpu":
-        own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return f"CPU, {platform.machine()}, {own} core" + "s" * (own != 1)
-    return kind if count == 1 else f"{count} × {kind}"
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "fflib": fflib.__version__}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # fflib run from a clone
-            pass
-    return found
+def _each(texts, between: str) -> str:
+    """All different texts, in the order they come."""
+    return between.join(dict.fromkeys(text for text in texts if text is not None))

@@ -1,5 +1,4 @@
-"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with the
-measurement.
+"""Learn what a scanner measured: coordinates → mapping → MLP → operator, compared with it.
 
 Computed tomography and magnetic resonance differ in one argument, the operator: any function
 operator(f, how) of a picture or volume. Against :mod:`fflib.experiments.image` the loss has one
@@ -20,19 +19,9 @@ import optax
 from jax.tree_util import Partial
 
 from fflib import checks, data, metrics
-from fflib.experiments.image import NATURAL, Setting
-from fflib.experiments.protocol import (
-    MAPPINGS,
-    OURS,
-    Experiment,
-    adam,
-    encode,
-    optimizer_of,
-    start_at,
-    train,
-    with_fifth_row,
-)
-from fflib.network import mlp
+from fflib.experiments import protocol
+from fflib.experiments.image import NATURAL, Setting, networks
+from fflib.experiments.protocol import MAPPINGS, OURS, Experiment, with_fifth_row
 from fflib.operators import scanner
 from fflib.worlds import brains, phantoms
 from fflib.worlds.items import Items
@@ -63,37 +52,19 @@ def _values(params, seen):
 
 
 def _loss(params, seen):
-    return scanner.half_mean_square(
-        seen["operator"](_values(params, seen), seen["how"]) - seen["y"]
-    )
-
-
-def _look(params, seen):
-    return {"f": _values(params, seen)}
+    made = seen["operator"](_values(params, seen), seen["how"])
+    return scanner.half_mean_square(made - seen["y"])
 
 
 _every = jax.jit(jax.vmap(_values))
 
 
 def reconstruct(
-    observed,
-    how,
-    keys: jax.Array,
-    mapping: str,
-    setting: Setting,
-    *,
-    operator: Callable,
-    shape: Sequence[int],
-    mean: Callable | None = None,
-    optimizer: optax.GradientTransformation | None = None,
-    looks: int = 0,
-    progress: bool = True,
-) -> tuple[jax.Array, dict[str, np.ndarray]]:
-    """Train one network a scan, all as one program, until operator(f, how) is near what was
-    observed.
-
-    ``keys``, ``mapping``, ``setting``, ``optimizer``, ``looks`` and ``progress`` are those of
-    :func:`fflib.experiments.image.paint`.
+    observed, how, keys: jax.Array, mapping: str, setting: Setting, *, operator: Callable,
+    shape: Sequence[int], mean: Callable | None = None,
+    optimizer: optax.GradientTransformation | None = None, progress: bool = True,
+) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
+    """Train one network a scan, all as one program, until operator(f, how) is near ``observed``.
 
     Args:
         observed: (E, …), one measurement a scan, real or complex.
@@ -104,34 +75,23 @@ def reconstruct(
         shape: of f, sizes along its axes.
         mean: y ↦ about the mean of f, at which "ours" starts (default: of a linear operator the
             constant picture nearest to y).
+        keys, mapping, setting, optimizer, progress: as for
+            :func:`fflib.experiments.image.paint`.
 
-    Returns: the reconstructions ``(E, *shape)`` and the history of :func:`fflib.training.fit`, with
-    ``looks`` also ``history["f"]``, shape ``(T, E, *shape)``. Raises: ValueError when observed and
-    keys differ in number, for another mapping, NaN, and when the operator gives another shape than
-    was observed. Chapter: Computed tomography; Magnetic resonance.
+    Returns: the reconstructions ``(E, *shape)`` and the history of :func:`fflib.training.fit`.
+    Raises: ValueError when observed and keys differ in number, for another mapping, NaN, and when
+    the operator gives another shape than was observed. Chapter: Computed tomography; Magnetic
+    resonance.
     """
-    draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-    scale = setting.scales.get(mapping)
-    gammas = [encode(mapping, key, setting.m, len(shape), scale) for key in draw]
-    model = mlp(gammas[0].num_features, setting.width, depth=4, output="sigmoid", biases=0.01)
-    v, params = data.grid(tuple(shape)), jax.vmap(model.init)(init)
-    seen = {"model": Partial(model), "x": jnp.stack([gamma(v) for gamma in gammas])}
+    shape = tuple(shape)
+    gammas, model, params = networks(keys, mapping, setting, len(shape))
     if mapping == OURS:
-        mean = partial(_constant, operator, how, tuple(shape)) if mean is None else mean
-        params = start_at(params, jax.vmap(mean)(jnp.asarray(observed))[:, None])
-    return _train(
-        params,
-        seen,
-        observed,
-        how,
-        operator,
-        tuple(shape),
-        steps=setting.steps,
-        optimizer=optimizer or optimizer_of(mapping, setting.rates[mapping], setting.steps),
-        looks=looks,
-        progress=progress,
-        label=mapping,
-    )
+        mean = partial(_constant, operator, how, shape) if mean is None else mean
+        params = protocol.start_at(params, jax.vmap(mean)(jnp.asarray(observed))[:, None])
+    v = data.grid(shape)
+    seen = {"model": Partial(model), "x": jnp.stack([gamma(v) for gamma in gammas])}
+    seen |= dict(y=observed, how=how, operator=operator)
+    return _train(params, seen, shape, mapping, setting, optimizer, progress)
 
 
 def _constant(operator, how, shape, y):
@@ -141,52 +101,42 @@ def _constant(operator, how, shape, y):
 
 
 def optimise_grid(
-    observed,
-    how,
-    steps: int,
-    *,
-    operator: Callable,
-    shape: Sequence[int],
-    rate: float = GRID_RATE,
-    **more,
+    observed, how, steps: int, *, operator: Callable, shape: Sequence[int], progress: bool = True
 ) -> tuple[jax.Array, dict[str, np.ndarray]]:
     """The same training without a network: every pixel is a parameter, behind a sigmoid, from ½.
 
-    Arguments (``looks`` and ``progress``, too) and results as in :func:`reconstruct`. Chapter:
-    Computed tomography.
+    Arguments and results as in :func:`reconstruct`. Chapter: Computed tomography.
     """
-    params, seen = jnp.zeros((len(observed), *shape)), {"model": None}
-    more = dict(steps=steps, optimizer=adam(rate), label="grid") | more
-    return _train(params, seen, observed, how, operator, tuple(shape), **more)
+    seen = dict(model=None, y=observed, how=how, operator=operator)
+    params, setting = jnp.zeros((len(observed), *shape)), dataclasses.replace(NATURAL, steps=steps)
+    return _train(params, seen, tuple(shape), "grid", setting, protocol.adam(GRID_RATE), progress)
 
 
-def _train(params, seen, observed, how, operator, shape, *, looks=0, **how_to):
-    observed = checks.finite("observed", jnp.asarray(observed))
+def _train(params, seen, shape, mapping, setting, optimizer, progress):
+    observed, operator = checks.finite("observed", jnp.asarray(seen["y"])), seen["operator"]
     count = len(jax.tree.leaves(params)[0])
     if len(observed) != count:
         raise ValueError(
             f"observed must have one measurement for each of the {count} keys, "
             f"but got {observed.shape}"
         )
-    gives = jax.eval_shape(operator, jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype), how).shape
+    f = jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype)
+    gives = jax.eval_shape(operator, f, seen["how"]).shape
     if gives != observed.shape[1:]:
         raise ValueError(
             f"observed must hold measurements of shape {gives}, as operator gives them of f "
             f"{shape}, but got {observed.shape}"
         )
-
-    def each(leaf):
-        return jnp.broadcast_to(leaf, (count, *jnp.shape(leaf)))
-
-    seen |= {"y": observed, "how": jax.tree.map(each, how), "operator": Partial(operator)}
-    params, history = train(params, _loss, seen, look=_look, looks=looks, **how_to)
-    return jnp.asarray(history["f"][-1] if looks else _every(params, seen)), history
+    each = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *jnp.shape(leaf))), seen["how"])
+    seen |= {"y": observed, "how": each, "operator": Partial(operator)}
+    params, history = protocol.train(
+        params, _loss, seen, mapping, setting, optimizer, progress=progress
+    )
+    return _every(params, seen), history
 
 
 def score(f, truth) -> dict[str, float]:
-    """PSNR in dB of one reconstruction, clipped to [0, 1] first; f and truth are arrays of one
-    shape. Chapter: Computed tomography.
-    """
+    """PSNR in dB of a reconstruction, clipped to [0, 1] first. Chapter: Computed tomography."""
     return {"psnr": float(metrics.psnr(jnp.clip(f, 0.0, 1.0), truth))}
 
 
@@ -225,53 +175,45 @@ RESONANCE = Instrument(
 
 
 def _solve(truth, keys, mapping, *, instrument: Instrument, setting):
-    operator, how, shape = instrument.operator, instrument.how(truth.shape[-1]), truth.shape[1:]
-    observed, run = jnp.stack([operator(f, how) for f in truth]), dict(shape=shape)
+    how, run = instrument.how(truth.shape[-1]), dict(shape=truth.shape[1:])
+    run["operator"] = instrument.operator
+    observed = jnp.stack([instrument.operator(f, how) for f in truth])
+    name = "psnr_baseline"  # networks are compared among themselves
     if mapping == "direct":
         made = [instrument.direct(y, how) for y in observed]
     elif mapping == "grid":
-        made, _ = optimise_grid(observed, how, setting.steps, operator=operator, **run)
+        made, _ = optimise_grid(observed, how, setting.steps, **run)
     else:
-        run |= dict(operator=operator, mean=instrument.mean)
+        name, run["mean"] = "psnr", instrument.mean
         made, _ = reconstruct(observed, how, keys, mapping, setting, **run)
-    # networks are compared among themselves
-    name = "psnr" if mapping in (*MAPPINGS, OURS) else "psnr_baseline"
     return [{name: score(f, t)["psnr"]} for f, t in zip(made, truth, strict=True)]
 
 
 def _experiment(
-    load: Callable[[], Items], setting: Setting, size: int, instrument: Instrument
+    load: Callable[[int], Items], size: int, setting: Setting, instrument: Instrument, steps=1000
 ) -> Experiment:
+    setting, full = dataclasses.replace(setting, steps=steps), steps == CT_SHEPP.steps
     settings = dataclasses.asdict(setting) | {"operator": instrument.operator.__name__}
     settings |= {"size": size, "views": VIEWS, "grid_rate": GRID_RATE}
     solve = partial(_solve, instrument=instrument, setting=setting)
-    return Experiment(load, solve, settings, mappings=(*MAPPINGS, "grid", "direct"))
-
-
-def _reduced(
-    load: Callable[[], Items], setting: Setting, size: int, instrument: Instrument
-) -> Experiment:
-    short = _experiment(load, dataclasses.replace(setting, steps=500), size, instrument)
-    return short._replace(mappings=MAPPINGS, scale="reduced")
+    mappings = (*MAPPINGS, "grid", "direct") if full else MAPPINGS
+    return Experiment(partial(load, size), solve, settings, mappings, "full" if full else "reduced")
 
 
 def _heads_and_brain(n: int) -> Items:
     """One average brain and three phantoms, which are sharper."""
     brain, heads = brains.volumes(n), phantoms.heads(3, n, 3)
-    array = jnp.concatenate([brain.array, heads.array])
-    return Items(
-        (*brain.names, *heads.names), array, brain.sha256, f"{brain.origin}; {heads.origin}"
-    )
+    array, names = jnp.concatenate([brain.array, heads.array]), (*brain.names, *heads.names)
+    return Items(names, array, brain.sha256, f"{brain.origin}; {heads.origin}")
 
 
+_heads, _slices = partial(phantoms.heads, 8), partial(brains.slices, 8)
 EXPERIMENTS = with_fifth_row({
-    "ct_shepp": _experiment(partial(phantoms.heads, 8, CT_SIZE), CT_SHEPP, CT_SIZE, TOMOGRAPH),
-    "ct_brain": _experiment(partial(brains.slices, 8, CT_SIZE), CT_BRAIN, CT_SIZE, TOMOGRAPH),
-    "mri_brain": _experiment(partial(brains.volumes, MRI_SIZE), MRI_BRAIN, MRI_SIZE, RESONANCE),
-    "mri_shepp": _experiment(
-        partial(phantoms.heads, 6, MRI_SIZE, 3), MRI_SHEPP, MRI_SIZE, RESONANCE
-    ),
-    "ct_shepp_reduced": _reduced(partial(phantoms.heads, 8, 128), CT_SHEPP, 128, TOMOGRAPH),
-    "ct_brain_reduced": _reduced(partial(brains.slices, 8, 128), CT_BRAIN, 128, TOMOGRAPH),
-    "mri_brain_reduced": _reduced(partial(_heads_and_brain, 48), MRI_BRAIN, 48, RESONANCE),
+    "ct_shepp": _experiment(_heads, CT_SIZE, CT_SHEPP, TOMOGRAPH),
+    "ct_brain": _experiment(_slices, CT_SIZE, CT_BRAIN, TOMOGRAPH),
+    "mri_brain": _experiment(brains.volumes, MRI_SIZE, MRI_BRAIN, RESONANCE),
+    "mri_shepp": _experiment(partial(phantoms.heads, 6, d=3), MRI_SIZE, MRI_SHEPP, RESONANCE),
+    "ct_shepp_reduced": _experiment(_heads, 128, CT_SHEPP, TOMOGRAPH, 500),
+    "ct_brain_reduced": _experiment(_slices, 128, CT_BRAIN, TOMOGRAPH, 500),
+    "mri_brain_reduced": _experiment(_heads_and_brain, 48, MRI_BRAIN, RESONANCE, 500),
 })  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from functools import cache, partial
 from operator import itemgetter
-from typing import Any
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +20,11 @@ from jax.tree_util import Partial
 from fflib import checks, features, metrics
 from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
-from fflib.network import MLP, mlp
-from fflib.operators import contour, meshes
+from fflib.files import Trained
+from fflib.network import mlp
+from fflib.operators import meshes
 from fflib.worlds import solids
-from fflib.worlds.labels import prepare, random_points
+from fflib.worlds.solids import prepare, random_points
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -41,9 +42,8 @@ class SolidSetting:
         decay: steps in which it falls to a tenth, continuously.
         scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
             and "ours" (cycles a unit; the solid fills most of one unit).
-        rate_ours: rate of :func:`fflib.experiments.protocol.muon`, which trains "ours".
-        near_ours: share of the points of "ours" that lie near the surface, see
-            :func:`fflib.worlds.labels.random_points`.
+        rate_ours: of Muon, which trains "ours".
+        near_ours: share of the points of "ours" that lie near the surface.
 
     Chapter: Solid shapes; Beating Table 1.
     """
@@ -87,17 +87,13 @@ def cross_entropy(logit, inside) -> jax.Array:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
-class Occupancy:
+class Occupancy(Trained):
     """A trained network: ``field(v)`` is the logit at v, (…, 3) → (…), positive where it says
     inside. Chapter: Solid shapes.
     """
 
-    gamma: Any
-    params: Any
-    model: MLP = dataclasses.field(metadata=dict(static=True))
-
     def __call__(self, v) -> jax.Array:
-        v = features.coordinates(v, 3)
+        v = checks.coordinates("v", v, 3)
         return _logits(self, v.reshape(-1, 3)).reshape(v.shape[:-1])
 
 
@@ -114,16 +110,15 @@ def _loss(params, seen):
     return cross_entropy(seen["model"](params, seen["gamma"](points))[..., 0], inside)
 
 
-@dataclasses.dataclass(frozen=True)
-class Points:
+class Points(NamedTuple):
     """Random points of the box, a share of them near the surface. Chapter: Solid shapes."""
 
-    count: int
+    size: int
     near: float
 
     def __call__(self, key, data):
         """What the loss sees of the data in one step."""
-        points = random_points(key, data, self.count, self.near)
+        points = random_points(key, data, self.size, self.near)
         return {"gamma": data["gamma"], "model": data["model"], "points": points}
 
 
@@ -138,19 +133,15 @@ def _adam(rate: float, decay: int):
 
 
 def sculpt(
-    array: dict[str, jax.Array],
-    keys: jax.Array,
-    mapping: str,
-    setting: SolidSetting,
-    *,
-    looks: int = 0,
-    progress: bool = True,
-) -> tuple[list[Occupancy], dict[str, np.ndarray]]:
+    array: dict[str, jax.Array], keys: jax.Array, mapping: str, setting: SolidSetting, *,
+    looks: int = 0, progress: bool = True,
+) -> tuple[list[Occupancy], dict[str, np.ndarray]]:  # fmt: skip
     """Train one network a solid, all as one program, on random points of the box.
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
-    :func:`fflib.experiments.image.paint`, with ``array`` that of
-    :class:`fflib.worlds.labels.Solids`, E of them; ``looks`` records the overlap near the surface.
+    :func:`fflib.experiments.image.paint`, with ``array`` as
+    :func:`fflib.worlds.solids.prepare` makes it of E solids; ``looks`` records the overlap near the
+    surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
     ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
@@ -162,35 +153,24 @@ def sculpt(
     gammas = [solid_mapping(mapping, key, setting) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
     gamma = jax.tree.map(lambda *g: jnp.stack(g), *gammas)
-    ours = mapping == OURS
+    optimizer, near = _adam(setting.rate, setting.decay), 0.0
+    if mapping == OURS:
+        optimizer, near = muon(setting.rate_ours, setting.steps), setting.near_ours
+    data = array | {"gamma": gamma, "model": Partial(model)}
     params, history = protocol.train(
-        jax.vmap(model.init)(init),
-        _loss,
-        array | {"gamma": gamma, "model": Partial(model)},
-        steps=setting.steps,
-        optimizer=muon(setting.rate_ours, setting.steps)
-        if ours
-        else _adam(setting.rate, setting.decay),
-        look=_look,
-        looks=looks,
-        key=train[0],
-        batch=Points(setting.batch, setting.near_ours if ours else 0.0),
-        progress=progress,
-        label=mapping,
-    )
+        jax.vmap(model.init)(init), _loss, data, mapping, setting, optimizer, look=_look,
+        looks=looks, key=train[0], batch=Points(setting.batch, near), progress=progress,
+    )  # fmt: skip
     members = [jax.tree.map(itemgetter(e), (gamma, params)) for e in range(len(keys))]
-    return [Occupancy(*member, model) for member in members], history
+    return [Occupancy(gamma, model, p) for gamma, p in members], history
 
 
 def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
     """How well a function tells inside from outside, intersection over union on test points.
 
-    Args:
-        field: (T, 3) → (T,), positive inside.
-        solid: the arrays of one solid.
-
-    Returns: "iou" near the surface, the harder test and the one of Table 1, and "iou_uniform".
-    Chapter: Solid shapes.
+    ``field``: (T, 3) → (T,), positive inside; ``solid``: the arrays of one solid. Returns: "iou"
+    near the surface, the harder test and the one of Table 1, and "iou_uniform". Chapter: Solid
+    shapes.
     """
     return {
         name: float(metrics.iou(field(solid[points]) > 0, solid[f"{points}_inside"]))
@@ -207,29 +187,27 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
-    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
+    return meshes.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):
     fields, _ = sculpt(array, keys, mapping, setting)
-    solids_of = [jax.tree.map(itemgetter(e), array) for e in range(len(keys))]
-    return [score(field, solid) for field, solid in zip(fields, solids_of, strict=True)]
+    return [score(f, jax.tree.map(itemgetter(e), array)) for e, f in enumerate(fields)]
+
+
+def _load(**numbers):
+    return prepare(solids.scans(), jax.random.key(0), **numbers)
 
 
 def _experiment(setting: SolidSetting, lines: int, tests: int, scale: str) -> Experiment:
-    def load():
-        # test points near the surface on faces drawn regardless of area, as published
-        numbers: dict[str, Any] = dict(lines=lines, tests=tests, by_face=True)
-        return prepare(solids.scans(), jax.random.key(0), **numbers)
-
-    settings = dataclasses.asdict(setting) | {"lines": lines, "tests": tests, "by_face": True}
-    return Experiment(load, partial(_solve, setting=setting), settings, scale=scale)
+    # test points near the surface on faces drawn regardless of area, as published
+    numbers = {"lines": lines, "tests": tests, "by_face": True}
+    settings, solve = dataclasses.asdict(setting) | numbers, partial(_solve, setting=setting)
+    return Experiment(partial(_load, **numbers), solve, settings, scale=scale)
 
 
 REDUCED = dataclasses.replace(PAPER, steps=1000, batch=16_384)
-EXPERIMENTS = with_fifth_row(
-    {
-        "shape_scans": _experiment(PAPER, 1 << 20, 1 << 18, "full"),
-        "shape_scans_reduced": _experiment(REDUCED, 1 << 18, 1 << 17, "reduced"),
-    }
-)
+EXPERIMENTS = with_fifth_row({
+    "shape_scans": _experiment(PAPER, 1 << 20, 1 << 18, "full"),
+    "shape_scans_reduced": _experiment(REDUCED, 1 << 18, 1 << 17, "reduced"),
+})  # fmt: skip

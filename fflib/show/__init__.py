@@ -9,33 +9,24 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
 from fflib.checks import scale
-from fflib.show import markup
-from fflib.show.drawing import (
-    COLORS,
-    INK,
-    LINESTYLES,
-    MARKERS,
-    Sheet,
-    content,
-    pictures_html,
-    use_style,
-)
-from fflib.show.guesses import Guess, NumberGuess, OrderGuess, guess, guess_number, guess_order
+from fflib.show import drawing, markup
+from fflib.show.drawing import COLORS, INK, LINESTYLES, MARKERS
+from fflib.show.guesses import guess, guess_number, guess_order
 from fflib.show.markup import MIN_ALT, escape, number, typeset, words
 from fflib.show.reader import attempt, check, download
 from fflib.show.slider_widget import slider
 
 __all__ = [
-    "COLORS", "INK", "LINESTYLES", "MARKERS", "Guess", "NumberGuess", "OrderGuess", "attempt",
-    "check", "download", "figure", "guess", "guess_number", "guess_order", "images", "panel",
-    "pick", "scale", "slider", "table", "use_style",
+    "COLORS", "INK", "LINESTYLES", "MARKERS", "attempt", "check", "download", "figure", "guess",
+    "guess_number", "guess_order", "images", "panel", "pick", "scale", "slider", "table",
 ]  # fmt: skip
 
-use_style()
+matplotlib.rcParams.update(drawing.STYLE)  # the book's figure style
 
 
 def panel(title: str | None = None, width: float = 3.5, height: float = 2.6, **subplots_kw):
@@ -62,7 +53,8 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
     ValueError without figures or `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
-    _display(content(figs, "figure's arguments", alt, Sheet()), alt, caption)
+    drawn = drawing.content(figs, "figure's arguments", alt, drawing.Sheet())
+    _display(drawn, alt, caption)
 
 
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
@@ -75,7 +67,7 @@ def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) ->
     chapters.
     """
     alt = words("alt", alt, MIN_ALT)
-    _display(pictures_html(pictures, alt, zoom), alt, None)
+    _display(drawing.pictures_html(pictures, alt, zoom), alt)
 
 
 def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:
@@ -89,10 +81,8 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
     """
     caption = words("caption", caption)
     for k, row in enumerate(rows):
-        if len(row) != len(columns):
-            raise ValueError(
-                f"row {k} has {len(row)} cells, expected {len(columns)} (one per column)"
-            )
+        if (given := len(row)) != len(columns):
+            raise ValueError(f"row {k} has {given} cells, expected {len(columns)} (one per column)")
     heads = [str(column) for column in columns]
     cells = [_column(column) for column in zip(*rows, strict=True)] or [[]] * len(heads)
     kinds = ["", *(' class="ff-words"' * _wordy(column) for column in cells[1:])]
@@ -103,13 +93,12 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
         tail = (f"<td{kind}>{cell}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
         return f'<tr><th scope="row">{first}</th>{"".join(tail)}</tr>'
 
-    head = (
-        f'<th scope="col"{kind}>{typeset(c)}</th>' for c, kind in zip(heads, kinds, strict=True)
-    )
+    named = zip(heads, kinds, strict=True)
+    head = "".join(f'<th scope="col"{kind}>{typeset(name)}</th>' for name, kind in named)
     page = (
         f'<div class="ff ff-table ff-scroll" role="region" tabindex="0" '
         f'aria-label="{escape(caption)}"><table><caption>{typeset(caption)}</caption>'
-        f"<thead><tr>{''.join(head)}</tr></thead>"
+        f"<thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(map(row_html, lines))}</tbody></table></div>"
     )
     widths = [max(map(len, [head, *column])) for head, column in zip(heads, cells, strict=True)]
@@ -141,11 +130,9 @@ def _wordy(cells: Sequence[str]) -> bool:
     return 2 * sum(bool(re.match(r"\W*[^\W\d_]{2}", cell)) for cell in said) > len(said)
 
 
-def _display(content: str, alt: str, caption: str | None) -> None:
-    below = (
-        f'<figcaption class="ff-caption">{typeset(words("caption", caption))}</figcaption>'
-        if caption
-        else ""
-    )
-    body = markup.unique(f'<figure class="ff">{content}{below}</figure>')[0]
+def _display(body: str, alt: str, caption: str | None = None) -> None:
+    if caption:
+        said = typeset(words("caption", caption))
+        body += f'<figcaption class="ff-caption">{said}</figcaption>'
+    body = markup.unique(f'<figure class="ff">{body}</figure>')[0]
     markup.emit(markup.styled(body), alt)

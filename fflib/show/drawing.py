@@ -1,7 +1,4 @@
-"""The book's one figure style, and matplotlib figures as small inline SVG.
-
-Private helpers of `fflib.show`. Chapter: all chapters.
-"""
+"""The book's figure style, and matplotlib figures as small inline SVG. Chapter: all chapters."""
 
 import base64
 import io
@@ -36,28 +33,18 @@ DPI = 144  # of rasters
 SHAPE = r'<path id="([^"]+)"[^>]*/>'
 
 
-def use_style() -> None:
-    """Make the book's figure style matplotlib's default; `fflib.show` calls it once on import."""
-    matplotlib.rcParams.update(STYLE)
-
-
-def webp(picture: Image.Image) -> bytes:
-    """WebP bytes of a picture: lossless when that is small (24 kB) or smallest, else quality 90."""
+def data_uri(picture: Image.Image) -> str:
+    """A picture as a `data:image/webp` address, lossless where that is small or smallest."""
 
     def encode(**options) -> bytes:
         buffer = io.BytesIO()
         picture.save(buffer, format="WEBP", method=5, **options)
         return buffer.getvalue()
 
-    exact = encode(lossless=True, quality=80)
-    if len(exact) <= 24_000:
-        return exact
-    return min(exact, encode(quality=90), key=len)
-
-
-def data_uri(picture: Image.Image) -> str:
-    """A picture as a `data:image/webp` address."""
-    return "data:image/webp;base64," + base64.b64encode(webp(picture)).decode()
+    found = encode(lossless=True, quality=80)
+    if len(found) > 24_000:
+        found = min(found, encode(quality=90), key=len)
+    return "data:image/webp;base64," + base64.b64encode(found).decode()
 
 
 def array_uri(pixels: np.ndarray) -> str:
@@ -185,12 +172,12 @@ def _tidy(svg: str) -> str:
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(rf'((?:fill|stroke)(?:: |="))(?:{INK}|#000000|black)\b', r"\1currentColor", svg)
     svg = svg.replace(": ", ":").replace("; ", ";")
-    svg = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, svg)
+
+    def rounded(found: re.Match) -> str:
+        return re.sub(r"-?\d+\.\d{3,}", lambda value: _short(float(value[0])), found[0])
+
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', rounded, svg)
     return re.sub('data:image/png;base64,([^"]+)', _as_webp, svg)
-
-
-def _rounded(found: re.Match) -> str:
-    return re.sub(r"-?\d+\.\d{3,}", lambda value: _short(float(value[0])), found[0])
 
 
 def _as_webp(found: re.Match) -> str:

@@ -1,8 +1,8 @@
-"""Predictions that a reader commits before seeing the result; use them as `fflib.show.<name>`.
+"""Predictions that a reader commits before seeing the result.
 
 On a page a guess is HTML form controls and a script (`assets/show.js`), with a live kernel it is
 ipywidgets; both say the same words, and work with the keyboard and with a finger. A plain script
-prints the question. Chapter: all chapters.
+prints the question. The classes have the names by which a chapter calls them.
 """
 
 import itertools
@@ -19,6 +19,7 @@ from fflib.show.markup import escape, typeset, words
 
 MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
+NO_WHY: Mapping[str, str] = MappingProxyType({})
 _GROUP = f"{markup.PLACEHOLDER}g"
 
 
@@ -26,7 +27,7 @@ class Asked:
     """What the three kinds share: the question is shown, the answer told beside the guess."""
 
     unit = ""
-    _whys: Mapping[str, str] = MappingProxyType({})
+    _whys: Mapping[str, str] = NO_WHY
 
     def _ask(self, question: str, fields, inputs: Callable[[], list], text: str) -> None:
         """Display the question with `fields` in HTML, the widgets `inputs()`, or `text`."""
@@ -35,7 +36,8 @@ class Asked:
         fieldset = f"<fieldset>{legend}{''.join(fields)}</fieldset>"
         body, self._prefix = markup.unique(f'<div class="ff ff-guess">{fieldset}</div>')
         self._live = live.Question(self.question, inputs(), self.unit) if markup.live() else None
-        self._show(self._live and self._live.box, body, self.question + text)
+        widget = self._live and self._live.box
+        markup.emit(markup.styled(body, script=True), self.question + text, widget)
 
     def _tell(self, answer: object, code: object, shown: str, because: str) -> None:
         """Display what was measured, `shown`, and what the reader's guess is worth.
@@ -61,9 +63,7 @@ class Asked:
 
         closed = " ff-closed" if markup.static() else ""
         body = f'<div class="ff ff-reveal{closed}">{head}{room}{whys}</div>'
-        self._show(self._live and self._live.follow(write), body, f"Measured: {shown}.{reason}")
-
-    def _show(self, widget, body: str, text: str) -> None:
+        widget, text = self._live and self._live.follow(write), f"Measured: {shown}.{reason}"
         markup.emit(markup.styled(body, script=True), text, widget)
 
     @property
@@ -76,14 +76,27 @@ class Asked:
         raise NotImplementedError
 
 
-class Guess(Asked):
-    """A question that `guess` asked. Chapter: all chapters."""
+class guess(Asked):
+    """Ask the reader to predict a result before seeing it: radio buttons, answered by `reveal`.
 
-    def __init__(self, question: str, options: Sequence[str], why: Mapping[str, str]):
-        self.options = _different("options", options)
+    `options` are 2 to 6 different texts; `why` has for each a sentence on why it tempts, told with
+    the answer. Without `options` they are those that `why` explains. Raises ValueError otherwise.
+
+        g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
+        g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
+
+    Chapter: all chapters.
+    """
+
+    def __init__(
+        self, question: str, options: Sequence[str] | None = None, why: Mapping[str, str] = NO_WHY
+    ):
+        self.options = _different("options", list(why) if options is None else options)
         if unknown := set(why) - set(self.options):
             raise ValueError(f"why must explain options, got {sorted(unknown)}")
-        self._whys = {option: _sentence(why[option]) if option in why else "" for option in options}
+        self._whys = {
+            option: _sentence(why[option]) if option in why else "" for option in self.options
+        }
         fields = (
             f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
             f"<span>{escape(option)}</span></label>"
@@ -98,10 +111,9 @@ class Guess(Asked):
         return next(iter(self._values), None)
 
     def reveal(self, answer: int | str, because: str = "") -> None:
-        """Show the measured `answer` beside the reader's guess.
+        """Show the measured `answer`, an option or its index, beside the reader's guess.
 
-        `answer` is one of the options or its index; `because` says in a sentence why, or what was
-        measured. Raises ValueError for another answer. Chapter: all chapters.
+        `because` says in a sentence why, or what was measured. Raises ValueError for another.
         """
         index = _index("answer", answer, self.options)
         self._tell(index, index, self.options[index], because)
@@ -114,10 +126,16 @@ class Guess(Asked):
         return f"You guessed “{chosen}”: {said} {self._whys[chosen]}".rstrip()
 
 
-class NumberGuess(Asked):
-    """A question that `guess_number` asked. Chapter: all chapters."""
+class guess_number(Asked):
+    """Ask the reader for a number, of the given `unit`, before seeing the measured one.
 
-    def __init__(self, question: str, unit: str):
+        g = show.guess_number("How many decibels does the mapping gain?", "dB")
+        g.reveal(psnr[1] - psnr[0])
+
+    Chapter: all chapters.
+    """
+
+    def __init__(self, question: str, unit: str = ""):
         self.unit = unit.strip()
         after = f" <span>{escape(self.unit)}</span>" if self.unit else ""
         field = (
@@ -138,7 +156,7 @@ class NumberGuess(Asked):
     def reveal(self, answer: float, because: str = "") -> None:
         """Show the measured `answer` beside the reader's number, which is close within a quarter.
 
-        Raises ValueError for an answer that is no finite number. Chapter: all chapters.
+        Raises ValueError for an answer that is no finite number.
         """
         if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
             raise ValueError(f"answer must be one finite number, got {answer!r}")
@@ -153,10 +171,22 @@ class NumberGuess(Asked):
         return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
 
 
-class OrderGuess(Asked):
-    """A question that `guess_order` asked. Chapter: all chapters."""
+class guess_order(Asked):
+    """Ask the reader to rank `items` before seeing the measured order: a menu of places for each.
 
-    def __init__(self, question: str, items: Sequence[str], ends: tuple[str, str]):
+    `items` are 2 to 6 different texts, `ends` the names of the first and of the last place. Two
+    items never share a place: the one that had it takes the place that became free. Raises
+    ValueError for other items.
+
+        g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
+        g.reveal(np.argsort(half_time))
+
+    Chapter: all chapters.
+    """
+
+    def __init__(
+        self, question: str, items: Sequence[str], ends: tuple[str, str] = ("best", "worst")
+    ):
         self.items = _different("items", items)
         self.ends = first, last = words("ends[0]", ends[0]), words("ends[1]", ends[1])
         n = len(self.items)
@@ -179,7 +209,7 @@ class OrderGuess(Asked):
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
         """Show the measured `order`, first to last, beside the reader's.
 
-        `order` holds each item, or its index, once; else it is a ValueError. Chapter: all chapters.
+        It holds each item, or its index, once; else it is a ValueError.
         """
         found = [_index("each of order", item, self.items) for item in order]
         if sorted(found) != list(range(len(self.items))):
@@ -196,48 +226,6 @@ class OrderGuess(Asked):
         said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
         names = ", ".join(self.items[k] for k in mine)
         return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
-
-
-def guess(
-    question: str,
-    options: Sequence[str] | None = None,
-    why: Mapping[str, str] = MappingProxyType({}),
-) -> Guess:
-    """Ask the reader to predict a result before seeing it: radio buttons, answered by `.reveal`.
-
-    `options` are 2 to 6 different texts; `why` has for each a sentence on why it tempts, told with
-    the answer. Without `options` they are those that `why` explains. Raises ValueError otherwise.
-
-        g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
-        g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
-
-    Chapter: all chapters.
-    """
-    return Guess(question, list(why) if options is None else options, why)
-
-
-def guess_number(question: str, unit: str = "") -> NumberGuess:
-    """Ask the reader for a number, of the given `unit`, before seeing the measured one.
-
-    g = show.guess_number("How many decibels does the mapping gain?", "dB")
-    g.reveal(psnr[1] - psnr[0]) Chapter: all chapters.
-    """
-    return NumberGuess(question, unit)
-
-
-def guess_order(
-    question: str, items: Sequence[str], ends: tuple[str, str] = ("best", "worst")
-) -> OrderGuess:
-    """Ask the reader to rank `items` before seeing the measured order: a menu of places for each.
-
-    `items` are 2 to 6 different texts, `ends` the names of the first and of the last place. Two
-    items never share a place: the one that had it takes the place that became free. Raises
-    ValueError for other items.
-
-        g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
-        g.reveal(np.argsort(half_time)) Chapter: all chapters.
-    """
-    return OrderGuess(question, items, ends)
 
 
 def _sentence(text: str) -> str:

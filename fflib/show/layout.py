@@ -1,7 +1,4 @@
-"""What fits where: pictures in a row, and texts that run out of their figure.
-
-Private helper of `fflib.show`. Chapter: all chapters.
-"""
+"""What fits where: pictures in a row, and texts that run out of their figure."""
 
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure

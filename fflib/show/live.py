@@ -1,7 +1,7 @@
 """The fields of a guess as ipywidgets, for a notebook with a live kernel.
 
 Some notebooks put every output into a frame of its own (Colab), where the script of a page cannot
-find the question; the kernel can. Private helpers of `fflib.show`. Chapter: all chapters.
+find the question; the kernel can.
 """
 
 from collections.abc import Callable, Sequence

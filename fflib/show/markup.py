@@ -1,7 +1,4 @@
-"""How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere.
-
-Private helpers of `fflib.show`. Chapter: all chapters.
-"""
+"""How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere."""
 
 import hashlib
 import html
@@ -10,6 +7,7 @@ import os
 import re
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
@@ -37,13 +35,8 @@ def static() -> bool:
 
 def live() -> bool:
     """Whether a kernel that can show ipywidgets is to answer, and not a script of the page."""
-    if static() or getattr(shell(), "kernel", None) is None:
-        return False
-    try:
-        import ipywidgets  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    kernel = getattr(shell(), "kernel", None)
+    return not static() and kernel is not None and find_spec("ipywidgets") is not None
 
 
 def bundle(body: str, text: str, widget=None) -> dict:
@@ -113,10 +106,7 @@ def asset(name: str) -> str:
 
 
 def styled(body: str, script: bool = False) -> str:
-    """`body` with the style (and the script) it needs to stand alone in an output frame.
-
-    The book's pages load both once.
-    """
+    """`body` with the style (and script) that it needs in a frame of its own; pages load both."""
     if static():
         return body
     tail = f"<script>{asset('show.js')}</script>" if script else ""
@@ -140,14 +130,12 @@ def number(value: object, decimals: int | None = None) -> str:
     if isinstance(value, str | bool):
         return str(value)
     try:
-        as_float = float(value)  # pyright: ignore[reportArgumentType]
+        as_float = float(value) + 0.0  # no −0  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
         return str(value)
     if decimals is None:
-        whole = abs(as_float) < 1e6 and as_float == int(as_float)
-        text = str(int(as_float)) if whole else f"{as_float:.4g}"
-    else:
-        text = f"{as_float:.{decimals}f}"
+        decimals = 0 if abs(as_float) < 1e6 and as_float == int(as_float) else None
+    text = f"{as_float:.4g}" if decimals is None else f"{as_float:.{decimals}f}"
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 

@@ -1,7 +1,4 @@
-"""Checked claims, exercises and files to take home; use them as `fflib.show.<name>`.
-
-Chapter: all chapters.
-"""
+"""Checked claims, exercises and files to take home. Chapter: all chapters."""
 
 import base64
 import math
@@ -17,14 +14,9 @@ MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
 
 
 def check(
-    claim: str,
-    condition: Any,
-    detail: str = "",
-    *,
-    value: float | None = None,
-    published: float | None = None,
-    tolerance: float | None = None,
-) -> None:
+    claim: str, condition: Any, detail: str = "", *, value: float | None = None,
+    published: float | None = None, tolerance: float | None = None,
+) -> None:  # fmt: skip
     """Print "✓ claim (detail)" when `condition` holds.
 
     `condition` is a truth value or an array with one element. A claim about one number may also
@@ -37,10 +29,8 @@ def check(
     """
     claim = words("claim", claim)
     if np.size(condition) != 1:
-        raise ValueError(
-            f"condition must be one truth value, got shape {np.shape(condition)}; "
-            "use .all() or .any()"
-        )
+        told = f"got shape {np.shape(condition)}; use .all() or .any()"
+        raise ValueError(f"condition must be one truth value, {told}")
     given = dict(value=value, published=published, tolerance=tolerance)
     numbers = {name: float(number) for name, number in given.items() if number is not None}
     if bad := {name: number for name, number in numbers.items() if not math.isfinite(number)}:

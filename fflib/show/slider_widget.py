@@ -1,7 +1,4 @@
-"""`show.slider`: pre-rendered frames on a page, a recomputing widget with a live kernel.
-
-Use it as `fflib.show.slider`. Chapter: all chapters.
-"""
+"""`show.slider`: pre-rendered frames on a page, a recomputing widget with a live kernel."""
 
 import numbers
 import os
@@ -17,16 +14,7 @@ MAX_FRAMES = 16
 MAX_BYTES = 1_000_000
 
 
-def slider(
-    draw: Callable,
-    name: str,
-    values: Sequence,
-    alt: str | Callable[[object], str],
-    label: str | None = None,
-    unit: str = "",
-    start: object = None,
-    live: bool | None = None,
-) -> "Slider":
+class slider:
     """A picture that follows a slider; make it the last expression of a cell.
 
     `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`) and
@@ -44,40 +32,27 @@ def slider(
     them, frames above 1 MB, a short `alt`; TypeError when `draw` returns something else. Chapter:
     all chapters.
     """
-    values = [v.item() if isinstance(v, np.generic) else v for v in values]
-    start = start.item() if isinstance(start, np.generic) else start
-    start = values[0] if start is None and values else start
-    _check(values, start, alt)
-    label = words("label", words("name", name) if label is None else label)
-    asked = live is False or markup.static() or "FFLIB_OUT" in os.environ
-    made = Slider(draw, values, alt, label, unit, start, markup.live() if live is None else live)
-    if markup.shell() is None and not made.live:
-        made.values = values if asked else [start]
-        markup.write(made.prepare(), repr(made))
-    else:
-        made.prepare()
-    return made
 
-
-def _check(values: list, start: object, alt: object) -> None:
-    if not 2 <= len(values) <= MAX_FRAMES:
-        raise ValueError(f"values must hold 2 to {MAX_FRAMES} values, got {len(values)}")
-    if len(set(values)) < len(values):
-        raise ValueError(f"values must differ from each other, got {values}")
-    if start not in values:
-        raise ValueError(f"start must be one of the values {values}, got {start!r}")
-    if not callable(alt) and "{value}" not in words("alt", alt, MIN_ALT):
-        raise ValueError(f"alt must contain {{value}} or be a function of the value, got {alt!r}")
-
-
-class Slider:
-    """What `show.slider` returns; as the last expression of a cell it shows itself."""
-
-    def __init__(self, draw, values, alt, label, unit, start, live):
-        self.draw, self.values, self.alt = draw, list(values), alt
-        self.label, self.unit, self.start, self.live = label, unit, start, live
+    def __init__(
+        self, draw: Callable, name: str, values: Sequence, alt: str | Callable[[object], str],
+        label: str | None = None, unit: str = "", start: object = None, live: bool | None = None,
+    ):  # fmt: skip
+        plain = [v.item() if isinstance(v, np.generic) else v for v in (*values, start)]
+        self.values, self.start = plain[:-1], plain[0] if start is None else plain[-1]
+        _check(self.values, self.start, alt)
+        self.label = words("label", words("name", name) if label is None else label)
+        self.draw, self.alt, self.unit = draw, alt, unit
+        self.live = markup.live() if live is None else live
         self.frames: dict = {}
-        self.sheet, self._html, self._widget = Sheet(), "", None
+        self.sheet, self._widget = Sheet(), None
+        script = markup.shell() is None and not self.live
+        asked = live is False or markup.static() or "FFLIB_OUT" in os.environ
+        if script and not asked:
+            self.values = [self.start]
+        # drawn now, so that a mistake in `draw` stops the cell and not only its display
+        self._html = self.frame(self.start) if self.live else self.static_html()
+        if script:
+            markup.write(self._html, repr(self))
 
     def text(self, value: object) -> str:
         """The value as it is read out: "0.5 Hz"."""
@@ -85,23 +60,29 @@ class Slider:
 
     def describe(self, value: object) -> str:
         """The description of the picture for one value."""
-        text = (
-            self.alt(value)
-            if callable(self.alt)
-            else self.alt.replace("{value}", markup.number(value))
-        )
-        return words("alt", text, MIN_ALT)
+        if callable(self.alt):
+            return words("alt", self.alt(value), MIN_ALT)
+        return words("alt", self.alt.replace("{value}", markup.number(value)), MIN_ALT)
 
     def frame(self, value: object) -> str:
         """HTML of the picture for `value`, drawn once per value; a widget shows one at a time."""
         if value not in self.frames:
-            sheet = Sheet() if self.live else self.sheet
-            self.frames[value] = content(
-                self.draw(value), "draw's result", self.describe(value), sheet
-            )
+            drawn, sheet = self.draw(value), Sheet() if self.live else self.sheet
+            self.frames[value] = content(drawn, "draw's result", self.describe(value), sheet)
         return self.frames[value]
 
-    def static_html(self, values: Sequence, shown: object) -> str:
+    def static_html(self) -> str:
+        """The figure with all frames, of which only the first shown is visible without a script."""
+        html = self._figure(self.values, self.start)
+        if (size := len(html.encode())) > MAX_BYTES:
+            raise ValueError(
+                f"the {len(self.values)} frames of this slider take {size / 1e6:.2f} MB, more than "
+                f"{MAX_BYTES / 1e6:.0f} MB: give fewer values, smaller panels or pictures, or "
+                "curves with fewer points"
+            )
+        return html
+
+    def _figure(self, values: list, shown: object) -> str:
         """The figure with one frame per value; only `shown` is visible before a script runs."""
         frames = []
         for value in values:
@@ -115,68 +96,61 @@ class Slider:
             control = (
                 f'<label for="{ident}">{escape(self.label)}</label>'
                 f'<input id="{ident}" type="range" min="0" max="{len(values) - 1}" step="1" '
-                f'value="{list(values).index(shown)}" aria-valuetext="{text}" autocomplete="off">'
+                f'value="{values.index(shown)}" aria-valuetext="{text}" autocomplete="off">'
                 f'<output for="{ident}" aria-live="off">{text}</output>'
             )
         head = f'<figure class="ff ff-slider"><div class="ff-control">{control}</div>'
         body = markup.unique(f"{head}{''.join(frames)}</figure>")[0]
         return markup.styled(body, script=len(values) > 1)
 
-    def prepare(self) -> str:
-        """Draw now, so that a mistake in `draw` stops the cell and not only its display."""
-        if self.live:
-            return self.frame(self.start)
-        self._html = self.static_html(self.values, self.start)
-        if (size := len(self._html.encode())) > MAX_BYTES:
-            raise ValueError(
-                f"the {len(self.values)} frames of this slider take {size / 1e6:.2f} MB, more than "
-                f"{MAX_BYTES / 1e6:.0f} MB: give fewer values, smaller panels or pictures, or "
-                "curves with fewer points"
-            )
-        return self._html
-
     def widget(self) -> "LiveSlider":
-        """The live widget (made once): see `LiveSlider`."""
-        if self._widget is None:
-            self._widget = LiveSlider(self)
+        """The live widget (made once)."""
+        self._widget = self._widget or LiveSlider(self)
         return self._widget
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         if not self.live:
             return markup.bundle(self._html, repr(self))
-        widget = self.widget()
-        return markup.bundle(self.static_html([widget.value], widget.value), repr(self), widget.box)
+        shown, box = self.widget().value, self.widget().box
+        return markup.bundle(self._figure([shown], shown), repr(self), box)
 
     def __repr__(self) -> str:
         return self.describe(self.start)
 
 
-class LiveSlider:
-    """ipywidgets control: a slider over the values, a box for any other, the picture, a message."""
+def _check(values: list, start: object, alt: object) -> None:
+    if not 2 <= len(values) <= MAX_FRAMES:
+        raise ValueError(f"values must hold 2 to {MAX_FRAMES} values, got {len(values)}")
+    if len(set(values)) < len(values):
+        raise ValueError(f"values must differ from each other, got {values}")
+    if start not in values:
+        raise ValueError(f"start must be one of the values {values}, got {start!r}")
+    if not callable(alt) and "{value}" not in words("alt", alt, MIN_ALT):
+        raise ValueError(f"alt must contain {{value}} or be a function of the value, got {alt!r}")
 
-    def __init__(self, slider: Slider):
+
+class LiveSlider:
+    """Of ipywidgets: a slider over the values, a box for any other, the picture, a message."""
+
+    def __init__(self, slider: slider):
         import ipywidgets
 
         self.slider, self.value, self._busy = slider, slider.start, False
         self.picture = ipywidgets.HTML(self._drawn(slider.start))
         self.message = ipywidgets.HTML("")
         wide = {"continuous_update": False, "style": {"description_width": "initial"}}
+        wide["value"] = slider.start
+        options = [(slider.text(v), v) for v in slider.values]
+        layout = {"width": "min(100%, 26rem)"}
         self.control = ipywidgets.SelectionSlider(
-            options=[(slider.text(v), v) for v in slider.values],
-            value=slider.start,
-            description=slider.label,
-            layout={"width": "min(100%, 26rem)"},
-            **wide,
+            options=options, description=slider.label, layout=layout, **wide
         )
         self.entry = None
         if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in slider.values):
             whole = all(isinstance(v, numbers.Integral) for v in slider.values)
-            self.entry = (ipywidgets.IntText if whole else ipywidgets.FloatText)(
-                value=slider.start,
-                description="any value",
-                layout={"width": "12rem", "margin": "2px 2px 2px 0.75rem"},
-                **wide,
-            )
+            layout = {"width": "12rem", "margin": "2px 2px 2px 0.75rem"}
+            kind = ipywidgets.IntText if whole else ipywidgets.FloatText
+            self.entry = kind(description="any value", layout=layout, **wide)
         inputs = [field for field in (self.control, self.entry) if field is not None]
         for field in inputs:
             field.observe(self._chosen, names="value")

@@ -11,12 +11,6 @@ from fflib.network import MLP
 
 SLOPES = {None: 1.0, "tanh": 1.0, "sigmoid": 0.25}  # of the output function where training starts
 MEMORY = 0.999  # of Adam's mean squares
-# Calibrated on pictures and random lines, see the chapter:
-PACE = 1.4  # Adam's time as a share of the estimate below
-LEAST = 0.005  # ridge, as a share of k(0), that no training falls below; it grows as …
-SLOW = (
-    6.0  # … features of this many cycles across the data and fewer bend too seldom for fine detail
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +23,7 @@ class Budget:
         batch: observations in one step (default: all).
         optimizer: "adam", or "sgd" for plain gradient descent.
 
-    Raises: ValueError or TypeError that names the field.
-
-    Chapter: Choosing the scale.
+    Raises: ValueError or TypeError that names the field. Chapter: Choosing the scale.
     """
 
     steps: int
@@ -47,64 +39,36 @@ class Budget:
         checks.one_of("optimizer", self.optimizer, ("adam", "sgd"))
 
 
-def budget_ridge(
-    rates, power, k0: float, model: MLP, budget: Budget, cycles: float = np.inf
-) -> float:
-    r"""The ridge ρ, as a share of k(0), that leaves about as much unlearned as training with the
-    budget.
+def training_time(rates, power, k0: float, model: MLP, budget: Budget) -> float:
+    r"""The time T of gradient flow that the optimizer's steps amount to.
 
-    Gradient flow learns an eigendirection of rate λ to the share 1 − e^{−λt}, regression to λ/(λ +
-    ρ): ρ = 1/t. With ½·mean loss over n observations of c outputs and slope s of the output
-    function, t = s² T/(nc), where T is the sum of learning rates. Adam divides each gradient by the
-    root mean square v̂ of those before it. Taken as one number for all P parameters,
+    Plain descent goes a learning rate a step. Adam divides each gradient by the root mean square v̂
+    of those before it. Taken as one number for all P parameters,
 
-        T = κ Σ_t η/√v̂_t,   P g_t² = s² Σ_f λ_f p_f e^{−2λ_f t}/(n²c) + s² k(0) Σ_f p_f e^{−2λ_f
-        t}/(nc·b),
+        T = Σ_t η/√v̂_t,   P g_t² = s²/(n²c) Σ_f (λ_f + k(0) n/b) p_f e^{−2λ_f s² T_t/(nc)},
 
-    with v̂ the running mean of g², p_f the power of what is to be learned in direction f
-    (observations less the initial function), the second term the scatter of a batch of b, and κ =
-    PACE.
-
-    A network of finite width bends at a limited number of places, the fewer the lower its features,
-    and learns fine detail later than its kernel, however long it trains: LEAST · (1 + SLOW/cycles)
-    is added.
+    with v̂ the running mean of g², T_t the time so far, s the slope of the output function and p_f
+    the power of what is to be learned in direction f; k(0) n/b is the scatter of batches of b.
 
     Args:
-        rates: λ_f, n numbers ≥ 0.
-        power: p_f, n numbers, in units in which Σ p_f = n times the mean square of what is to be
-            learned.
+        rates, power: λ_f and p_f, n numbers ≥ 0 each; Σ p_f is n times the mean square.
         k0: the kernel at offset zero.
         model, budget: as for :func:`fflib.theory.scale.suggest_scale`.
-        cycles: root mean square frequency of the mapping, in cycles across the data.
 
     Chapter: Choosing the scale.
     """
-    n, c = np.size(rates), model.sizes[-1]
-    slope = SLOPES[model.output]
     if budget.optimizer == "sgd":
-        total = budget.steps * budget.rate
-    else:
-        total = PACE * _adam_time(np.ravel(rates), np.ravel(power), k0, model, budget)
-    least = LEAST * (1 + SLOW / max(cycles, 1e-3))
-    return float(min(least + n * c / (slope**2 * max(total, 1e-30) * k0), 1e6))
-
-
-def _adam_time(lam, power, k0, model, budget) -> float:
-    n, c, slope = lam.size, model.sizes[-1], SLOPES[model.output]
-    edges = lam.max() * np.geomspace(1e-7, 1.0, 300)  # directions of about one rate count as one
-    bins = np.searchsorted(edges, lam)
+        return budget.steps * budget.rate
+    lam, power = np.ravel(rates), np.ravel(power)
+    n, c, slope2 = lam.size, model.sizes[-1], SLOPES[model.output] ** 2
+    bins = np.searchsorted(lam.max() * np.geomspace(1e-7, 1, 300), lam)  # about one rate is one
     p = np.bincount(bins, power, 301)
     lam = np.bincount(bins, lam * power, 301) / np.maximum(p, 1e-30)
-    batch = n if budget.batch is None else min(budget.batch, n)
-    stride = -(-budget.steps // 2000)  # steps taken at a time
-    time = mean = done = 0.0
-    while done < budget.steps:
-        here = min(stride, budget.steps - done)
-        left = p * np.exp(-2 * lam * slope**2 * time / (n * c))
-        g2 = (lam * left).sum() / (n**2 * c) + (
-            k0 * left.sum() / (n * c * batch) if batch < n else 0.0
-        )
-        memory = MEMORY**here
-        mean, done = memory * mean + (1 - memory) * g2 * slope**2 / model.num_params, done + here
-        time += here * budget.rate / np.sqrt(max(mean / (1 - MEMORY**done), 1e-30))
+    batch = np.inf if budget.batch is None else budget.batch
+    time = mean = 0.0
+    for step in range(1, budget.steps + 1):
+        left = p * np.exp(-2 * lam * slope2 * time / (n * c))
+        g2 = slope2 * ((lam + k0 * n / batch) @ left) / (n**2 * c * model.num_params)
+        mean = MEMORY * mean + (1 - MEMORY) * g2
+        time += budget.rate / np.sqrt(max(mean / (1 - MEMORY**step), 1e-30))
     return time

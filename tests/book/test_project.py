@@ -251,7 +251,7 @@ def test_code_fits_the_column(name):
 
 @each_chapter
 def test_readme_and_front_page_list_the_chapter(name):
-    assert f"]({name}.md)" in read("README.md")
+    assert re.search(rf"\]\((https://[^)\s]*/)?{name}\.md\)", read("README.md"))
     front = BOOK.pages["book/index"].source
     assert name.removeprefix("book/") in re.findall(r"\{doc\}`(?:/book/)?([^`<>]+)`", front)
 
@@ -423,6 +423,19 @@ def test_the_readme_shows_no_link_before_there_is_an_address_and_all_after():
         assert hidden and "OWNER" not in re.sub("<!--address.*?-->", "", text, flags=re.S)
     else:
         assert not hidden
+
+
+def test_links_of_the_readme_lead_somewhere_from_anywhere_once_there_is_an_address():
+    """Each names a file of the repository before, and after it the same file at the address."""
+    links = r"\]\((?!https?:|#)([^)\s]+)\)"
+    text = read("README.md")
+    shown = address.absolute(address.uncover(text), ("me", "book"))
+    assert not re.findall(links, shown)
+    assert all((ROOT / file).exists() for file in re.findall(links, text))
+    named = re.findall(r"https://github\.com/me/book/(?:blob|raw)/main/([^)\s]+)\)", shown)
+    assert named == re.findall(links, address.uncover(text))
+    assert "](https://github.com/me/book/raw/main/book/hero.webp)" in shown
+    assert address.absolute(shown, ("me", "book")) == shown
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,6 @@ def test_as_published(views):
     """The published rays: corners of pixels, depth for t, and what the last sample sees has no end."""
     published = dataclasses.replace(TINY, published=True)
     assert nerf.PAPER.published and nerf.REDUCED.published
-    assert not nerf.PLAIN.published and nerf.PLAIN.scales["ladder"] == 8
     scenes_, history = nerf.train(views, KEYS, "gaussian", published, every=1, progress=False)
     assert (history["loss"][-10:].mean(0) < history["loss"][:10].mean(0)).all()
     seen = nerf.look(scenes_[0], views, 10)
@@ -216,7 +215,7 @@ def lego_folder(tmp_path, monkeypatch):
         focal=np.float32(8.3),
     )
     monkeypatch.setattr(
-        sys.modules["fflib.worlds.lego"], "fetch", lambda name: tmp_path / "lego.npz"
+        sys.modules["fflib.worlds.captures"], "fetch", lambda name: tmp_path / "lego.npz"
     )
     return tmp_path
 

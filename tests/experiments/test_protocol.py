@@ -170,7 +170,7 @@ def test_nothing_is_begun_that_does_not_fit(tmp_path):
     made = lab.run(tmp_path, limit=1)
     for row in made["rows"]:
         row["seconds"] = {"none": 1.0, "basic": 4000.0}[row["mapping"]]
-    records._write(made, tmp_path)
+    (tmp_path / "x.json").write_text(json.dumps(made))
     lab.run(tmp_path, minutes=60, say=said.append)
     assert lab.asked == [("none", "b"), ("none", "c")]
     assert said[-1] == "Stopped with 2 trainings left, about 2.2 hours"

@@ -229,7 +229,7 @@ def test_standings_of_a_run_that_is_not_finished():
         "late": [1.0],
     }
     rows = [row("abcd"[k], m, v) for m, x in scores.items() for k, v in enumerate(x)]
-    found = records.standings(rows, "psnr", partial=True)
+    found = records.standings(rows, "psnr")
     assert [(s.mapping, s.items) for s in found] == [
         ("low", 4),
         ("middle", 3),
@@ -247,14 +247,15 @@ def test_standings_of_a_run_that_is_not_finished():
         [s.behind for s in found], [4.5, 2.5, 0.0, 3.0]
     )  # of "high", the best on item a
     np.testing.assert_allclose([s.error for s in found], [1.5, 0.5, 0.0, math.nan])
-    whole = [r for r in rows if r["item"] in "a"]
-    assert repr(records.standings(whole, "psnr")) == repr(
-        records.standings(whole, "psnr", partial=True)
-    )
 
 
-def test_standings_need_every_pair():
-    with pytest.raises(ValueError, match="lack q on b"):
-        records.standings([row("a", "p"), row("b", "p"), row("a", "q")], "psnr")
+def test_standings_of_items_that_no_two_rows_share():
+    """Each has its mean; a difference there is none."""
+    p, q = records.standings([row("a", "p", 1.0), row("b", "q", 3.0)], "psnr")
+    assert (p.mean, q.mean, q.behind) == (1.0, 3.0, 0.0)
+    assert math.isnan(p.behind) and math.isnan(q.gain) and not p.tied
+
+
+def test_standings_need_the_metric():
     with pytest.raises(ValueError, match="'iou'"):
         records.standings([row()], "iou")

@@ -146,9 +146,8 @@ def ct(mapping="gaussian", observed=SEEN, keys=(0, 1), operator=scanner.project,
 
 @pytest.mark.parametrize("mapping", ("none", "gaussian"))
 def test_training_explains_the_measurement(mapping):
-    found, history = ct(mapping, looks=1)
-    assert found.shape == (2, 16, 16) and history["f"].shape == (2, 2, 16, 16)
-    np.testing.assert_array_equal(history["f"][-1], found)
+    found, history = ct(mapping)
+    assert found.shape == (2, 16, 16)
     loss = [
         0.5 * float(np.mean((scanner.project(f, VIEWS) - y) ** 2))
         for f, y in zip(found, SEEN, strict=True)
