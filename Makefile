@@ -51,9 +51,9 @@ test: lint  ## lint, and test the library, the notebooks and the built pages
 	@$(PY) -m pytest -q -n $(JOBS) --dist loadfile
 
 types: $(READY)  ## check the types of the library
-	@$(PY) -m basedpyright --level error
+	@$(PY) -m basedpyright --level error --pythonpath "$$($(PY) -c 'import sys; print(sys.executable)')"
 
-lint: $(READY)  ## lint and format (told, not changed)
+lint: types  ## lint, format and types (told, not changed)
 	@$(PY) -m ruff check -q
 	@$(PY) -m ruff format --check -q || { echo "Not formatted, see: $(BIN)ruff format --diff" >&2; exit 1; }
 

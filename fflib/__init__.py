@@ -26,21 +26,6 @@ from fflib.training import fit
 __version__ = "0.2.0"
 
 __all__ = [
-    "MLP",
-    "Mapping",
-    "Trained",
-    "basic",
-    "fit",
-    "fourier",
-    "gaussian",
-    "grid",
-    "load",
-    "mlp",
-    "mse",
-    "none",
-    "positional",
-    "power_law",
-    "predict",
-    "psnr",
-    "save",
-]
+    "MLP", "Mapping", "Trained", "basic", "fit", "fourier", "gaussian", "grid", "load", "mlp",
+    "mse", "none", "positional", "power_law", "predict", "psnr", "save",
+]  # fmt: skip

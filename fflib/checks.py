@@ -1,12 +1,10 @@
 """Checks of arguments: every error names the argument, what was given and what was wanted.
 
-The checks look at shapes and dtypes always, and at values only when the array is concrete: inside
-``jax.jit`` or ``jax.grad`` there are no values to look at, so those calls cost nothing there.
+Shapes and dtypes are looked at always, values only when there are any: not while jax traces.
 
-Whole numbers mean one thing wherever brightness is meant (pictures, volumes):
-``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and 1,
-and other integers are refused, since nothing says which of them is 1: :func:`brightness` is that
-rule. Elsewhere a whole number is itself (angles, matrices) or refused (coordinates, signals).
+Whole numbers are themselves where they count, turn or mix (angles, frequencies, matrices), and are
+refused where they could stand for fractions: coordinates, signals, pictures, whatever is compared.
+Only the loaders of :mod:`fflib.worlds.pictures` say which fraction a byte is.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import Any
 import jax
 import jax.core
 import jax.numpy as jnp
-import jaxlib
+import jaxlib.version
 import numpy as np
 
 # Releases that keep what they packed of a matrix by its address alone; the switch that forbids it.
@@ -72,41 +70,74 @@ def count(name: str, value: int, *, least: int = 1) -> int:
 def one_of(name: str, value: Any, allowed) -> Any:
     """One of a few names."""
     if value not in allowed:
-        raise ValueError(
-            f"{name} must be one of {', '.join(map(repr, allowed))}, but got {value!r}"
-        )
+        names = ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be one of {names}, but got {value!r}")
     return value
 
 
-def real_array(name: str, value: Any, *, integers: bool = False) -> jax.Array:
-    """A non-empty, finite, real floating-point array (integers only where they make sense)."""
+def is_a(name: str, value: Any, kind: type) -> Any:
+    """A value of one of our classes."""
+    if not isinstance(value, kind):
+        where = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        raise TypeError(f"{name} must be a {where}, but got {describe(value)}")
+    return value
+
+
+def floats(
+    name: str, value: Any, *shapes: tuple, integers: bool = False, advice: str = "", hint: str = ""
+) -> jax.Array:
+    """A non-empty array of real floating-point numbers, of one of the shapes if any are given.
+
+    In a shape a number is a size, equal letters are equal sizes, and ... in front is any axes.
+    ``integers`` converts whole numbers; else they are refused with ``advice`` on what to do about
+    them. ``hint`` ends the error about another shape.
+    """
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} must be an array of real numbers, but got {describe(value)}"
-        ) from error
+        wrong = f"{name} must be an array of real numbers, but got {describe(value)}"
+        raise TypeError(wrong) from error
     if array.size == 0:
         raise ValueError(f"{name} is empty: got {describe(array)}, expected at least one value")
-    if jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool:
-        if not integers:
-            raise TypeError(
-                f"{name} must hold floating-point numbers, but got {describe(array)}: "
-                f"divide whole numbers by the one that stands for 1 (of pixel indices the size, "
-                f"of 16-bit sound 32768), or convert with {name}.astype(float)"
-            )
-        array = array.astype(jnp.zeros(()).dtype)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
+    if integers and (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+        array = array.astype(float)
+    if not jnp.issubdtype(array.dtype, jnp.inexact):
+        advice = advice or "divide by the number that stands for 1 (of 16-bit sound 32768)"
+        raise TypeError(
+            f"{name} must hold floating-point numbers, but got {describe(array)}: {advice}, or "
+            f"convert with {name}.astype(float)"
+        )
+    if jnp.iscomplexobj(array):
         raise TypeError(f"{name} must hold real numbers, but got {describe(array)}")
-    finite(name, array)
+    return shaped(name, array, *shapes, hint=hint)
+
+
+def shaped(name: str, array: Any, *shapes: tuple, hint: str = "") -> Any:
+    """The array, if it has one of the shapes; see :func:`floats`."""
+    if shapes and not any(_fits(np.shape(array), shape) for shape in shapes):
+        wanted = " or ".join(
+            str(shape).replace("'", "").replace("Ellipsis", "...") for shape in shapes
+        )
+        raise ValueError(f"{name} must have shape {wanted}, but got shape {np.shape(array)}{hint}")
     return array
+
+
+def _fits(shape: tuple, wanted: tuple) -> bool:
+    tail = wanted[1:] if wanted[:1] == (...,) else wanted
+    front, sizes = len(shape) - len(tail), {}
+    if front < 0 or (front and tail is wanted):
+        return False
+    return all(
+        sizes.setdefault(w, n) == n if isinstance(w, str) else w == n
+        for w, n in zip(tail, shape[front:], strict=True)
+    )
 
 
 def finite(name: str, array: Any) -> Any:
     """No NaN and no infinity, looked at where the array lies (skipped while jax traces)."""
     if not traced(array):
         # on a CPU numpy sees the same memory and has nothing to compile
-        library = np if jax.default_backend() == "cpu" else jnp
+        library: Any = np if jax.default_backend() == "cpu" else jnp
         with jax.ensure_compile_time_eval():  # of a constant also where a program is traced
             bad = np.size(array) - int(library.isfinite(array).sum())
         if bad:
@@ -116,54 +147,36 @@ def finite(name: str, array: Any) -> Any:
     return array
 
 
-def brightness(name: str, value: Any) -> Any:
-    """Numbers as floats of at least 32 bits, by the rule for whole numbers at the head of this
-    module.
-
-    Raises: ValueError for masked values; TypeError for other integers, complex numbers, ragged
-    lists and PIL's pictures, whose palette would be lost.
-    """
-    if np.ma.is_masked(value):
-        raise ValueError(
-            f"{name} has {np.ma.count_masked(value)} masked values: fill them, {name}.filled(0)"
-        )
-    if type(value).__module__.startswith("PIL."):
-        raise TypeError(f"{name} must be an array: give {describe(value)} to pictures.load_image")
-    try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
-    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
-        return array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    if array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.floating):
-        raise TypeError(
-            f"{name} must hold bytes, 16-bit numbers, booleans or floats, "
-            f"but got {describe(array)}; "
-            f"divide other integers by the one that stands for 1"
-        )
-    return array.astype(np.promote_types(array.dtype, np.float32))
+def real_array(name: str, value: Any, *shapes: tuple, **how: Any) -> jax.Array:
+    """What :func:`floats` takes, and :func:`finite`."""
+    return finite(name, floats(name, value, *shapes, **how))
 
 
-def fractions(name: str, value: Any) -> np.ndarray:
-    """Brightness from 0 to 1, float32; what lies outside by rounding alone (10⁻⁶) is moved back."""
-    array = np.asarray(brightness(name, value), np.float32)
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: got shape {array.shape}")
-    finite(name, array)
-    low, high = array.min(), array.max()
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise ValueError(
-            f"{name} must hold floats in [0, 1], but they go from {low:g} to {high:g}; for values "
-            f"up to 255 divide by 255"
-        )
-    return array.clip(0, 1)
+def coordinates(name: str, value: Any, d: int | None, lead: Any = ...) -> jax.Array:
+    """Points of d (None: any number of) coordinates along the last axis, (..., d)."""
+    axis = ":" if lead == "n" else "..."
+    line = np.ndim(value) == 1 and d in (1, None)
+    return real_array(
+        name, value, (lead, d or "d"), advice="divide pixel indices by the size",
+        hint=f"; for points on a line give {name}[{axis}, None]" if line else "",
+    )  # fmt: skip
+
+
+def points(name: str, value: Any, d: int | None = None) -> jax.Array:
+    """Points as rows, (n, d)."""
+    return coordinates(name, value, d, "n")
+
+
+def pair(pred: Any, target: Any, *shapes: tuple) -> tuple[jax.Array, jax.Array]:
+    """Two arrays to compare: real, of one shape, in float32 at least."""
+    pred = floats("pred", pred, *shapes)
+    target = floats("target", target, pred.shape)
+    wide = jnp.promote_types(jnp.result_type(pred, target), jnp.float32)
+    return pred.astype(wide), target.astype(wide)
 
 
 def extra(module: str, group: str) -> Any:
-    """A library that only a part of fflib needs, imported now.
-
-    Raises: ImportError that names the extra to install.
-    """
+    """A library that only a part of fflib needs, imported now; ImportError names what brings it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -171,87 +184,14 @@ def extra(module: str, group: str) -> Any:
         raise ImportError(f"this needs {module}: pip install '{package}' brings it") from error
 
 
-def points(name: str, value: Any, d: int | None = None) -> jax.Array:
-    """Points as rows: shape (n, d)."""
-    array = real_array(name, value)
-    if array.ndim != 2:
-        hint = f"; for n points on a line use {name}[:, None]" if array.ndim == 1 else ""
-        raise ValueError(
-            f"{name} must have shape (n, d), one point a row, but got shape {array.shape}{hint}"
-        )
-    if d is not None and array.shape[1] != d:
-        raise ValueError(f"{name} must have {d} columns, but got shape {array.shape}")
-    return array
-
-
-def rotations(name: str, value: Any) -> jax.Array:
-    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64."""
-    array = real_array(name, value, integers=True)
-    if array.ndim < 2 or array.shape[-2:] != (3, 3):
-        raise ValueError(f"{name} must have shape (..., 3, 3), but got {array.shape}")
-    if not traced(array):
-        R = np.asarray(array, np.float64).reshape(-1, 3, 3)
-        off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
-        wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
-        if wrong.any():
-            i = np.argmax(wrong)
-            why = (
-                f"R Rᵀ is off the identity by {off[i]:.3g}"
-                if off[i] > 1e-3
-                else "its determinant is −1, it mirrors"
-            )
-            raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
-    return array
-
-
-def square(name: str, value: Any) -> jax.Array:
-    """A symmetric matrix of shape (n, n)."""
-    array = real_array(name, value, integers=True)
-    if array.ndim != 2 or array.shape[0] != array.shape[1]:
-        raise ValueError(f"{name} must be a square matrix (n, n), but got shape {array.shape}")
-    if not traced(array):
-        K = np.asarray(array)
-        asymmetry = np.abs(K - K.T).max()
-        if asymmetry > 1e-3 * max(np.abs(K).max(), np.finfo(K.dtype).tiny):
-            raise ValueError(f"{name} must be symmetric, but |K - Kᵀ| reaches {asymmetry:.3g}")
-    return array
-
-
-def targets(name: str, value: Any, K) -> jax.Array:
-    """Values at the points of a kernel matrix (or of its eigenvalues), (n,) or (n, c)."""
-    y, n = real_array(name, value), K.shape[0]
-    if y.ndim not in (1, 2) or y.shape[0] != n:
-        raise ValueError(
-            f"{name} must have shape ({n},) or ({n}, c), one row a point, but got shape {y.shape}"
-        )
-    return y
-
-
-def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
-    """Refuse what would not fit before it is asked for: so many arrays of the default float type.
-
-    The limit is what the device has, or, on a CPU, the machine.
-    """
-    size = arrays * math.prod(shape) * jnp.zeros(()).dtype.itemsize
-    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
-    if limit is None and hasattr(os, "sysconf"):
-        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = limit or math.inf
-    if size > limit:
-        raise MemoryError(
-            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
-            f"{limit / 1e9:.0f} GB there are. Use fewer points, or a method that never forms it"
-        )
-
-
 @functools.cache
 def warn_of_wrong_products() -> None:
     """Warn, once, of a jaxlib that may multiply by an older matrix of the same address."""
-    switched = SWITCH in os.environ.get("XLA_FLAGS", "")
-    if jaxlib.__version__ in FORGETFUL and jax.default_backend() == "cpu" and not switched:
+    version, switched = jaxlib.version.__version__, SWITCH in os.environ.get("XLA_FLAGS", "")
+    if version in FORGETFUL and jax.default_backend() == "cpu" and not switched:
         warnings.warn(
-            f"jaxlib {jaxlib.__version__} may multiply by a wrong matrix on a CPU: set the "
-            f"environment variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
+            f"jaxlib {version} may multiply by a wrong matrix on a CPU: set the environment "
+            f"variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
             stacklevel=3,
         )
 

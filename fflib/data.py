@@ -1,7 +1,4 @@
-"""Where a network is asked and what it learns: coordinate grids, splits, random signals.
-
-Pictures are made and loaded in :mod:`fflib.worlds.pictures`.
-"""
+"""Where a network is asked and what it learns: coordinate grids, splits, random signals."""
 
 from __future__ import annotations
 
@@ -22,16 +19,10 @@ def grid(n: int | tuple[int, ...], d: int | None = None) -> jax.Array:
         d: number of axes (default 1, or the tuple's length).
 
     Returns: (n₁, …, n_d, d), first coordinate along the first array axis (rows of an image).
-
-    Raises: ValueError for sizes below 1.
-
-    Chapter: Conventions.
+    Raises: ValueError for sizes below 1. Chapter: Conventions.
     """
-    sizes = (
-        tuple(n)
-        if isinstance(n, (tuple, list))
-        else (n,) * checks.count("d", 1 if d is None else d)
-    )
+    one = not isinstance(n, (tuple, list))
+    sizes = (n,) * checks.count("d", 1 if d is None else d) if one else tuple(n)
     if not sizes:
         raise ValueError("n must have at least one size, but got an empty tuple")
     if d is not None and len(sizes) != d:
@@ -103,11 +94,8 @@ def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = No
         alpha: exponent of the envelope, ≥ 0.
         bins: number of frequencies, at most n/2 (default n/2).
 
-    Returns: (n,), smallest value −½ and largest ½.
-
-    Raises: ValueError when bins exceed n/2 or alpha is negative.
-
-    Chapter: How strong each frequency?
+    Returns: (n,). Raises: ValueError when bins exceed n/2 or alpha is negative. Chapter: How strong
+    each frequency?
     """
     n = checks.count("n", n, least=4)
     alpha = checks.positive("alpha", alpha, zero=True)
@@ -121,40 +109,26 @@ def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = No
 
 
 def train_test_1d(y, factor: int) -> tuple[tuple, tuple]:
-    """Split a signal on a fine grid of [0, 1): every ``factor``-th point trains, the others test.
+    """Split a signal (n,) on a grid of [0, 1): every ``factor``-th point trains, the others test.
 
-    Returns: (v, y) of the training points and (v, y) of the test points, v of shape (·, 1).
-
-    Raises: ValueError when the length is no multiple of factor.
-
-    Chapter: How strong each frequency?
+    Returns: (v, y) of the training points and (v, y) of the test points, v of shape (·, 1). Raises:
+    ValueError when n is no multiple of factor. Chapter: How strong each frequency?
     """
-    y = checks.real_array("y", y)
-    factor = checks.count("factor", factor, least=2)
-    if y.ndim != 1 or len(y) % factor:
-        raise ValueError(
-            f"y must have shape (n,) with n a multiple of factor={factor}, but got {y.shape}"
-        )
-    train = np.arange(len(y)) % factor == 0
-    v = grid(len(y))
+    y = checks.real_array("y", y, ("n",))
+    if len(y) % checks.count("factor", factor, least=2):
+        raise ValueError(f"y must have a multiple of factor={factor} values, but got {y.shape}")
+    train, v = np.arange(len(y)) % factor == 0, grid(len(y))
     return (v[train], y[train]), (v[~train], y[~train])
 
 
 def train_test_image(image) -> tuple[tuple, tuple]:
-    """The paper's split of an image: pixels (even, even) train, pixels (odd, odd) test.
-
-    Args: image, (H, W, C), H and W even.
+    """The paper's split of an image (H, W, C): pixels (even, even) train, pixels (odd, odd) test.
 
     Returns: (v, y) to train on and (v, y) to test on; v of shape (H/2, W/2, 2), y (H/2, W/2, C).
-
-    Raises: ValueError for another shape.
-
-    Chapter: Conventions.
+    Raises: ValueError for another shape, or an odd H or W. Chapter: Conventions.
     """
-    image = checks.real_array("image", image)
-    if image.ndim != 3 or image.shape[0] % 2 or image.shape[1] % 2:
-        raise ValueError(
-            f"image must have shape (H, W, C) with even H and W, but got {image.shape}"
-        )
+    image = checks.real_array("image", image, ("H", "W", "C"))
+    if image.shape[0] % 2 or image.shape[1] % 2:
+        raise ValueError(f"image must have even H and W, but got shape {image.shape}")
     v = grid(image.shape[:2])
     return (v[::2, ::2], image[::2, ::2]), (v[1::2, 1::2], image[1::2, 1::2])

@@ -4,15 +4,14 @@ All Fourier mappings are one pair (a, B): amplitudes and frequencies, in cycles 
 
     γ(v) = [a sin(2πBv), a cos(2πBv)],                                             (Eq. 5)
 
-from Tancik et al. 2020. They differ only in which (a, B) they hold. The 2π is always in the
-mapping, never in B. Sines come first, then cosines.
+from Tancik et al. 2020. The 2π is always in the mapping, never in B.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -20,23 +19,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
-
-
-def coordinates(v, d: int, name: str = "v") -> jax.Array:
-    """Coordinates of d numbers each, shape (..., d), checked; errors call them ``name``.
-
-    Raises: ValueError for another shape; TypeError for integers or complex numbers.
-
-    Chapter: Conventions.
-    """
-    v = checks.real_array(name, v)
-    if v.ndim == 0 or v.shape[-1] != d:
-        hint = f"; for points on a line add a last axis: {name}[..., None]" if d == 1 else ""
-        raise ValueError(
-            f"{name} must have shape (..., {d}), one point along the last axis, but got shape "
-            f"{v.shape}{hint}"
-        )
-    return v
 
 
 def _warn_of_units(v, B) -> None:
@@ -62,8 +44,8 @@ def _warn_of_units(v, B) -> None:
 class Mapping:
     """The Fourier feature mapping γ(v) = [a sin(2πBv), a cos(2πBv)] (Eq. 5).
 
-    Call it with coordinates ``v`` of shape (..., d), floats, to get features of shape (..., 2m).
-    It is a JAX pytree, so ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument.
+    Call it with coordinates ``v`` (..., d), floats, to get features (..., 2m). It is a JAX pytree:
+    ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument.
 
     Attributes:
         a: amplitudes, shape (m,).
@@ -76,7 +58,7 @@ class Mapping:
     B: jax.Array
 
     def __call__(self, v) -> jax.Array:
-        v = coordinates(v, self.d)
+        v = checks.coordinates("v", v, self.d)
         _warn_of_units(v, self.B)
         phase = self.phase(v)
         return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
@@ -84,8 +66,7 @@ class Mapping:
     def phase(self, v) -> jax.Array:
         """2πBv in radians, (..., d) to (..., m), in full precision on every device.
 
-        GPUs and TPUs round the factors of a product to 11 or 8 bits unless asked not to: of a phase
-        of 1000 radians that would leave little.
+        Accelerators round the factors of a product to 11 or 8 bits unless asked not to.
         """
         return jnp.matmul(2 * jnp.pi * v, self.B.T, precision="highest")
 
@@ -112,21 +93,17 @@ class Mapping:
 
     def kernel(self, delta) -> jax.Array:
         """γ(v)ᵀγ(v+Δ) = Σ_j a_j² cos(2π b_jᵀΔ), a function of the offset Δ (..., d) alone."""
-        phase = self.phase(coordinates(delta, self.d, "delta"))
+        phase = self.phase(checks.coordinates("delta", delta, self.d))
         return jnp.matmul(jnp.cos(phase), self.a**2, precision="highest")
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["d", "shift", "scale"])
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """No mapping: v ↦ scale · (v − shift), shape (..., d) to (..., d).
-
-    A JAX pytree without arrays, so it goes wherever a ``Mapping`` goes.
+    """No mapping: v ↦ scale · (v − shift), (..., d) to (..., d); goes wherever a ``Mapping`` goes.
 
     The sources feed v − ½ in 1-D (shift=0.5), v in images, CT and MRI, 2v − 1 in 3-D shape
-    (shift=0.5, scale=2).
-
-    Chapter: Conventions.
+    (shift=0.5, scale=2). Chapter: Conventions.
     """
 
     d: int
@@ -134,7 +111,7 @@ class Identity:
     scale: float = 1.0
 
     def __call__(self, v) -> jax.Array:
-        return self.scale * (coordinates(v, self.d) - self.shift)
+        return self.scale * (checks.coordinates("v", v, self.d) - self.shift)
 
     @property
     def num_features(self) -> int:
@@ -145,9 +122,7 @@ class Identity:
 def none(d: int, shift: float = 0.0, scale: float = 1.0) -> Identity:
     """No mapping of d coordinates: v ↦ scale · (v − shift).
 
-    Raises: ValueError when d < 1 or scale ≤ 0.
-
-    Chapter: Why is it blurry?
+    Raises: ValueError when d < 1 or scale ≤ 0. Chapter: Why is it blurry?
     """
     return Identity(checks.count("d", d), float(shift), float(checks.positive("scale", scale)))
 
@@ -158,22 +133,11 @@ def fourier(a, B, periodic: Sequence[int] = ()) -> Mapping:
     On the axes named by ``periodic`` 0 and 1 are one place: their columns of B are rounded to whole
     cycles, so that γ and all its derivatives agree there. ``fourier(g.a, g.B, periodic=[0])`` does
     it to any mapping g. Rounded normal frequencies have nearly the wrapped Gaussian as kernel.
-
     Raises: ValueError when the shapes disagree, a value is not finite, an axis is not there, or all
-    of its cycles would round to 0.
-
-    Chapter: Fourier features and stationary kernels.
+    of its cycles would round to 0. Chapter: Fourier features and stationary kernels.
     """
-    a = checks.real_array("a", a, integers=True)
-    B = checks.real_array("B", B, integers=True)
-    if B.ndim != 2 or a.shape != B.shape[:1]:
-        raise ValueError(f"a must have shape (m,) and B (m, d), but got {a.shape} and {B.shape}")
-    return _mapping(a, _whole(B, periodic))
-
-
-def _mapping(a, B) -> Mapping:
-    """Frequencies and amplitudes that a float can hold."""
-    return Mapping(checks.finite("a", a), checks.finite("B, with a scale this large,", B))
+    B = checks.real_array("B", B, ("m", "d"), integers=True)
+    return Mapping(checks.real_array("a", a, B.shape[:1], integers=True), _whole(B, periodic))
 
 
 def _whole(B, periodic: Sequence[int]):
@@ -199,105 +163,73 @@ def basic(d: int) -> Mapping:
     Chapter: Fourier features and stationary kernels.
     """
     d = checks.count("d", d)
-    return _mapping(jnp.ones(d), jnp.eye(d))
+    return Mapping(jnp.ones(d), jnp.eye(d))
 
 
-def _on_axes(ladder: jax.Array, d: int) -> Mapping:
-    """Put the same 1-D ladder of frequencies, shape (k,), on each of d axes."""
-    return _mapping(jnp.ones(d * ladder.size), jnp.kron(jnp.eye(d), ladder[:, None]))
+def _unit_waves(B: jax.Array, **given: float) -> Mapping:
+    """Frequencies with amplitude 1; an error where the number given makes one overflow."""
+    if not checks.traced(B) and not np.isfinite(np.asarray(B)).all():
+        [(name, value)] = given.items()
+        raise ValueError(f"{name} must leave every frequency finite in {B.dtype}, but got {value}")
+    return Mapping(jnp.ones(len(B)), B)
 
 
-def _frequencies_per_axis(m: int, d: int) -> int:
+def on_axes(m: int, d: int, ladder: Callable[[int], jax.Array], **given: float) -> Mapping:
+    """The same ladder of k = m/d frequencies, ``ladder(k)``, on each of d axes.
+
+    Raises: ValueError when d does not divide m, or a frequency overflows, which names the number
+    ``given``. Chapter: Conventions.
+    """
     m, d = checks.count("m", m), checks.count("d", d)
     if m % d:
-        raise ValueError(
-            f"m must be a multiple of d, so that each axis gets m/d, but got m={m}, d={d}"
-        )
-    return m // d
+        raise ValueError(f"m must be a multiple of d, to share out, but got m={m}, d={d}")
+    return _unit_waves(jnp.kron(jnp.eye(d), ladder(m // d)[:, None]), **given)
 
 
 def positional(m: int, d: int, scale: float) -> Mapping:
     """Positional encoding of the released code: 2^linspace(0, scale, m/d) − 1 on each axis.
 
-    ``m`` counts the frequencies of all axes together; the lowest is 0 (a constant feature).
-
-    Raises: ValueError when d does not divide m or scale is negative.
-
-    Chapter: Conventions.
+    ``m`` counts the frequencies of all axes together; the lowest is 0 (a constant feature). Raises:
+    ValueError when d does not divide m, or scale is negative or gives frequencies above what floats
+    hold. Chapter: Conventions.
     """
-    k = _frequencies_per_axis(m, d)
-    return _on_axes(
-        2.0 ** jnp.linspace(0.0, checks.positive("scale", scale, zero=True), k) - 1.0, d
-    )
-
-
-def positional_geometric(m: int, d: int, sigma: float) -> Mapping:
-    """Positional encoding of the paper's text: σ^(j/k) for j = 0 … k−1, k = m/d, on each axis.
-
-    Raises: ValueError when d does not divide m or sigma is not positive.
-
-    Chapter: Conventions.
-    """
-    k = _frequencies_per_axis(m, d)
-    return _on_axes(checks.positive("sigma", sigma) ** (jnp.arange(k) / k), d)
+    scale = checks.positive("scale", scale, zero=True)
+    return on_axes(m, d, lambda k: 2.0 ** jnp.linspace(0.0, scale, k) - 1.0, scale=scale)
 
 
 def positional_nerf(levels: int, d: int) -> Mapping:
     """The ladder of the first NeRF: 2^0, 2^1, …, 2^(levels−1) cycles per unit on each axis.
 
     NeRF itself computes sin(2^l π x) for x in [−1, 1]: with v = (x+1)/2 in [0, 1) that is this
-    ladder, up to signs.
-
-    Chapter: Conventions.
+    ladder, up to signs. Raises: ValueError for sizes below 1. Chapter: Conventions.
     """
-    return _on_axes(2.0 ** jnp.arange(checks.count("levels", levels)), checks.count("d", d))
-
-
-def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
-    """The Transformer's encoding, sin and cos of position / base^(j/k), for v = position / length.
-
-    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards
-    to nearly that over ``base`` (Vaswani et al. 2017). ``length`` is how many positions the unit
-    of v holds, e.g. the number of tokens, or of pixels on a side.
-
-    Raises: ValueError when d does not divide m, or length or base is not positive.
-
-    Chapter: The encodings people use now.
-    """
-    k = _frequencies_per_axis(m, d)
-    length, base = checks.positive("length", length), checks.positive("base", base)
-    return _on_axes(length / (2 * jnp.pi) * base ** (-jnp.arange(k) / k), d)
+    m = checks.count("levels", levels) * checks.count("d", d)
+    return on_axes(m, d, lambda k: 2.0 ** jnp.arange(k), levels=levels)
 
 
 def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[int] = ()) -> Mapping:
     """Random Fourier features: B_jk ~ N(0, scale²), ``scale`` in cycles per unit, a = 1.
 
-    ``periodic`` names the axes on which 0 and 1 are one place, see :func:`fourier`.
-
-    Raises: ValueError when scale is negative, or too small for a periodic axis.
-
-    Chapter: Why is it blurry?
+    ``periodic`` names the axes on which 0 and 1 are one place, see :func:`fourier`. Raises:
+    ValueError when scale is negative, or too small for a periodic axis. Chapter: Why is it blurry?
     """
-    m, d = checks.count("m", m), checks.count("d", d)
+    shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale, zero=True)
-    return _mapping(jnp.ones(m), _whole(scale * jax.random.normal(key, (m, d)), periodic))
+    return _unit_waves(_whole(scale * jax.random.normal(key, shape), periodic), scale=scale)
 
 
 def power_law(m: int, p: float) -> Mapping:
     """Dense 1-D mapping: b_j = j, a_j = 1/j^p, j = 1 … m; p = ∞ keeps b = 1 alone.
 
     With n training points on [0, 1) the paper takes m = n/2, every frequency the grid can tell
-    apart (Fig. 3).
-
-    Raises: ValueError when p is negative or NaN.
-
-    Chapter: How strong each frequency?
+    apart (Fig. 3). Raises: ValueError when p is negative or NaN. Chapter: How strong each
+    frequency?
     """
     m = checks.count("m", m)
     if checks.traced(p) or p != float("inf"):
         checks.positive("p", p, zero=True)
     j = jnp.arange(1.0, m + 1)
-    return _mapping(j**-p, j[:, None])
+    return Mapping(j**-p, j[:, None])
 
 
 FAMILIES = ("gaussian", "uniform", "uniform_log", "laplace")
@@ -307,19 +239,12 @@ def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Ma
     """Random frequencies from one of four families (Fig. 4), entries of B independent.
 
     gaussian: scale·N(0,1); uniform: scale·U[0,1]; uniform_log: scale^U[0,1]; laplace:
-    scale·Laplace(0,1).
-
-    Raises: ValueError for an unknown family or a scale that is not positive.
-
+    scale·Laplace(0,1). Raises: ValueError for an unknown family or a scale that is not positive.
     Chapter: Random features.
     """
     checks.one_of("family", family, FAMILIES)
     shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale)
-    B = {
-        "gaussian": lambda: scale * jax.random.normal(key, shape),
-        "uniform": lambda: scale * jax.random.uniform(key, shape),
-        "uniform_log": lambda: scale ** jax.random.uniform(key, shape),
-        "laplace": lambda: scale * jax.random.laplace(key, shape),
-    }[family]()
-    return _mapping(jnp.ones(m), B)
+    named = {"gaussian": jax.random.normal, "laplace": jax.random.laplace}
+    drawn = named.get(family, jax.random.uniform)(key, shape)
+    return _unit_waves(scale**drawn if family == "uniform_log" else scale * drawn, scale=scale)

@@ -26,8 +26,8 @@ def replacing(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """A binary file that takes the place of ``path`` when the block ends without an error.
 
     The bytes are on the disk before the name points to them, so a crash or a full disk leaves what
-    was there before. ``~`` is the home folder; the folder is made if need be; on an error the new
-    file is deleted. Chapter: none; used by records and checkpoints.
+    was there before. ``~`` is the home folder; a missing folder is made. Chapter: none; used by
+    records and checkpoints.
     """
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,10 +61,8 @@ def read(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
     except FileNotFoundError:
         raise
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds
-        raise ValueError(
-            f"{str(path)!r} cannot be read: it is damaged or of another kind; delete it or name "
-            f"another"
-        ) from error
+        wrong = "cannot be read: it is damaged or of another kind; delete it or name another"
+        raise ValueError(f"{str(path)!r} {wrong}") from error
 
 
 def write(path: str | os.PathLike, about: dict, arrays: dict[str, Any]) -> None:
@@ -84,45 +82,30 @@ def write(path: str | os.PathLike, about: dict, arrays: dict[str, Any]) -> None:
 class Trained:
     """A mapping, a network and its parameters as one function of coordinates, v ↦ network(γ(v)).
 
-    A JAX pytree: ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument.
-
-    Attributes:
-        gamma: the mapping.
-        model: the network.
-        params: its parameters.
-
-    Chapter: I have coordinates and values. What do I do?
+    A JAX pytree: ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument. Chapter: I have
+    coordinates and values. What do I do?
     """
 
     gamma: Mapping | Identity
-    model: MLP = dataclasses.field(metadata=dict(static=True))
+    model: MLP = dataclasses.field(metadata={"static": True})
     params: Any
 
     def __call__(self, v) -> jax.Array:
         return self.model(self.params, self.gamma(v))
 
 
-KINDS = {"Mapping": Mapping, "Identity": Identity}
-
-
 def save(path: str | os.PathLike, f: Trained) -> None:
-    """Write a trained network to an .npz file, which :func:`load` reads in any later process.
-
-    The file holds arrays and a JSON text, no code. It is replaced at one stroke.
+    """Write a trained network to an .npz file of arrays and a JSON text, no code, for :func:`load`.
 
     Raises: TypeError for anything but a :class:`Trained` of this module's mappings and network;
-    OSError when the file cannot be written.
-
-    Chapter: I have coordinates and values. What do I do?
+    OSError when the file cannot be written. Chapter: I have coordinates and values. What do I do?
     """
     if not isinstance(f, Trained) or not isinstance(f.model, MLP):
         raise TypeError(f"f must be a Trained whose model is an MLP, but got {checks.describe(f)}")
-    if type(f.gamma).__name__ not in KINDS:
+    if not isinstance(f.gamma, (Mapping, Identity)):
         raise TypeError(f"f.gamma must be a Mapping or an Identity, but got {f.gamma!r}")
     arrays = {
-        f"{name}{i}": x
-        for i, pair in enumerate(f.params)
-        for name, x in zip("Wb", pair, strict=True)
+        f"{name}{i}": x for i, Wb in enumerate(f.params) for name, x in zip("Wb", Wb, strict=True)
     }
     about = {"format": 1, "model": dataclasses.asdict(f.model), "mapping": type(f.gamma).__name__}
     if isinstance(f.gamma, Mapping):
@@ -135,9 +118,8 @@ def save(path: str | os.PathLike, f: Trained) -> None:
 def load(path: str | os.PathLike) -> Trained:
     """The trained network of a file that :func:`save` wrote.
 
-    Raises: FileNotFoundError; ValueError for a damaged file or one of another kind.
-
-    Chapter: I have coordinates and values. What do I do?
+    Raises: FileNotFoundError; ValueError for a damaged file or one of another kind. Chapter: I have
+    coordinates and values. What do I do?
     """
     about, arrays = read(path)
     try:
@@ -156,17 +138,10 @@ def load(path: str | os.PathLike) -> Trained:
 
 
 def predict(f, v, chunk: int = 2**16) -> np.ndarray:
-    """f at many points, ``chunk`` at a time, so that only so many are on the device at once.
+    """f at points v (..., d), ``chunk`` at a time, so that only so many are on the device at once.
 
-    Args:
-        f: (n, d) to (n, …): a :class:`Trained`, or any function.
-        v: coordinates, (..., d).
-        chunk: points in one call.
-
-    Returns: (..., …), in the memory of the host.
-
-    Raises: ValueError when v has no axis of coordinates or chunk is below 1.
-
+    ``f`` takes (n, d) to (n, …): a :class:`Trained`, or any function. Returns: (..., …), in the
+    memory of the host. Raises: ValueError when v has no axis of coordinates or chunk is below 1.
     Chapter: I have coordinates and values. What do I do?
     """
     v, chunk = np.asarray(v), checks.count("chunk", chunk)

@@ -1,8 +1,8 @@
 """The coordinate network: a plain multilayer perceptron, described by a small frozen spec.
 
-The spec holds everything that fixes the network's distribution at initialisation (sizes, standard
-deviations, parameterization), so that :func:`fflib.theory.kernels.ntk` can write down the kernel of
-*this* network. The parameters are a plain list of (W, b), outside the spec.
+The spec holds all that fixes the network's distribution at initialisation, so that
+:func:`fflib.theory.kernels.ntk` can write down the kernel of *this* network. The parameters are a
+plain list of (W, b), outside the spec.
 """
 
 from __future__ import annotations
@@ -36,21 +36,17 @@ WEIGHTS = {
 class Layers:
     """Layers z = a W + b of given sizes, input first: what :class:`MLP` and others share.
 
-    Raises: ValueError or TypeError for fewer than two sizes, or one that is no whole number
-    above 0. Chapter: The neural tangent kernel.
+    Raises: ValueError or TypeError for bad sizes. Chapter: The neural tangent kernel.
     """
 
     sizes: tuple[int, ...]
 
     def __post_init__(self):
         if not isinstance(self.sizes, (tuple, list)) or len(self.sizes) < 2:
-            raise ValueError(
-                f"sizes must list at least an input and an output size, but got {self.sizes!r}"
-            )
+            raise ValueError(f"sizes must list an input and an output size, but got {self.sizes!r}")
         # the spec is frozen; lists become tuples so that it stays hashable
-        object.__setattr__(
-            self, "sizes", tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes))
-        )
+        sizes = tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes))
+        object.__setattr__(self, "sizes", sizes)
 
     @property
     def depth(self) -> int:
@@ -68,19 +64,11 @@ class Layers:
         return sum(n_in * n_out + n_out for n_in, n_out in self.fans)
 
     def _check(self, params, x):
-        if jnp.ndim(x) == 0 or jnp.shape(x)[-1] != self.sizes[0]:
-            raise ValueError(
-                f"x must have {self.sizes[0]} numbers along its last axis (the network's input "
-                f"size), but got shape {jnp.shape(x)}"
-            )
-        if not jnp.issubdtype(jnp.result_type(x), jnp.floating):
-            raise TypeError(f"x must hold floating-point numbers, but got {checks.describe(x)}")
+        checks.floats("x", x, (..., self.sizes[0]))
         wanted = [(fan, fan[1:]) for fan in self.fans]
         shapes = [(jnp.shape(W), jnp.shape(b)) for W, b in params]
         if shapes != wanted:
-            raise ValueError(
-                f"params must have weights and biases of shapes {wanted}, but got {shapes}"
-            )
+            raise ValueError(f"params must have (W, b) of shapes {wanted}, but got {shapes}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +88,8 @@ class MLP(Layers):
             (W, b ~ N(0, 1) are trained and multiplied by the deviation in the forward pass, so that
             the kernel has a limit as the width grows).
 
-    Raises: ValueError or TypeError that names the field.
-
-    Chapter: The neural tangent kernel; initialisations of the experiments: Conventions.
+    Raises: ValueError or TypeError that names the field. Chapter: The neural tangent kernel;
+    initialisations of the experiments: Conventions.
     """
 
     activation: str = "relu"
@@ -113,24 +100,18 @@ class MLP(Layers):
 
     def __post_init__(self):
         super().__post_init__()
-        set_ = object.__setattr__
-        if isinstance(self.biases, str):
-            raise TypeError(
-                f"biases must be a number or a tuple of numbers, but got {self.biases!r}"
-            )
         for name in ("weights", "biases"):
             value = getattr(self, name)
-            if isinstance(value, (tuple, list)):
-                if len(value) != self.depth:
-                    raise ValueError(
-                        f"{name} must have one value for each of the {self.depth} layers, "
-                        f"but got {len(value)}"
-                    )
-                set_(self, name, tuple(float(checks.positive(name, s, zero=True)) for s in value))
-            elif not isinstance(value, str):
-                set_(self, name, float(checks.positive(name, value, zero=True)))
-        if isinstance(self.weights, str):
-            checks.one_of("weights", self.weights, tuple(WEIGHTS))
+            if name == "weights" and isinstance(value, str):
+                checks.one_of(name, value, tuple(WEIGHTS))
+                continue
+            several = isinstance(value, (tuple, list))
+            if several and len(value) != self.depth:
+                wanted = f"one value for each of the {self.depth} layers"
+                raise ValueError(f"{name} must have {wanted}, but got {len(value)}")
+            given = value if several else [value]
+            each = tuple(float(checks.positive(name, s, zero=True)) for s in given)
+            object.__setattr__(self, name, each if several else each[0])
         checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
         checks.one_of("output", self.output, tuple(OUTPUTS))
         checks.one_of("parameterization", self.parameterization, ("standard", "ntk"))
@@ -150,13 +131,8 @@ class MLP(Layers):
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
         ntk, params = self.parameterization == "ntk", []
-        for k, fan, s, t in zip(
-            jax.random.split(key, self.depth),
-            self.fans,
-            self.weight_std,
-            self.bias_std,
-            strict=True,
-        ):
+        keys = jax.random.split(key, self.depth)
+        for k, fan, s, t in zip(keys, self.fans, self.weight_std, self.bias_std, strict=True):
             k_w, k_b = jax.random.split(k)
             W = jax.random.normal(k_w, fan)
             # what is zero is not drawn: quicker to compile
@@ -168,10 +144,8 @@ class MLP(Layers):
         """The (W, b) that multiply: ``params``, scaled when the parameterization is "ntk"."""
         if self.parameterization == "standard":
             return params
-        return [
-            (s * W, t * b)
-            for (W, b), s, t in zip(params, self.weight_std, self.bias_std, strict=True)
-        ]
+        layers = zip(params, self.weight_std, self.bias_std, strict=True)
+        return [(s * W, t * b) for (W, b), s, t in layers]
 
     def logits(self, params, x) -> jax.Array:
         """The network before its output function: x of shape (..., n_in) to (..., n_out)."""
@@ -193,10 +167,7 @@ def mlp(d_in: int, width: int, depth: int, d_out: int = 1, **spec) -> MLP:
     """An :class:`MLP` of ``depth`` layers: depth − 1 hidden ones of ``width`` units and the output.
 
     Further keywords (activation, output, weights, biases, parameterization) go to :class:`MLP`.
-
-    Raises: ValueError when a size is smaller than 1.
-
-    Chapter: Why is it blurry?
+    Raises: ValueError when a size is smaller than 1. Chapter: Why is it blurry?
     """
     hidden = (checks.count("width", width),) * (checks.count("depth", depth) - 1)
     return MLP((checks.count("d_in", d_in), *hidden, checks.count("d_out", d_out)), **spec)

@@ -1,9 +1,8 @@
 """Training: steps down the gradient of a loss, with any optimizer of optax.
 
-Two layers. :func:`init` and :func:`advance` are plain functions of arrays, some steps as one
-``lax.scan``: put them under ``jax.vmap`` or ``jax.jit``, give them arrays on one device or on many.
-:func:`fit` is the loop over them, which keeps a history, shows a progress bar and asks a callback.
-Nothing moves an array: data placed by a ``NamedSharding`` is trained on where it lies.
+:func:`init` and :func:`advance` are plain functions of arrays, for ``jax.vmap`` or ``jax.jit`` too;
+:func:`fit` is the loop over them, with a history, a progress bar and a callback. Data placed by a
+``NamedSharding`` is trained on where it lies.
 
 Compiled programs are found again by ``loss``, ``optimizer``, ``batch`` and ``metrics``: a function
 by its identity, so make it before a loop and hand over what changes as ``data``; a frozen dataclass
@@ -29,7 +28,7 @@ from fflib import checks
 
 
 class State(NamedTuple):
-    """All that training needs to go on: parameters, optimizer state, steps done.
+    """Parameters, optimizer state, steps done: all that training needs to go on.
 
     Chapter: Why is it blurry?
     """
@@ -50,13 +49,10 @@ def advance(
 ) -> tuple[State, jax.Array]:  # fmt: skip
     """``steps`` steps of the optimizer, only the first ``most`` of them if that is given (traced).
 
-    Step i goes down the gradient of ``loss(params, data)``, or with a batch of
-    ``loss(params, batch(fold_in(key, i), data))``. Optimizers that ask for them, such as L-BFGS,
-    get the value and the loss itself.
-
-    Returns: the new state and the loss before each step, (steps,); NaN for those not taken.
-
-    Chapter: Why is it blurry?
+    Step i goes down the gradient of ``loss(params, data)``, or with a batch of ``loss(params,
+    batch(fold_in(key, i), data))``. Optimizers that ask for them, such as L-BFGS, get the value and
+    the loss itself. Returns: the new state and the loss before each step, (steps,); NaN for those
+    not taken. Chapter: Why is it blurry?
     """
     update = optax.with_extra_args_support(optimizer).update
 
@@ -107,11 +103,8 @@ def _look(state, data, key, *, loss, batch, metrics, has_aux, vmap):
     def look(state, data, key):
         value, aux = _objective(loss, has_aux, data, key, batch, state.step)(state.params)
         found = {} if metrics is None else metrics(state.params, data)
-        for name, told in {"the loss's auxiliary value": aux, "metrics": found}.items():
-            if not isinstance(told, dict):
-                raise TypeError(
-                    f"{name} must return a dict of arrays, but returned {checks.describe(told)}"
-                )
+        checks.is_a("the loss's auxiliary value", aux, dict)
+        checks.is_a("what metrics return", found, dict)
         if taken := {"step", "loss"} & (aux.keys() | found.keys()) | aux.keys() & found.keys():
             raise ValueError(
                 f"metrics must leave 'step' and 'loss' to fit, and no name may come twice, but "
@@ -148,14 +141,10 @@ def fit(
         progress: show a progress bar (never while the book is built).
         label: name on the bar.
 
-    Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or
-    (T, E), and every metric its own shape with T in front. Interrupted from the keyboard, both are
-    those of the last recording.
-
-    Raises: ValueError or TypeError for bad arguments; FloatingPointError when the loss of every
-    network is NaN or infinite.
-
-    Chapter: Why is it blurry?
+    Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or (T,
+    E), and every metric its own shape with T in front. Interrupted from the keyboard, both are
+    those of the last recording. Raises: ValueError or TypeError for bad arguments;
+    FloatingPointError when the loss of every network is NaN or infinite. Chapter: Why is it blurry?
     """
     checks.warn_of_wrong_products()
     steps = checks.count("steps", steps)
@@ -188,10 +177,8 @@ def fit(
             state, done = after, done + most
             bar.update(most)
     except KeyboardInterrupt:
-        warnings.warn(
-            f"{label} was interrupted at step {done} of {steps}; returning what it has",
-            stacklevel=2,
-        )
+        text = f"{label} was interrupted at step {done} of {steps}; returning what it has"
+        warnings.warn(text, stacklevel=2)
     finally:
         bar.close()
     return state.params, {name: np.stack(values) for name, values in history.items()}
@@ -213,9 +200,7 @@ def _look_at_values(loss, params, data, batch, vmap):
 def _started(params, data, optimizer, key, batch, vmap):
     """Checked arguments: the state to begin with, a key a network, the axes of (state, data)."""
     if not callable(getattr(optimizer, "init", None)) or not hasattr(optimizer, "update"):
-        raise TypeError(
-            f"optimizer must be an optax transformation, but got {checks.describe(optimizer)}"
-        )
+        raise TypeError(f"optimizer must be one of optax, but got {checks.describe(optimizer)}")
     if batch is not None and key is None:
         raise ValueError("key must be given with batch: random batches need a jax random key")
     if vmap not in (None, 0, (0, 0), (0, None)):
@@ -236,16 +221,11 @@ def _check_members(params, data, vmap):
         raise ValueError("params has no arrays: there is nothing to train")
     for leaf in leaves:
         if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(
-                f"params must hold floating-point arrays, but got {checks.describe(leaf)}"
-            )
+            raise TypeError(f"params must be floating-point, but got {checks.describe(leaf)}")
     if vmap is None:
         return 1
     parts = {"params": leaves} | ({"data": jax.tree.leaves(data)} if vmap[1] == 0 else {})
-    sizes = {
-        name: sorted({np.shape(leaf)[0] if np.ndim(leaf) else 0 for leaf in found})
-        for name, found in parts.items()
-    }
+    sizes = {name: sorted({(*np.shape(x), 0)[0] for x in found}) for name, found in parts.items()}
     if any(found != sizes["params"][:1] for found in sizes.values()) or sizes["params"] == [0]:
         raise ValueError(
             "with vmap every array needs the same leading axis of networks, but got leading "
@@ -255,7 +235,7 @@ def _check_members(params, data, vmap):
 
 
 def host(tree):
-    """All of each array as numpy arrays; where processes share an array, every process must ask.
+    """All of each array as numpy arrays; where processes share one, every process must ask.
 
     Chapter: How these pages were computed.
     """
@@ -274,9 +254,6 @@ def _check_finite(losses, step: int):
     """Stop when the last of these losses, the first that of ``step``, is lost for every network."""
     if not np.isfinite(losses[-1]).any():
         bad = int(np.argmax(~np.isfinite(losses).reshape(len(losses), -1).any(1)))
-        advice = (
-            "try a learning rate ten times smaller"
-            if step + bad
-            else "look for NaN in data and params"
-        )
+        smaller, look = "try a learning rate ten times smaller", "look for NaN in data and params"
+        advice = smaller if step + bad else look
         raise FloatingPointError(f"the loss is {losses[bad]} at step {step + bad}: {advice}")

@@ -10,13 +10,14 @@ from oracles import in_float64
 from refusal import assert_refused
 
 from fflib import features
+from fflib.encodings.learned import positional_transformer
 from fflib.metrics import rfft_amplitude
 
 KEY = jax.random.key(3)
 MAPPINGS = {
     "basic": features.basic(2),
     "positional": features.positional(8, 2, 4.0),
-    "geometric": features.positional_geometric(8, 2, 20.0),
+    "geometric": features.on_axes(8, 2, lambda k: 20.0 ** (np.arange(k) / k)),
     "nerf": features.positional_nerf(4, 2),
     "gaussian": features.gaussian(KEY, 8, 2, 5.0),
     "any": features.fourier(
@@ -173,21 +174,23 @@ def test_coordinates_that_fit_their_scale_are_not(kind):
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "name"),
     [
-        lambda: features.fourier([1.0], [[1e39]]),
-        lambda: features.positional(32, 1, 200.0),
-        lambda: features.positional_geometric(4, 1, 1e39),
-        lambda: features.positional_nerf(200, 1),
-        lambda: features.positional_transformer(4, 1, 1e300),
-        lambda: features.gaussian(KEY, 400, 1, 3e38),
-        *[lambda f=f: features.sampled(KEY, 400, f, 3e38) for f in ("gaussian", "laplace")],
-        lambda: features.sampled(KEY, 400, "uniform_log", 1e60),
+        (lambda: features.positional(32, 1, 200.0), "scale"),
+        (lambda: features.positional_nerf(200, 1), "levels"),
+        (lambda: features.on_axes(4, 1, lambda k: 1e39 ** jnp.arange(k), sigma=1e39), "sigma"),
+        (lambda: positional_transformer(4, 1, 1e300), "length"),
+        (lambda: features.gaussian(KEY, 400, 1, 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "gaussian", 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "laplace", 3e38), "scale"),
+        (lambda: features.sampled(KEY, 400, "uniform_log", 1e60), "scale"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
-def test_frequencies_that_overflow_are_refused(make):
-    assert_refused(make, ValueError, ["B", "NaN or infinite"])
+def test_frequencies_that_overflow_are_refused_by_name(make, name):
+    assert_refused(make, ValueError, [f"{name} must leave every frequency finite in float32"])
+    one = lambda: features.fourier([1.0], [[1e39]])  # noqa: E731
+    assert_refused(one, ValueError, ["B", "NaN or infinite"])
 
 
 def test_no_length_without_amplitudes():
@@ -211,10 +214,9 @@ def test_ladder_of_the_code():
 
 def test_ladder_of_the_paper():
     """σ^(j/k) with k = m/d: from 1 up to, and not reaching, σ."""
-    np.testing.assert_allclose(
-        features.positional_geometric(4, 1, 16.0).B[:, 0], [1, 2, 4, 8], rtol=1e-6
-    )
-    g = features.positional_geometric(6, 2, 27.0)
+    text = lambda sigma: lambda k: sigma ** (np.arange(k) / k)  # noqa: E731
+    np.testing.assert_allclose(features.on_axes(4, 1, text(16.0)).B[:, 0], [1, 2, 4, 8], rtol=1e-6)
+    g = features.on_axes(6, 2, text(27.0))
     np.testing.assert_allclose(g.B, [[1, 0], [3, 0], [9, 0], [0, 1], [0, 3], [0, 9]], rtol=1e-6)
 
 

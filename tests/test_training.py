@@ -11,34 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_net import ADAM, DATA, KEY, MANY, MODEL, PARAMS, QUIET, X, loss, metrics, three_points
 
 from fflib import checks, features
 from fflib import training as MODULE
-from fflib.network import mlp
 from fflib.theory import dynamics
 from fflib.training import advance, fit, init
-
-KEY = jax.random.key(0)
-MODEL = mlp(1, 8, 3, weights="he")
-PARAMS = MODEL.init(KEY)
-X = np.linspace(-1, 1, 12, dtype=np.float32)[:, None]
-DATA = (X, np.sin(3 * X))
-MANY = jax.vmap(MODEL.init)(jax.random.split(KEY, 3))
-ADAM = optax.adam(1e-2)
-QUIET = dict(optimizer=ADAM, progress=False)
-
-
-def loss(params, data):
-    return 0.5 * jnp.mean((MODEL.apply(params, data[0]) - data[1]) ** 2)
-
-
-def metrics(params, data):
-    return {"f": MODEL.apply(params, data[0])[:, 0], "mse": 2 * loss(params, data)}
-
-
-def three_points(key, data):
-    rows = jax.random.choice(key, 12, (3,), replace=False)
-    return data[0][rows], data[1][rows]
 
 
 def plain_loop(params, data, steps, optimizer=ADAM, batch=lambda i: DATA):
@@ -143,7 +121,7 @@ def test_any_pytree_of_parameters_and_no_data():
         (
             lambda params, data: params[0][0],
             TypeError,
-            r"metrics must return a dict of arrays, but returned an array",
+            r"what metrics return must be a dict, but got an array",
         ),
         (
             lambda params, data: {"loss": loss(params, data)},
@@ -482,7 +460,7 @@ def test_a_loss_with_auxiliary_values(vmap):
 
 
 def test_auxiliary_values_that_cannot_be_recorded():
-    with pytest.raises(TypeError, match="auxiliary value must return a dict"):
+    with pytest.raises(TypeError, match="auxiliary value must be a dict"):
         fit(PARAMS, lambda p, d: (loss(p, d), 1.0), DATA, steps=1, has_aux=True, **QUIET)
     with pytest.raises(ValueError, match=r"no name may come twice.*\['mse'\] taken"):
         fit(
@@ -599,7 +577,7 @@ def test_the_bar_shows_label_and_can_be_silenced(capsys, monkeypatch):
     [("0.7.2", "", True), ("0.7.2", f"--a {checks.SWITCH}", False), ("0.10.2", "", False)],
 )
 def test_warns_of_a_release_that_multiplies_wrongly(monkeypatch, version, flags, warns):
-    monkeypatch.setattr(checks.jaxlib, "__version__", version)
+    monkeypatch.setattr(checks.jaxlib.version, "__version__", version)
     monkeypatch.setenv("XLA_FLAGS", flags)
     checks.warn_of_wrong_products.cache_clear()
     with (

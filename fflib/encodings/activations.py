@@ -9,17 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from fflib import checks
-from fflib.network import OUTPUTS, Layers
+from fflib.network import OUTPUTS, Layers, mlp
 
 
 def sine(z) -> jax.Array:
-    """sin z, to 2·10⁻⁶ in float32 for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a
-    CPU.
+    """sin z, to 2·10⁻⁶ for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a CPU.
 
-    z = kπ + r with r in [−π/2, π/2]; sin z = (−1)^k sin r, by the Taylor series to r¹³. Its
-    derivative is that of the series.
-
-    Chapter: The encodings people use now.
+    z = kπ + r with r in [−π/2, π/2]; sin z = (−1)^k sin r, by the Taylor series to r¹³, which is
+    also differentiated. Chapter: The encodings people use now.
     """
     k = jnp.round(jax.lax.stop_gradient(z) / jnp.pi)
     r = z - k * 3.140625 - k * 9.67653589793e-4  # π in two parts, the first with few digits
@@ -70,10 +67,8 @@ class ScaledMLP(Layers):
 
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
-        params = []
-        for k, fan, (w, t) in zip(
-            jax.random.split(key, len(self.fans)), self.fans, self.bounds(), strict=True
-        ):
+        params, keys = [], jax.random.split(key, self.depth)
+        for k, fan, (w, t) in zip(keys, self.fans, self.bounds(), strict=True):
             k_w, k_b = jax.random.split(k)
             W = jax.random.uniform(k_w, fan, minval=-w, maxval=w)
             params.append((W, jax.random.uniform(k_b, fan[1:], minval=-t, maxval=t)))
@@ -90,12 +85,6 @@ class ScaledMLP(Layers):
     __call__ = apply
 
 
-def _network(activation: str, d_in, width, depth, d_out, scale, output) -> ScaledMLP:
-    hidden = (checks.count("width", width),) * (checks.count("depth", depth, least=2) - 1)
-    sizes = (checks.count("d_in", d_in), *hidden, checks.count("d_out", d_out))
-    return ScaledMLP(sizes, activation, scale, output)
-
-
 def siren(
     d_in: int,
     width: int,
@@ -106,21 +95,20 @@ def siren(
 ) -> ScaledMLP:
     """SIREN (Sitzmann et al. 2020): sin(ω₀ (aW + b)), ``depth`` layers with the linear output.
 
-    Made for coordinates in [−1, 1]: ``features.none(d, shift=0.5, scale=2.0)`` gives them.
-
-    Raises: ValueError when a size is too small or omega is not positive. Chapter: The encodings
-    people use now.
+    Made for coordinates in [−1, 1]: ``features.none(d, shift=0.5, scale=2.0)`` gives them. Raises:
+    ValueError when a size is too small or omega is not positive. Chapter: The encodings people use
+    now.
     """
-    return _network("sine", d_in, width, depth, d_out, checks.positive("omega", omega), output)
+    sizes = mlp(d_in, width, checks.count("depth", depth, least=2), d_out).sizes
+    return ScaledMLP(sizes, "sine", checks.positive("omega", omega), output)
 
 
 def gaussian_network(
     d_in: int, width: int, depth: int, d_out: int = 1, a: float = 0.1, output: str | None = None
 ) -> ScaledMLP:
-    """Gaussian activations exp(−z²/2a²) (Ramasinghe & Lucey 2022), ``depth`` layers with the linear
-    output.
+    """Gaussian activations exp(−z²/2a²) (Ramasinghe & Lucey 2022), otherwise as :func:`siren`.
 
-    Raises: ValueError when a size is too small or the width a is not positive. Chapter: The
-    encodings people use now.
+    Chapter: The encodings people use now.
     """
-    return _network("gaussian", d_in, width, depth, d_out, 1 / checks.positive("a", a), output)
+    sizes = mlp(d_in, width, checks.count("depth", depth, least=2), d_out).sizes
+    return ScaledMLP(sizes, "gaussian", 1 / checks.positive("a", a), output)

@@ -2,10 +2,9 @@ r"""Radial-basis embeddings: bells whose width depends on the coordinate.
 
 Bells at fixed places t_j look at a coordinate x with a width that belongs to x,
 
-    φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)), (Ramasinghe & Lucey 2022)
+    φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)),              (Ramasinghe & Lucey 2022, exponent 1)
 
-where the paper allows a further exponent on the bell, which is 1 here.
-:mod:`fflib.encodings.graphs` learns σ_x.
+and :mod:`fflib.encodings.graphs` learns σ_x.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import jax
 import jax.numpy as jnp
 
 from fflib import checks
-from fflib.features import coordinates
 
 
 @jax.tree_util.register_dataclass
@@ -24,10 +22,9 @@ from fflib.features import coordinates
 class Radial:
     """The embedding Φ(x) of coordinates x (..., d) with widths σ_x (...): a function of both.
 
-    ``z = embedding(x, sigma)``. With ``product=False`` the m bells of each of the k directions are
-    put side by side, (..., k·m); with ``product=True`` each bell of one direction is multiplied by
-    each of the others, (..., m^k), which gives round bells at the corners of a grid. It is a JAX
-    pytree.
+    ``z = embedding(x, sigma)``: the m bells of each of the k directions side by side, (..., k·m),
+    or with ``product`` each of one direction times each of the others, (..., m^k): round bells at
+    the corners of a grid. It is a JAX pytree.
 
     Attributes:
         t: places of the bells, shape (m,).
@@ -52,24 +49,13 @@ class Radial:
         return jnp.exp(self._combine(-(self._offsets(x) ** 2) / (2 * sigma[..., None, None] ** 2)))
 
     def jacobian(self, x, sigma, slope=0.0) -> jax.Array:
-        """∂Φ/∂x in closed form, (..., num_features, d), for widths whose gradient ∇σ_x is
-        ``slope``.
+        """∂Φ/∂x in closed form, (..., num_features, d), for widths of gradient ∇σ_x = ``slope``.
 
-        With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ. A width that changes from place to
-        place moves Φ as well.
-
-        Args:
-            x: (..., d).
-            sigma: (...), or one number.
-            slope: (..., d), or one number.
-
-        Raises: ValueError as the embedding itself does, and for a slope of another shape.
+        With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ. ``slope`` has x's shape, or is one
+        number. Raises: ValueError as the embedding itself does.
         """
         x, sigma = self._arguments(x, sigma)
-        if jnp.shape(slope) not in ((), x.shape):
-            raise ValueError(
-                f"slope must be one number or have x's shape {x.shape}, but got {jnp.shape(slope)}"
-            )
+        checks.shaped("slope", slope, (), x.shape)
         slope = jnp.broadcast_to(jnp.asarray(slope, x.dtype), x.shape)[..., None, None, :]
         u, s = self._offsets(x)[..., None], sigma[..., None, None, None]
         along = -u / s**2 * self.alpha[:, None, :] + u**2 / s**3 * slope  # (..., k, m, d)
@@ -90,14 +76,12 @@ class Radial:
         return total
 
     def _arguments(self, x, sigma):
-        x = coordinates(x, self.alpha.shape[1], "x")
+        x = checks.coordinates("x", x, self.alpha.shape[1])
         return x, _widths_of("sigma", sigma, x.shape[:-1])
 
 
 def _widths_of(name: str, sigma, shape) -> jax.Array:
-    sigma = checks.real_array(name, sigma)
-    if sigma.shape not in ((), shape):
-        raise ValueError(f"{name} must be one number or have shape {shape}, but got {sigma.shape}")
+    sigma = checks.real_array(name, sigma, (), shape)
     if not checks.traced(sigma) and not bool((sigma > 0).all()):
         raise ValueError(f"{name} must be > 0 everywhere, but its least is {float(sigma.min())}")
     return jnp.broadcast_to(sigma, shape)
@@ -113,9 +97,7 @@ def radial(m: int, d: int, *, product: bool = False, margin: float = 0.1) -> Rad
 
 
 def unit(z) -> jax.Array:
-    """z / ‖z‖ along the last axis: (..., D) to (..., D).
-
-    A bell narrower than the gap between two places can vanish: its row stays (almost) zero.
+    """z / ‖z‖ along the last axis, (..., D); a row of bells that do not see x stays zero.
 
     Chapter: Learned embeddings.
     """
@@ -128,13 +110,10 @@ def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
 
     √(2σσ′/(σ²+σ′²)) exp(−(x−x′)² / (2(σ²+σ′²))); for one σ it is a function of x − x′ alone, the
     Gaussian of width √2 σ (Rasmussen & Williams 2006, section 4.2.3, with length scales √2 σ).
-
     Raises: ValueError for points of another shape, or a width that is neither one number nor one a
     point. Chapter: Learned embeddings.
     """
-    x1, x2 = checks.real_array("x1", x1), checks.real_array("x2", x2)
-    if x1.ndim != 1 or x2.ndim != 1:
-        raise ValueError(f"x1 and x2 must have shape (n,), but got {x1.shape} and {x2.shape}")
+    x1, x2 = checks.real_array("x1", x1, ("n",)), checks.real_array("x2", x2, ("n",))
     s1, s2 = _widths_of("sigma1", sigma1, x1.shape), _widths_of("sigma2", sigma2, x2.shape)
     both = s1[:, None] ** 2 + s2**2
     return jnp.sqrt(2 * s1[:, None] * s2 / both) * jnp.exp(-((x1[:, None] - x2) ** 2) / (2 * both))
@@ -143,13 +122,10 @@ def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
 def volume_element(J) -> jax.Array:
     """√det(JᵀJ): the volume that the embedding makes of a unit volume of coordinates.
 
-    Args: J, Jacobians ∂Φ/∂x, shape (..., D, d), D ≥ d.
-
-    Returns: (...). For d = 1 it is ‖dΦ/dx‖. Raises: ValueError for fewer features than coordinates.
-    Chapter: Learned embeddings.
+    Of Jacobians ∂Φ/∂x (..., D, d), D ≥ d, else ValueError: (...). Chapter: Learned embeddings.
     """
-    J = checks.real_array("J", J)
-    if J.ndim < 2 or J.shape[-2] < J.shape[-1]:
+    J = checks.real_array("J", J, (..., "D", "d"))
+    if J.shape[-2] < J.shape[-1]:
         raise ValueError(f"J must have shape (..., D, d) with D at least d, but got {J.shape}")
     if J.shape[-1] == 1:
         return jnp.linalg.norm(J[..., 0], axis=-1)
@@ -157,21 +133,12 @@ def volume_element(J) -> jax.Array:
 
 
 def widths(log_sigma, x) -> jax.Array:
-    """σ at coordinates x, from logarithms on a grid of control points over [0, 1]^d, linear in
-    between.
+    """σ at coordinates x (..., d), by linear interpolation of logarithms on a grid over [0, 1]^d.
 
-    Args:
-        log_sigma: shape (k, …, k), d axes; k = 1 is one width for all.
-        x: coordinates, (..., d).
-
-    Returns: (...), > 0. Raises: ValueError when x has another number of coordinates than log_sigma
-    has axes. Chapter: Learned embeddings.
+    ``log_sigma`` has d axes, (k, …, k); k = 1 is one width for all. Raises: ValueError when x has
+    another number of coordinates. Chapter: Learned embeddings.
     """
-    x, log_sigma = checks.real_array("x", x), checks.real_array("log_sigma", log_sigma)
-    if x.ndim == 0 or x.shape[-1] != log_sigma.ndim or log_sigma.ndim == 0:
-        raise ValueError(
-            "log_sigma must have one axis for each coordinate of x, but got "
-            f"{log_sigma.shape} and {x.shape}"
-        )
+    log_sigma = checks.real_array("log_sigma", log_sigma, (..., "k"))
+    x = checks.coordinates("x", x, log_sigma.ndim)
     places = [x[..., a] * (k - 1) for a, k in enumerate(log_sigma.shape)]
     return jnp.exp(jax.scipy.ndimage.map_coordinates(log_sigma, places, order=1, mode="nearest"))

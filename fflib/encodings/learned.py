@@ -1,10 +1,7 @@
 """Encodings that have parameters of their own, and a mapping seen through a pixel.
 
-What :mod:`fflib.features` holds is fixed once drawn. Here are frequencies that are trained
-(:class:`Learned`), tables of features on grids (:class:`HashGrid`), and a mapping averaged over a
-footprint (:func:`integrated`). An encoding is a frozen description with ``init(key)`` and
-``apply(params, v)``; :class:`Network` puts it in front of a network and is such a description
-again.
+An encoding is a frozen description with ``init(key)`` and ``apply(params, v)``; so is
+an encoding with the network behind it, :class:`Network`.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ import numpy as np
 
 from fflib import checks
 from fflib.encodings.activations import sine
-from fflib.features import Mapping, coordinates
+from fflib.features import Mapping, on_axes
 
 PRIMES = (1, 2_654_435_761, 805_459_861)  # of the spatial hash, one an axis
 
@@ -29,15 +26,8 @@ PRIMES = (1, 2_654_435_761, 805_459_861)  # of the spatial hash, one an axis
 class Network:
     """An encoding and the network behind it: v (..., d) ↦ model(encoding(v)), (..., n_out).
 
-    Parameters are a dict: ``{"encoding": …, "model": …}``.
-
-    Attributes:
-        encoding: :class:`Learned` or :class:`HashGrid`, or another with ``init``, ``apply``,
-            ``num_params``.
-        model: :class:`fflib.network.MLP` or :class:`fflib.encodings.activations.ScaledMLP`, with as
-            many inputs as there are features.
-
-    Raises: ValueError when the sizes disagree. Chapter: The encodings people use now.
+    Parameters are a dict: ``{"encoding": …, "model": …}``. Raises: ValueError when the model does
+    not have as many inputs as there are features. Chapter: The encodings people use now.
     """
 
     encoding: Any
@@ -45,9 +35,9 @@ class Network:
 
     def __post_init__(self):
         if self.encoding.num_features != self.model.sizes[0]:
+            given, wanted = self.encoding.num_features, self.model.sizes[0]
             raise ValueError(
-                f"encoding gives {self.encoding.num_features} features, but the model expects "
-                f"{self.model.sizes[0]} inputs"
+                f"encoding gives {given} features, but the model expects {wanted} inputs"
             )
 
     @property
@@ -73,15 +63,10 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """Frequencies and amplitudes that are trained along with the network.
+    """Frequencies and amplitudes that are trained along with the network, a mapping (a, B).
 
-    The parameters are a mapping (a, B), by ``init`` drawn as ``draw`` says.
-
-    Attributes:
-        draw: key ↦ :class:`fflib.features.Mapping`, e.g.
-            ``lambda key: features.gaussian(key, 64, 2, 4.0)``.
-
-    Chapter: The encodings people use now.
+    ``draw`` makes it from a key, e.g. ``lambda key: features.gaussian(key, 64, 2, 4.0)``. Chapter:
+    The encodings people use now.
     """
 
     draw: Callable[[jax.Array], Mapping]
@@ -106,9 +91,22 @@ class Learned:
 
     def apply(self, mapping: Mapping, v) -> jax.Array:
         """γ(v): v of shape (..., d) to (..., 2m)."""
-        phase = mapping.phase(coordinates(v, mapping.d))
+        phase = mapping.phase(checks.coordinates("v", v, mapping.d))
         waves = [mapping.a * sine(phase), mapping.a * sine(phase + jnp.pi / 2)]
         return jnp.concatenate(waves, axis=-1)
+
+
+def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
+    """The Transformer's encoding, sin and cos of position / base^(j/k), for v = position / length.
+
+    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards
+    to nearly that over ``base`` (Vaswani et al. 2017). ``length`` is how many positions the unit
+    of v holds: tokens, or pixels on a side. Raises: ValueError when d does not divide m, or length
+    or base is not positive. Chapter: The encodings people use now.
+    """
+    length, base = checks.positive("length", length), checks.positive("base", base)
+    top = length / (2 * np.pi)
+    return on_axes(m, d, lambda k: top * base ** (-jnp.arange(k) / k), length=length)
 
 
 def integrated(mapping: Mapping, v, variance) -> jax.Array:
@@ -126,14 +124,11 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
         variance: of the footprint along each axis, in units of v squared; broadcastable to v's
             shape. A box of width h has h²/12.
 
-    Returns: (..., 2m), in the order of ``mapping(v)``. Raises: ValueError for a wrong shape or a
-    negative variance; TypeError for another mapping. Chapter: The encodings people use now.
+    Returns: (..., 2m). Raises: ValueError for a wrong shape or a negative variance; TypeError for
+    another mapping. Chapter: The encodings people use now.
     """
-    if not isinstance(mapping, Mapping):
-        raise TypeError(
-            f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}"
-        )
-    v = coordinates(v, mapping.d)
+    checks.is_a("mapping", mapping, Mapping)
+    v = checks.coordinates("v", v, mapping.d)
     variance = checks.real_array("variance", variance, integers=True)
     try:
         variance = jnp.broadcast_to(variance, v.shape)
@@ -155,9 +150,8 @@ class HashGrid:
     """The multiresolution hash grid of instant-NGP (Müller et al. 2022).
 
     Level ℓ is a grid of N_ℓ = ⌊N_min b^ℓ⌋ cells an axis over [0, 1]^d, with a vector of features at
-    each corner; inside a cell they are interpolated linearly along every axis. All levels' vectors
-    side by side are the encoding. A level with more than ``table`` corners keeps ``table`` vectors
-    and finds a corner's by
+    each corner, interpolated linearly inside a cell; the encoding is all levels' vectors side by
+    side. A level with more than ``table`` corners keeps ``table`` vectors and finds a corner's by
 
         h(x) = (x₁π₁ ⊕ x₂π₂ ⊕ …) mod table,      π = 1, 2654435761, 805459861,
 
@@ -187,10 +181,8 @@ class HashGrid:
         if self.d > len(PRIMES):
             raise ValueError(f"d must be 1, 2 or 3, but got {self.d}")
         if not self.coarsest <= self.finest < 2**24:  # there float32 tells corners apart
-            raise ValueError(
-                f"finest must be at least coarsest={self.coarsest} and below 2**24, "
-                f"but got {self.finest}"
-            )
+            allowed = f"at least coarsest={self.coarsest} and below 2**24"
+            raise ValueError(f"finest must be {allowed}, but got {self.finest}")
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -219,18 +211,13 @@ class HashGrid:
         return jax.random.uniform(key, (sum(self.rows), self.features), minval=-1e-4, maxval=1e-4)
 
     def row(self, corners) -> jax.Array:
-        """Where the vectors of corners stand in the parameters: whole (..., L, d) to (..., L).
-
-        ``corners[..., l, :]`` counts the corners of level l from 0 to N_l along each axis.
-        """
+        """Where the vectors of corners, 0 … N_ℓ along each axis, stand: (..., L, d) to (..., L)."""
         return _row(self, jnp.asarray(corners))
 
     def apply(self, params, v) -> jax.Array:
         """The encoding: v of shape (..., d) to (..., levels · features), coarse levels first."""
-        shape = (sum(self.rows), self.features)
-        if jnp.shape(params) != shape:
-            raise ValueError(f"params must have shape {shape}, but got {jnp.shape(params)}")
-        return _interpolate(self, params, coordinates(v, self.d))
+        checks.shaped("params", params, (sum(self.rows), self.features))
+        return _interpolate(self, params, checks.coordinates("v", v, self.d))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -142,7 +142,7 @@ def score(painted, picture) -> dict[str, float]:
     (_, seen_painted), (_, unseen_painted) = data.train_test_image(painted)
     return {
         "psnr": float(metrics.psnr(unseen_painted, unseen)),
-        "ssim": float(metrics.ssim(unseen_painted, unseen)),
+        "ssim": float(pictures.ssim(unseen_painted, unseen)),
         "psnr_seen": float(metrics.psnr(seen_painted, seen)),
     }
 

@@ -24,6 +24,7 @@ from jax.tree_util import Partial
 from fflib import checks
 from fflib.network import MLP, mlp
 from fflib.operators import microscope
+from fflib.operators.cameras import rotations
 from fflib.operators.scanner import half_mean_square
 from fflib.training import fit
 from fflib.worlds import molecules
@@ -67,7 +68,7 @@ def observe(
     for poses that are no rotations, another number of molecules, an snr that is not positive.
     Chapter: A molecule in motion.
     """
-    poses, snr = checks.rotations("poses", poses), checks.positive("snr", snr)
+    poses, snr = rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
     if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
         raise ValueError(
@@ -75,7 +76,7 @@ def observe(
         )
 
     each = molecules.Molecule._make(
-        jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+        jnp.broadcast_to(leaf, (len(poses), *jnp.shape(leaf)[jnp.ndim(leaf) - axes :]))
         for leaf, axes in zip(mol, (2, 1, 0), strict=True)  # axes of one molecule's arrays
     )
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
@@ -168,12 +169,11 @@ def _values(model: Callable, net, gamma, k, z):
 
 
 class Handful(NamedTuple):
-    """So many values (image i, frequency p), chosen at random. Chapter: A molecule in motion."""
+    """A batch: random values (image i, frequency p). Chapter: A molecule in motion."""
 
     size: int
 
     def __call__(self, key, seen):
-        """What the loss sees of the data in one step."""
         seen = dict(seen)
         data, scale = seen.pop("particles"), seen["scale"]
         i, p = jax.random.randint(key, (2, self.size), 0, jnp.array(data.y.shape)[:, None])

@@ -126,13 +126,32 @@ def _warn_of_backs(poses, near):
         )
 
 
+def rotations(name: str, value) -> jax.Array:
+    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64.
+
+    Raises: ValueError that names the first that is none, and why. Chapter: A molecule from its
+    shadows.
+    """
+    array = checks.real_array(name, value, (..., 3, 3), integers=True)
+    if not checks.traced(array):
+        R = np.asarray(array, np.float64).reshape(-1, 3, 3)
+        off = np.abs(R @ R.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+        wrong = (off > 1e-3) | (np.linalg.det(R) < 0)
+        if wrong.any():
+            i = np.argmax(wrong)
+            distorted = f"R Rᵀ is off the identity by {off[i]:.3g}"
+            why = distorted if off[i] > 1e-3 else "its determinant is −1, it mirrors"
+            raise ValueError(f"{name}{f'[{i}]' if array.ndim > 2 else ''} is no rotation: {why}")
+    return array
+
+
 def check_poses(poses) -> jax.Array:
     """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1; else a
     ValueError that names the first that is none, and why. Chapter: Radiance fields.
     """
     poses = checks.real_array("poses", poses, integers=True)
     checks.must(poses.shape[-2:] == (4, 4), "poses", "have shape (..., 4, 4)", poses.shape)
-    checks.rotations("poses", poses[..., :3, :3])
+    rotations("poses", poses[..., :3, :3])
     if not checks.traced(poses):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
         i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)

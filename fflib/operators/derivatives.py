@@ -160,7 +160,7 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
     rows = _observations("rows", rows)
     columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
     sizes = [sum(len(x) for _, x in side) for side in (rows, columns)]
-    checks.fits_in_memory("the matrix of covariances", *sizes, arrays=4)
+    kernels.fits_in_memory("the matrix of covariances", *sizes, arrays=4)
     return jnp.block([
         [jax.jit(observed(kernel, A, B))(x[:, None] - y[None]) for B, y in columns] for A, x in rows
     ])  # fmt: skip

@@ -21,6 +21,7 @@ import numpy as np
 from jax.scipy.spatial.transform import Rotation
 
 from fflib import checks
+from fflib.operators.cameras import rotations
 
 
 def frequencies(n: int) -> np.ndarray:
@@ -83,7 +84,7 @@ def slice_points(k, poses) -> jax.Array:
     R₁ and R₂ are rows of R. From k (P, 2) and rotations (N, 3, 3) come (N, P, 3), in k's units.
     Raises: ValueError for other shapes and matrices. Chapter: A molecule in motion.
     """
-    k, poses = checks.points("k", k, 2), checks.rotations("poses", poses)
+    k, poses = checks.points("k", k, 2), rotations("poses", poses)
     checks.must(poses.ndim == 3, "poses", "have shape (N, 3, 3)", poses.shape)
     return jnp.matmul(k, poses[:, :2], precision="highest")
 

@@ -1,8 +1,7 @@
 r"""What training does to a network with a given kernel: gradient flow and its steps (Eqs. 3 and 4).
 
-The kernel is a matrix, or a product without one: on a grid (:class:`fflib.theory.grid.Toeplitz`) or
-through a measurement (:class:`fflib.theory.krylov.Measured`). A matrix is taken apart into its
-eigenvectors; of the others a polynomial is taken, see :func:`fflib.theory.krylov.function_of`.
+A matrix is taken apart into its eigenvectors; of a product without one, on a grid or through a
+measurement, a polynomial is taken, see :func:`fflib.theory.krylov.function_of`.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
-from fflib.theory import krylov
+from fflib.theory import kernels, krylov
 from fflib.theory.grid import Toeplitz, on_grid
 
 
 def centred(K):
     """(I − 11ᵀ/n) K (I − 11ᵀ/n): the kernel K (n, n) as targets without a mean see it.
 
-    For spectra that are held against centred targets; predictions keep the network's own K.
-    Raises: ValueError when K is not square. Chapter: The encodings people use now.
+    For spectra held against centred targets. Raises: ValueError when K is not square. Chapter: The
+    encodings people use now.
     """
-    checks.square("K", K)
+    K = kernels.square("K", K)
     return K - K.mean(0) - K.mean(1, keepdims=True) + K.mean()
 
 
@@ -35,7 +34,7 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     square, symmetric, finite and positive semidefinite. Chapter: Clocks: spectral bias.
     """
     checks.warn_of_wrong_products()
-    K = checks.square("K", K)
+    K = kernels.square("K", K)
     lam, Q = jnp.linalg.eigh(K)
     if not checks.traced(lam):
         noise = 10 * len(K) * float(jnp.finfo(lam.dtype).eps) * float(jnp.abs(lam).max())
@@ -56,8 +55,9 @@ def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
     that was seen with two values ends at their mean.
 
     Args:
-        K: kernel of the training points, (n, n), or a product without a matrix; then y, f0 and
-            f0_test have the grid's or the measurements' shape, or that and (c,).
+        K: kernel of the training points, (n, n), or :class:`fflib.theory.grid.Toeplitz`, or
+            :class:`fflib.theory.krylov.Measured`; then y, f0 and f0_test have their shape, or that
+            and (c,).
         y: training values, (n,) or (n, c).
         t: time, a number or (T,); steps × learning rate for ½·sum loss, that divided by n for
             ½·mean loss. With a matrix ``inf`` gives the kernel regression that training ends in.
@@ -65,10 +65,11 @@ def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
         K_test: kernel between test and training points, (n_test, n), or between two grids.
         f0_test: initial outputs on the test points (default 0).
 
-    Returns: predictions with a leading axis of times if t has one: at the training points, or, when
-    K_test is given, at the test points. Raises: ValueError for shapes that disagree, negative times
-    or a K that is not PSD; ArithmeticError where a kernel without a matrix would take too many
-    products. Only the matrix form goes under ``jax.jit``. Chapter: The neural tangent kernel.
+    Returns: predictions at the training points, or at the test points when K_test is given, with a
+    leading axis of times if t has one. Only the matrix form goes under ``jax.jit``. Raises:
+    ValueError for shapes that disagree, negative times or a K that is not PSD; ArithmeticError
+    where a kernel without a matrix would take too many products. Chapter: The neural tangent
+    kernel.
     """
     t = _times("t", t)
 
@@ -120,8 +121,8 @@ def _train(K, y, t, learned, f0, K_test, f0_test):
 
 def _by_modes(K, y, t, learned, f0, K_test, f0_test):
     lam, Q = eigenmodes(K)
-    y = checks.targets("y", y, lam)
-    f0 = jnp.zeros_like(y) if f0 is None else _of_shape("f0", f0, y.shape)
+    y = checks.real_array("y", y, (len(lam),), (len(lam), "c"))
+    f0 = jnp.zeros_like(y) if f0 is None else checks.real_array("f0", f0, y.shape)
     # weights of opposite signs cancel: they need all their digits
     dot = partial(jnp.tensordot, precision="highest")
     seen = lam > 4 * jnp.finfo(lam.dtype).eps * lam[0]
@@ -130,25 +131,17 @@ def _by_modes(K, y, t, learned, f0, K_test, f0_test):
     if K_test is not None:
         K_test, gain = checks.points("K_test", K_test, len(lam)), gain / safe
         shape = (len(K_test), *y.shape[1:])
-        start = 0.0 if f0_test is None else _of_shape("f0_test", f0_test, shape)
+        start = 0.0 if f0_test is None else checks.real_array("f0_test", f0_test, shape)
         Q_test = dot(K_test, Q, 1)
     moved = gain.reshape(gain.shape + (1,) * (y.ndim - 1)) * dot(Q.T, y - f0, 1)
     moved = dot(Q_test, moved, (1, gain.ndim - 1))  # (n_test, ..., c)
     return start + jnp.moveaxis(moved, 0, gain.ndim - 1)
 
 
-def _of_shape(name: str, value, shape) -> jax.Array:
-    value = checks.real_array(name, value)
-    if value.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, but got {value.shape}")
-    return value
-
-
 def _by_products(K, y, t, learned, f0, K_test, f0_test):
     b = krylov.problem(K, y)
     f0 = jnp.zeros_like(b) if f0 is None else krylov.problem(K, f0, "f0")
-    if f0.shape != b.shape:
-        raise ValueError(f"f0 must have y's shape {jnp.shape(y)}, but got {f0.shape}")
+    checks.shaped("f0", f0, b.shape)
     if not np.isfinite(t).all():
         raise ValueError(f"t must be finite for a kernel without a matrix, but got {t}; use solve")
     if K_test is None:

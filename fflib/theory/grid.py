@@ -1,9 +1,8 @@
 r"""Kernels on regular grids without the matrix: n log n where the dense formulas take n³.
 
 With a Fourier mapping the kernel depends on the offset of two points alone. On a regular grid equal
-offsets recur all over, so the Gram matrix is (block-)Toeplitz: a few numbers a point describe it,
-and a product with it is a convolution, which the fast Fourier transform does. Here are the grids,
-the matrix as that convolution, and its spectrum. :mod:`fflib.theory.krylov` solves with the matrix,
+offsets recur all over, so the Gram matrix is (block-)Toeplitz: a product with it is a convolution,
+which the fast Fourier transform does. :mod:`fflib.theory.krylov` solves with the matrix,
 :mod:`fflib.theory.dynamics` trains.
 """
 
@@ -66,44 +65,45 @@ class Grid:
 
     def points(self) -> jax.Array:
         """The coordinates, (n₁, …, n_d, d)."""
-        axes = [
-            o + h * np.arange(n) for n, h, o in zip(self.shape, self.step, self.origin, strict=True)
-        ]
-        return jnp.asarray(np.stack(np.meshgrid(*axes, indexing="ij"), -1), jnp.zeros(()).dtype)
+        return jnp.asarray(self._points(), float)
+
+    def _points(self) -> np.ndarray:
+        index = np.stack(np.meshgrid(*map(np.arange, self.shape), indexing="ij"), -1)
+        return self.origin + np.array(self.step) * index
 
 
 def regular(v) -> Grid:
     """The grid that the points v, (n₁, …, n_d, d), form: axis j of the array moves coordinate j.
 
-    That is what ``data.grid`` gives, and any part ``v[a::s, b::s]`` of it.
-
-    Raises: ValueError when the points do not lie on a regular grid (to a thousandth of its step) or
-    an axis has fewer than two points; TypeError inside ``jax.jit``, where points have no values.
-    Chapter: The closed form at image scale.
+    That is what ``data.grid`` gives, and any part ``v[a::s, b::s]`` of it. Raises: ValueError when
+    the points do not lie on a regular grid (to a thousandth of its step) or an axis has fewer than
+    two; TypeError inside ``jax.jit``, where points have no values. Chapter: The closed form at
+    image scale.
     """
     if isinstance(v, Grid):
         return v
     if checks.traced(v):
         raise TypeError("v must be concrete points, but is traced: make the grid outside jax.jit")
-    v = np.asarray(checks.real_array("v", v), np.float64)
+    v = np.asarray(checks.coordinates("v", v, None), np.float64)
     d = v.shape[-1]
     if v.ndim != d + 1 or not 1 <= d <= 3 or min(v.shape[:-1]) < 2:
         raise ValueError(
             "v must have shape (n₁, …, n_d, d), d ≤ 3, with at least two points along each axis, "
-            f"but got shape {v.shape}; to put points (n, d) on a grid, reshape them"
+            f"but got shape {v.shape}; "
+            + ("for points on a line give v[:, None]" if v.ndim == 1 else "reshape points (n, d)")
         )
     first, last = v[(0,) * d], v[(-1,) * d]
     step = (last - first) / (np.array(v.shape[:-1]) - 1)
     if not (step > 0).all():
         raise ValueError(f"v must grow along axis j in coordinate j, but its mean steps are {step}")
-    ideal = first + step * np.stack(np.meshgrid(*map(np.arange, v.shape[:-1]), indexing="ij"), -1)
-    off = np.abs(v - ideal).max(axis=tuple(range(d))) / step
+    found = Grid(v.shape[:-1], tuple(map(float, step)), tuple(map(float, first)))
+    off = np.abs(v - found._points()).max(axis=tuple(range(d))) / step
     if off.max() > 1e-3:
         raise ValueError(
             f"v is not a regular grid: a point is {off.max():.3g} steps away from its place on "
             f"axis {off.argmax()}. Irregular points need the dense formulas of fflib.theory.kernels"
         )
-    return Grid(v.shape[:-1], tuple(map(float, step)), tuple(map(float, first)))
+    return found
 
 
 def common_steps(x: Grid, y: Grid) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -123,36 +123,26 @@ def common_steps(x: Grid, y: Grid) -> tuple[tuple[int, ...], tuple[int, ...]]:
                 f"{a:g} and {b:g}"
             )
         strides.append((ratio.numerator, ratio.denominator))
-    return tuple(zip(*strides, strict=True))
+    p, q = zip(*strides, strict=True)
+    return p, q
 
 
 def on_grid(name: str, w, grid: Grid) -> jax.Array:
-    """w as values on the grid: of its shape, or that and (c,) for c channels.
+    """w as values on the grid, of its shape, or that and (c,) for c channels, else ValueError.
 
-    Raises: ValueError or TypeError otherwise. Chapter: The closed form at image scale.
+    Chapter: The closed form at image scale.
     """
-    w = checks.real_array(name, w)
-    if w.shape[: grid.d] != grid.shape or w.ndim > grid.d + 1:
-        raise ValueError(
-            f"{name} must have the grid's shape {grid.shape}, or {(*grid.shape, 'c')}, but got "
-            f"{w.shape}"
-        )
-    return w
+    return checks.real_array(name, w, grid.shape, (*grid.shape, "c"))
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["spectrum"],
-    meta_fields=["rows", "columns", "strides"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Toeplitz:
-    """The matrix K_ij = k(x_i − y_j) between the points of two grids, held as one period of k's
-    spectrum.
+    """The matrix K_ij = k(x_i − y_j) between the points of two grids, as the spectrum of its lags.
 
     ``K @ w`` takes w of shape (m₁, …, m_d) or (m₁, …, m_d, c), values on the columns' grid, to the
-    same on the rows' grid. The lags k(x_i − y_j) are laid on a ring long enough that its ends do
-    not meet (circulant embedding); there a product is a product of Fourier transforms.
+    same on the rows' grid. The lags are laid on a ring long enough that its ends do not meet
+    (circulant embedding); there a product is a product of Fourier transforms.
 
     Attributes:
         spectrum: real FFT of the ring of lags.
@@ -163,27 +153,17 @@ class Toeplitz:
     """
 
     spectrum: jax.Array
-    rows: Grid
-    columns: Grid
-    strides: tuple[tuple[int, ...], tuple[int, ...]]
+    rows: Grid = dataclasses.field(metadata={"static": True})
+    columns: Grid = dataclasses.field(metadata={"static": True})
+    strides: tuple[tuple[int, ...], tuple[int, ...]] = dataclasses.field(metadata={"static": True})
 
     def __matmul__(self, w) -> jax.Array:
-        w = on_grid("w", w, self.columns)
-        return _multiply(self, w)
-
-    @property
-    def T(self) -> Toeplitz:
-        """The transpose."""
-        return Toeplitz(self.spectrum.conj(), self.columns, self.rows, self.strides[::-1])
+        return _multiply(self, on_grid("w", w, self.columns))
 
     def dense(self) -> jax.Array:
-        """The matrix itself, (n, m), points in the order of ``reshape(-1)``: to look at, when
-        small.
-
-        Raises: MemoryError when too large.
-        """
+        """The matrix (n, m), points in the order of ``reshape(-1)``; MemoryError if too large."""
         n, m = self.rows.size, self.columns.size
-        checks.fits_in_memory("the dense kernel matrix", n, m)
+        kernels.fits_in_memory("the dense kernel matrix", n, m)
         eye = jnp.eye(m, dtype=self.spectrum.real.dtype).reshape(*self.columns.shape, m)
         return (self @ eye).reshape(n, m)
 
@@ -220,14 +200,11 @@ def _multiply(K: Toeplitz, w):
 
 
 def square(name: str, K: Toeplitz) -> Toeplitz:
-    """K, when it is the matrix of one grid with itself.
+    """K, when it is the matrix of one grid with itself, else ValueError or TypeError.
 
-    Raises: ValueError or TypeError otherwise. Chapter: The closed form at image scale.
+    Chapter: The closed form at image scale.
     """
-    if not isinstance(K, Toeplitz):
-        raise TypeError(
-            f"{name} must be a Toeplitz matrix of fflib.theory.grid, but got {checks.describe(K)}"
-        )
+    checks.is_a(name, K, Toeplitz)
     if K.rows != K.columns:
         raise ValueError(
             f"{name} must be the kernel of one grid with itself, but got {K.rows} and {K.columns}"
@@ -239,18 +216,16 @@ def _ring(x: Grid, y: Grid, strides) -> tuple[int, ...]:
     """Lengths for the ring: at least the number of different lags, even, small prime factors."""
     spans = zip(x.shape, y.shape, *strides, strict=True)
     lengths = [(n - 1) * p + (m - 1) * q + 1 for n, m, p, q in spans]
-    return tuple(2 * next_fast_len(-(-length // 2)) for length in lengths)
+    return tuple(2 * int(next_fast_len(-(-length // 2)) or 0) for length in lengths)
 
 
 def _lag_axes(x: Grid, y: Grid, strides) -> list[np.ndarray]:
     """The offset x_i − y_j along each axis, at its place on the ring (0, 1, …, −2, −1 steps)."""
-    axes = []
-    for n, p, _, o_x, o_y, h_x, N in zip(
-        x.shape, *strides, x.origin, y.origin, x.step, _ring(x, y, strides), strict=True
-    ):
+    axes, sizes = [], _ring(x, y, strides)
+    for j, (n, p, N) in enumerate(zip(x.shape, strides[0], sizes, strict=True)):
         index = np.arange(N)
         index = np.where(index <= (n - 1) * p, index, index - N)
-        axes.append(o_x - o_y + index * (h_x / p))
+        axes.append(x.origin[j] - y.origin[j] + index * (x.step[j] / p))
     return axes
 
 
@@ -283,29 +258,19 @@ def _from_lags(lags, x, y, strides):
 
 
 def ntk(model: MLP, mapping: Mapping, x, y=None) -> Toeplitz:
-    """The tangent kernel of ``model`` behind ``mapping`` between two grids: what it will train
-    with.
+    """The tangent kernel of ``model`` behind ``mapping`` between two grids.
 
     The same numbers as :func:`fflib.theory.kernels.ntk_stationary`, sooner: since
     sin(φ₁ + φ₂) = sin φ₁ cos φ₂ + cos φ₁ sin φ₂, the sum over frequencies is a product of two small
-    matrices, one an axis.
-
-    Args:
-        model, mapping: as for :func:`fflib.theory.kernels.ntk_stationary`.
-        x, y: two grids, as for :func:`toeplitz`.
-
-    Raises: as those two. Chapter: The closed form at image scale.
+    matrices, one an axis. ``x`` and ``y``: as for :func:`toeplitz`. Raises: as those two. Chapter:
+    The closed form at image scale.
     """
     return start_and_ntk(model, mapping, x, y)[1]
 
 
 def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, Toeplitz]:
     """Covariance of the untrained network's output (:func:`fflib.theory.kernels.nngp`), and
-    :func:`ntk`.
-
-    Arguments and errors are those of :func:`ntk`; most of the work is common to both.
-
-    Chapter: Choosing the scale.
+    :func:`ntk`, whose arguments and errors these are. Chapter: Choosing the scale.
     """
     x, y, strides = _pair(x, y)
     kernels.fitting(model, mapping)
@@ -314,7 +279,8 @@ def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, To
             f"mapping must take points of {x.d} coordinates, as the grid has, but takes {mapping.d}"
         )
     axes = [jnp.asarray(a, mapping.B.dtype) for a in _lag_axes(x, y, strides)]
-    return tuple(_from_lags(k, x, y, strides) for k in _lags_of_both(model, mapping, axes))
+    start, tangent = _lags_of_both(model, mapping, axes)
+    return _from_lags(start, x, y, strides), _from_lags(tangent, x, y, strides)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -344,17 +310,13 @@ def _lags_of_both(model, mapping, axes):
 
 
 def rates(K: Toeplitz) -> jax.Array:
-    """How fast each frequency is learned: λ_f, (n₁, …, n_d), frequencies in the order of
-    ``jnp.fft.fftn``.
+    """How fast each frequency is learned: λ_f, (n₁, …, n_d), in the order of ``jnp.fft.fftn``.
 
     The eigenvalues of the circulant matrix nearest to K (T. Chan 1988), whose eigenvectors are the
     waves of the grid: lag l and lag l − n share a place, weighted (1 − l/n) and l/n. Exact when the
-    kernel has the grid's period; else the waves leak at the edges and this is the mean rate of a
-    wave, λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f (see
-    :func:`fflib.theory.dynamics.gradient_flow`).
-
-    Raises: ValueError when K is not of one grid with itself. Chapter: The closed form at image
-    scale.
+    kernel has the grid's period; else the mean rate of a wave, λ_f = φ_fᴴ K φ_f. Frequency f takes
+    a time 1/λ_f. Raises: ValueError when K is not of one grid with itself. Chapter: The closed form
+    at image scale.
     """
     return _rates(square("K", K))
 

@@ -1,17 +1,18 @@
 r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2).
 
-The closed forms of a ReLU network are usually written with arccos of a normalised covariance. Near
-coincident points that loses half of the digits and its gradient is 0/0. Here the angle θ between
-two inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), both computed from differences and sums of
-the inputs, so values and gradients keep float32 precision everywhere. Training with a kernel is in
-:mod:`fflib.theory.dynamics`.
+The closed forms of a ReLU network are usually written with arccos of a normalised covariance, which
+near coincident points loses half of the digits and has gradients 0/0. Here the angle θ between two
+inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), from differences and sums of the inputs, so
+values and gradients keep float32 precision everywhere.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +20,37 @@ import numpy as np
 from scipy.optimize import minimize
 
 from fflib import checks
-from fflib.features import Mapping, coordinates
+from fflib.features import Mapping
 from fflib.network import MLP
+
+
+def square(name: str, value) -> jax.Array:
+    """A symmetric matrix (n, n), else ValueError. Chapter: Kernel regression."""
+    array = checks.real_array(name, value, ("n", "n"), integers=True)
+    if not checks.traced(array):
+        K = np.asarray(array)
+        asymmetry = np.abs(K - K.T).max()
+        if asymmetry > 1e-3 * max(np.abs(K).max(), np.finfo(K.dtype).tiny):
+            raise ValueError(f"{name} must be symmetric, but |K - Kᵀ| reaches {asymmetry:.3g}")
+    return array
+
+
+def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
+    """Refuse arrays of the default float type that the device, or a CPU's machine, cannot hold.
+
+    Chapter: none; used by whatever makes a matrix of all pairs.
+    """
+    size = arrays * math.prod(shape) * jnp.zeros(()).dtype.itemsize
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    if limit is None and hasattr(os, "sysconf"):
+        limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = limit or math.inf
+    if size > limit:
+        raise MemoryError(
+            f"{name} of shape {shape} would take {size / 1e9:.1f} GB, more than the "
+            f"{limit / 1e9:.0f} GB there are. Use fewer points, or a method that never forms it"
+        )
+
 
 # --------------------------------------------------------------------------------------------------
 # Kernel regression (Eq. 1)
@@ -29,13 +59,13 @@ from fflib.network import MLP
 def gaussian_kernel(x1, x2, width: float) -> jax.Array:
     """k(x, x') = exp(−‖x − x'‖² / (2 width²)) for rows of x1 (n1, d) and x2 (n2, d): (n1, n2).
 
-    ``width`` has the unit of x. Raises: ValueError for a width that is not positive or points of
-    different dimension. Chapter: Kernel regression.
+    ``width`` has the unit of x. Raises: ValueError when it is not positive or dimensions differ.
+    Chapter: Kernel regression.
     """
     checks.positive("width", width)
     x1 = checks.points("x1", x1)
     x2 = checks.points("x2", x2, x1.shape[1])
-    checks.fits_in_memory("the kernel matrix", len(x1), len(x2))
+    fits_in_memory("the kernel matrix", len(x1), len(x2))
     return jnp.exp(-_squared_distances(x1, x2) / (2 * width**2))
 
 
@@ -46,10 +76,7 @@ def _squared_distances(x1, x2):
 
 
 def _by_rows(row, x1, size: int):
-    """Stack row(x) over the rows x of x1, a few at a time: no array (n1, n2, d) is ever formed.
-
-    size: numbers that one row needs, n2 d.
-    """
+    """Stack row(x), which needs ``size`` numbers, over x1: no array (n1, n2, d) is ever formed."""
     return jax.lax.map(jax.checkpoint(row), x1, batch_size=max(1, 2**20 // size))
 
 
@@ -61,17 +88,19 @@ def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
         y: training values, (n,) or (n, c).
         jitter: added to the diagonal; the variance of the noise, or a numerical aid.
 
-    Returns: the weights w, of y's shape. Predictions at new points are ``K_test @ w`` with K_test
-    of shape (n_test, n). Raises: ValueError when shapes disagree, a value is not finite, or K is
-    not positive definite. Chapter: Kernel regression.
+    Returns: the weights w, of y's shape; K_test (n_test, n) makes predictions of them, K_test @ w.
+    Raises: ValueError when shapes disagree, a value is not finite, or K is not positive definite.
+    Chapter: Kernel regression.
     """
     L = _cholesky(K, jitter)
-    return jax.scipy.linalg.cho_solve((L, True), checks.targets("y", y, L))
+    return jax.scipy.linalg.cho_solve(
+        (L, True), checks.real_array("y", y, (len(L),), (len(L), "c"))
+    )
 
 
 def _cholesky(K, jitter):
     checks.warn_of_wrong_products()
-    K = checks.square("K", K)
+    K = square("K", K)
     jitter = checks.positive("jitter", jitter, zero=True)
     L = jnp.linalg.cholesky(K + jitter * jnp.eye(len(K), dtype=K.dtype))
     if not checks.traced(L) and not np.isfinite(np.asarray(L)).all():
@@ -85,12 +114,11 @@ def _cholesky(K, jitter):
 
 
 def predictive_variance(K, K_test, k_test, noise: float) -> jax.Array:
-    """Variance of the function at new points after seeing values with noise: k** − K* (K +
-    noise·I)⁻¹ K*ᵀ.
+    """Variance at new points after values with noise: k** − K* (K + noise·I)⁻¹ K*ᵀ.
 
-    That is the band of the Gaussian process whose mean is :func:`kernel_regression` (Rasmussen &
-    Williams 2006, Eq. 2.24); a new observation varies by ``noise`` more. It holds when K is the
-    covariance of the function, its scale included, see :func:`fit_kernel`.
+    The band of the Gaussian process whose mean is :func:`kernel_regression` (Rasmussen & Williams
+    2006, Eq. 2.24), when K is the covariance of the function, its scale included
+    (:func:`fit_kernel`); a new observation varies by ``noise`` more.
 
     Args:
         K, K_test: kernel among n training points, and of new ones with them, (n_test, n).
@@ -101,24 +129,19 @@ def predictive_variance(K, K_test, k_test, noise: float) -> jax.Array:
     """
     L = _cholesky(K, noise)
     K_test = checks.points("K_test", K_test, len(L))
-    k_test = checks.real_array("k_test", k_test)
-    if k_test.shape not in ((), (len(K_test),)):
-        raise ValueError(
-            f"k_test must be one number or have shape ({len(K_test)},), but got {k_test.shape}"
-        )
+    k_test = checks.real_array("k_test", k_test, (), (len(K_test),))
     v = jax.scipy.linalg.solve_triangular(L, K_test.T, lower=True)
     return jnp.maximum(k_test - (v**2).sum(0), 0.0)
 
 
 def log_marginal_likelihood(K, y, noise: float) -> jax.Array:
-    """log p(y) for y ~ N(0, K + noise·I), summed over columns (Rasmussen & Williams 2006, Eq.
-    2.30).
+    """log p(y) for y ~ N(0, K + noise·I), summed over columns; differentiable in all three.
 
-    −½ yᵀ(K + noise·I)⁻¹y − ½ log det(K + noise·I) − (n/2) log 2π; differentiable in all three.
-    Args and errors: as :func:`kernel_regression`. Chapter: Kernel regression.
+    −½ yᵀ(K + noise·I)⁻¹y − ½ log det(K + noise·I) − (n/2) log 2π (Rasmussen & Williams 2006, Eq.
+    2.30). Args and errors: as :func:`kernel_regression`. Chapter: Kernel regression.
     """
     L = _cholesky(K, noise)
-    y = checks.targets("y", y, L).reshape(len(L), -1)
+    y = checks.real_array("y", y, (len(L),), (len(L), "c")).reshape(len(L), -1)
     v = jax.scipy.linalg.solve_triangular(L, y, lower=True)
     constant = jnp.log(jnp.diagonal(L)).sum() + len(L) / 2 * jnp.log(2 * jnp.pi)
     return -(v**2).sum() / 2 - y.shape[1] * constant
@@ -127,8 +150,8 @@ def log_marginal_likelihood(K, y, noise: float) -> jax.Array:
 def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, float]:
     """The kernel's numbers, and the noise, under which the values y are most probable.
 
-    Climbs :func:`log_marginal_likelihood` over the logarithms of the numbers by L-BFGS, to the
-    nearest top: there may be several, so start from more than one guess.
+    Climbs :func:`log_marginal_likelihood` over the numbers' logarithms by L-BFGS to the nearest
+    top: start from more than one guess.
 
     Args:
         kernel: (x1, x2, numbers) ↦ covariance, e.g.
@@ -137,8 +160,7 @@ def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, f
         start: a number > 0 for each name the kernel reads, and "noise", the variance of the noise.
 
     Returns: (numbers, log marginal likelihood). Raises: ValueError for numbers that are not
-    positive or a start at which the kernel with noise is not positive definite. Chapter: Kernel
-    regression.
+    positive, or where the kernel with noise is not positive definite. Chapter: Kernel regression.
     """
     for name, value in start.items():
         checks.positive(f"start[{name!r}]", value)
@@ -147,10 +169,9 @@ def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, f
 
     def loss(logs):
         value, slope = _improbability(kernel, dict(zip(start, logs, strict=True)), x, y)
+        slopes = np.array([float(slope[k]) for k in start])
         # where rounding makes K indefinite there is a wall
-        return (
-            (float(value), [float(slope[k]) for k in start]) if value < 1e30 else (1e30, 0 * logs)
-        )
+        return (float(value), slopes) if value < 1e30 else (1e30, 0 * logs)
 
     found = minimize(loss, np.log(list(start.values())), jac=True, method="L-BFGS-B")
     return dict(zip(start, np.exp(found.x).tolist(), strict=True)), -float(found.fun)
@@ -196,13 +217,13 @@ def _next_h_jvp(primals, tangents):
     return _next_h(*primals), (1 - _angle(*primals) / jnp.pi) * tangents[0]
 
 
-def relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
+def relu_recursion(model: MLP, r1, r2, h, g, rho: Any = 0.0, edge: Any = 0.0):
     """Covariance and NTK of the network's output from the geometry of its inputs.
 
     r1, r2: norms of the inputs, broadcastable against h, g: sin² and cos² of half their angle. rho:
-    r1 − r2, computed without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0;
-    its value is always 0, but there it alone has the derivative (r1 r2 cos θ has none at r1 = 0).
-    Layer by layer, with weight deviation s, bias deviation t and n_in inputs,
+    r1 − r2, without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0: always 0,
+    but there it alone has the derivative. Layer by layer, with weight deviation s, bias deviation t
+    and n_in inputs,
 
         Σ = s²⟨a, a'⟩ + t²,     Θ = w⟨a, a'⟩ + β + s² n_in κ₀(θ) Θ_previous,
 
@@ -211,16 +232,13 @@ def relu_recursion(model: MLP, r1, r2, h, g, rho=0.0, edge=0.0):
     Chapter: The neural tangent kernel.
     """
     if model.activation != "relu":
-        raise ValueError(
-            "the closed form is for activation 'relu', but the model has "
-            f"{model.activation!r}; use empirical_ntk"
-        )
-    theta = 0.0
-    slope = None
+        given = model.activation
+        raise ValueError(f"model must have activation 'relu', not {given!r}: use empirical_ntk")
+    covariance = theta = slope = 0.0
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
         inner = r1 * r2 * (g - h) + edge
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
-        theta = w * inner + beta + (0.0 if slope is None else s**2 * n_in * slope * theta)
+        theta = w * inner + beta + s**2 * n_in * slope * theta
         # pre-activations: scale by s, then add the bias as one more coordinate of length t
         r1, r2, rho, edge = s * r1, s * r2, s * rho, s**2 * edge
         if t > 0:
@@ -267,9 +285,8 @@ def _pairs(model, x1, x2):
             """‖u − u2‖²/4 from u − u2 = (x − x2 − (r − r2)(u + u2)/2) / ((r + r2)/2)."""
             apart = ((x - x2 - rho[:, None] * (u + u2) / 2) ** 2).sum(-1)
             rounding = (8 * jnp.finfo(x.dtype).eps) ** 2 * ((x - x2) ** 2).sum(-1)
-            return (
-                jnp.where(apart > rounding, apart, 0.0) / total**2
-            )  # 0 for inputs of one direction
+            # 0 for inputs of one direction
+            return jnp.where(apart > rounding, apart, 0.0) / total**2
 
         # a zero input has no angle: as the bias goes to 0 it becomes π/2 to others, 0 to itself
         one, both = (r > 0) != (r2 > 0), (r == 0) & (r2 == 0)
@@ -285,76 +302,60 @@ def _or_one(r):
 
 
 def _closed_form(model: MLP, x1, x2):
-    _is_mlp(model)
+    checks.is_a("model", model, MLP)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
-    checks.fits_in_memory("the kernel matrix, computed by four,", len(x1), len(x2), arrays=4)
+    fits_in_memory("the kernel matrix, computed by four,", len(x1), len(x2), arrays=4)
     return _pairs(model, x1, x2)
-
-
-def _is_mlp(model):
-    if not isinstance(model, MLP):
-        raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
 
 
 def ntk(model: MLP, x1, x2=None) -> jax.Array:
     """The neural tangent kernel of a ReLU MLP in closed form (Eq. 2; Jacot et al. 2018).
 
-    k(x, x') = E ⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ over the model's own initialisation (its sizes, weight and
-    bias deviations and parameterization), each hidden layer taken in the limit of many units; the
-    kernel of one output, before the output function.
+    k(x, x') = E ⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ over the model's own initialisation, each hidden layer taken
+    in the limit of many units; the kernel of one output, before the output function.
 
     Args:
         model: the network's spec; activation "relu".
         x1, x2: network inputs (features, not coordinates), (n1, d) and (n2, d); x2 = x1 if absent.
 
-    Returns: (n1, n2). Differentiable in the inputs; at coincident points, where the kernel has a
-    cusp, the derivative is the mean of both sides. A zero input of a network without bias in its
-    first layer is treated as the limit of a small bias. Raises: ValueError or TypeError for bad
-    points or another activation; MemoryError when too large. Chapter: The neural tangent kernel.
+    Returns: (n1, n2). Differentiable in the inputs; at the cusp of coincident points the derivative
+    is the mean of both sides. A zero input of a first layer without bias is the limit of a small
+    bias. Raises: ValueError or TypeError for bad points or another activation; MemoryError when too
+    large. Chapter: The neural tangent kernel.
     """
     return _closed_form(model, x1, x2)[1]
 
 
 def nngp(model: MLP, x1, x2=None) -> jax.Array:
-    """Covariance E[f(x) f(x')] of the network's output at initialisation, same arguments as ntk.
+    """Covariance E[f(x) f(x')] of the output at initialisation; args and errors as :func:`ntk`.
 
-    Raises: as :func:`ntk`. Chapter: The neural tangent kernel.
+    Chapter: The neural tangent kernel.
     """
     return _closed_form(model, x1, x2)[0]
 
 
 def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
-    """The NTK of ``model`` on γ(v), as a function of the offset Δ = v − v' alone.
+    """The NTK of ``model`` on γ(v), as a function of the offset Δ (..., d) alone: (...).
 
-    Args:
-        model: the spec of the network that follows the mapping.
-        mapping: any Fourier mapping (a, B).
-        delta: offsets, (..., d).
-
-    Returns: (...). Exact at Δ = 0: the angle between features comes from sin²(θ/2) = Σ a_j² sin²(π
-    b_jᵀΔ) / Σ a_j². Raises: TypeError for a mapping without frequencies; ValueError when sizes
-    disagree. Chapter: Fourier features and stationary kernels.
+    Exact at Δ = 0: the angle between features comes from sin²(θ/2) = Σ a_j² sin²(π b_jᵀΔ) / Σ a_j².
+    Raises: TypeError for a mapping without frequencies; ValueError when sizes disagree. Chapter:
+    Fourier features and stationary kernels.
     """
     fitting(model, mapping)
-    return _stationary(model, mapping, coordinates(delta, mapping.d, "delta"))
+    return _stationary(model, mapping, checks.coordinates("delta", delta, mapping.d))
 
 
 def fitting(model: MLP, mapping: Mapping) -> None:
-    """Refuse a mapping that is no Fourier mapping, or does not give what the model takes.
+    """TypeError for a mapping without frequencies, ValueError for what the model does not take.
 
-    Raises: TypeError and ValueError for that. Chapter: Fourier features and stationary kernels.
+    Chapter: Fourier features and stationary kernels.
     """
-    _is_mlp(model)
-    if not isinstance(mapping, Mapping):
-        raise TypeError(
-            f"mapping must be a Fourier Mapping(a, B), but got {checks.describe(mapping)}"
-        )
+    checks.is_a("model", model, MLP)
+    checks.is_a("mapping", mapping, Mapping)
     if mapping.num_features != model.sizes[0]:
-        raise ValueError(
-            f"mapping gives {mapping.num_features} features, but the model expects "
-            f"{model.sizes[0]} inputs"
-        )
+        given, wanted = mapping.num_features, model.sizes[0]
+        raise ValueError(f"mapping gives {given} features, but the model expects {wanted} inputs")
 
 
 @partial(jax.jit, static_argnums=0)
@@ -378,7 +379,7 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
         apply: maps params and inputs (n, d) to outputs (n,), (n, 1) or (n, o).
         params: any pytree of arrays.
         x1, x2: inputs, (n1, d) and (n2, d); x2 = x1 if absent.
-        batch: rows whose Jacobians are held at a time (default: what fits in half a gigabyte).
+        batch: rows whose Jacobians are held at a time (default: half a gigabyte).
 
     Returns: (n1, n2) for one output, (n1, n2, o, o) for several. Raises: ValueError or TypeError
     for bad points; MemoryError when the result is too large. Chapter: The neural tangent kernel.
@@ -391,23 +392,18 @@ def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None
             f"apply must map (n, d) to (n,) or (n, o), but (1, {x1.shape[1]}) gave shape {out}"
         )
     o = out[1] if len(out) == 2 else 1
-    checks.fits_in_memory("the empirical NTK", len(x1), len(x2), o, o)
+    fits_in_memory("the empirical NTK", len(x1), len(x2), o, o)
     if batch is None:
         row = o * sum(np.size(leaf) for leaf in jax.tree.leaves(params)) * 4
         batch = max(1, int(5e8 // row))
     checks.count("batch", batch)
     jacobians, rows = partial(_jacobians, apply, o, params), []
-    for i in range(0, len(x1), batch):
-        J1 = jacobians(x1[i : i + batch])
-        rows.append(
-            jnp.concatenate(
-                [
-                    _contract(J1, J1 if (x2 is x1 and i == j) else jacobians(x2[j : j + batch]))
-                    for j in range(0, len(x2), batch)
-                ],
-                axis=1,
-            )
-        )
+    pieces1 = [x1[i : i + batch] for i in range(0, len(x1), batch)]
+    pieces2 = pieces1 if x2 is x1 else [x2[i : i + batch] for i in range(0, len(x2), batch)]
+    for a in pieces1:
+        J = jacobians(a)
+        blocks = [_contract(J, J if b is a else jacobians(b)) for b in pieces2]
+        rows.append(jnp.concatenate(blocks, axis=1))
     K = jnp.concatenate(rows)
     return K[:, :, 0, 0] if o == 1 else K
 

@@ -1,10 +1,9 @@
 r"""Regression and functions of a kernel from products with it alone.
 
-For kernels that can be multiplied with but not written down: matrices on grids
-(:mod:`fflib.theory.grid`), seen directly or through a linear measurement (:class:`Measured`).
-Conjugate gradients solve the system, Lanczos' recurrence estimates traces, Chebyshev's polynomials
-stand for what training does (:mod:`fflib.theory.dynamics`); all look for their answer in the Krylov
-space of y, Ky, K²y, …
+For kernels on grids (:mod:`fflib.theory.grid`), seen directly or through a linear measurement
+(:class:`Measured`). Conjugate gradients solve the system, Chebyshev's polynomials stand for what
+training does (:mod:`fflib.theory.dynamics`); both look for their answer in the Krylov space of y,
+Ky, K²y, …
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fflib import checks
 from fflib.theory import grid
@@ -33,14 +33,13 @@ class Measured:
 
     ``measured @ z`` takes z of the measurements' shape (or that and a last axis c of channels, each
     measured alike), real or complex. A complex number counts as two real ones: the inner product is
-    Re Σ z̄₁ z₂, and Aᵀ is the adjoint in it. Aᵀ is made by JAX from A.
+    Re Σ z̄₁ z₂, and Aᵀ, which JAX makes from A, is the adjoint in it.
 
     Attributes:
-        K: kernel of the grid with itself.
+        K: kernel of the grid with itself, else ValueError or TypeError.
         A: linear function of an array of the grid's shape.
 
-    Raises: ValueError or TypeError when K is no square matrix of a grid. Chapter: The closed form
-    at image scale.
+    Chapter: The closed form at image scale.
     """
 
     K: Toeplitz
@@ -77,10 +76,9 @@ def _observed(K: Toeplitz | Measured) -> jax.ShapeDtypeStruct:
 
 
 def problem(K: Toeplitz | Measured, y, name: str = "y") -> jax.Array:
-    """The values y with a last axis of channels.
+    """The values y with a last axis of channels; ValueError or TypeError where they do not fit K.
 
-    Raises: ValueError or TypeError when they do not fit the kernel K, or K is none. Chapter: The
-    closed form at image scale.
+    Chapter: The closed form at image scale.
     """
     like = _observed(K)
     if isinstance(K, Toeplitz):
@@ -90,11 +88,7 @@ def problem(K: Toeplitz | Measured, y, name: str = "y") -> jax.Array:
         if jnp.iscomplexobj(y) and not jnp.issubdtype(like.dtype, jnp.complexfloating):
             raise TypeError(f"{name} must be real, as what A measures, got {checks.describe(y)}")
         y = checks.finite(name, y.astype(like.dtype))
-        if y.shape[: len(like.shape)] != like.shape or y.ndim > len(like.shape) + 1:
-            raise ValueError(
-                f"{name} must have the measurements' shape {like.shape}, or that and (c,), but got "
-                f"{y.shape}"
-            )
+        checks.shaped(name, y, like.shape, (*like.shape, "c"))
     return y if y.ndim > len(like.shape) else y[..., None]
 
 
@@ -119,8 +113,7 @@ class Solution(NamedTuple):
     """Weights of a regression, of y's shape, and how well they solve it.
 
     steps: conjugate-gradient steps. residual: ‖y − (K + ridge·I) w‖ / ‖y‖, the worst channel's, in
-    the norm that the preconditioner measures in (frequency by frequency relative to what K makes of
-    it). Chapter: The closed form at image scale.
+    the norm of the preconditioner. Chapter: The closed form at image scale.
     """
 
     weights: jax.Array
@@ -129,18 +122,14 @@ class Solution(NamedTuple):
 
 
 def solve(
-    K: Toeplitz | Measured,
-    y,
-    ridge: float = 0.0,
-    *,
-    tol: float | None = None,
-    precondition: Callable | None = None,
-) -> Solution:
+    K: Toeplitz | Measured, y, ridge: float = 0.0, *,
+    tol: float | None = None, precondition: Callable | None = None,
+) -> Solution:  # fmt: skip
     """Kernel regression: (K + ridge·I) w = y by preconditioned conjugate gradients (Eq. 1).
 
     Predictions are ``K_test @ w``, or ``K_test @ K.adjoint(w)`` through a measurement. On a grid
-    the preconditioner is the circulant matrix of :func:`fflib.theory.grid.rates`, so that some
-    dozens of steps do. Differentiable in K, y and ridge.
+    the preconditioner is the circulant matrix of :func:`fflib.theory.grid.rates`: some dozens of
+    steps do. Differentiable in K, y and ridge.
 
     Args:
         K: kernel of the observations.
@@ -155,14 +144,14 @@ def solve(
     Chapter: The closed form at image scale.
     """
     b = problem(K, y)
-    ridge = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
-    tol = checks.positive("tol", _tolerance(b.dtype) if tol is None else tol)
-    w, (steps, reached, residual) = _conjugate_gradients(K, b, ridge, tol, precondition)
-    if not checks.traced(residual) and not (reached <= tol and residual <= 100 * tol):
+    added = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
+    wanted = checks.positive("tol", _tolerance(b.dtype) if tol is None else tol)
+    w, (steps, reached, residual) = _conjugate_gradients(K, b, added, wanted, precondition)
+    if not checks.traced(residual) and not (reached <= wanted and residual <= 100 * wanted):
         raise ArithmeticError(
             f"conjugate gradients in {b.dtype} did not converge: the relative residual is "
-            f"{float(residual):.2g} after {int(steps)} steps, wanted {tol:.2g}. Raise ridge (now "
-            f"{float(ridge):.3g}) or tol, or use float64"
+            f"{float(residual):.2g} after {int(steps)} steps, wanted {wanted:.2g}. Raise ridge "
+            f"(now {float(added):.3g}) or tol, or use float64"
         )
     return Solution(w.reshape(jnp.shape(y)), steps, residual)
 
@@ -216,76 +205,47 @@ def _conjugate_gradients(K, b, ridge, tol, precondition):
 
 
 def effective_dimension(
-    K: Toeplitz | Measured, ridge: float, key: jax.Array, *, probes: int = 8, steps: int = 128
+    K: Toeplitz | Measured, ridge: float, key: jax.Array, *, probes: int = 8
 ) -> tuple[float, float]:
     """tr K (K + ridge·I)⁻¹ and its standard error: how many numbers about y the regression fits.
 
-    From random vectors of signs (Ubaru et al. 2017): for a probe z, zᵀ f(K) z = ‖z‖² e₁ᵀ f(T) e₁
-    with the T of Lanczos' recurrence from z, and its mean is the trace of f(K), here of
-    f(λ) = λ/(λ + ridge).
-
-    Args:
-        K: kernel of the observations.
-        ridge: the regression's, > 0.
-        key: jax random key of the probes.
-        probes: number of random vectors, at least 2.
-        steps: of the recurrence.
-
-    Raises: ValueError or TypeError for bad arguments. Chapter: The closed form at image scale.
+    The mean of zᵀ K (K + ridge·I)⁻¹ z over random vectors z of signs (Hutchinson 1989), ±1 ± i for
+    complex measurements. ``ridge`` is the regression's, > 0; at least 2 probes. Raises: as
+    :func:`solve`. Chapter: The closed form at image scale.
     """
     ridge, probes = checks.positive("ridge", ridge), checks.count("probes", probes, least=2)
-    length, T = _lanczos(K, _signs(K, key, probes), checks.count("steps", steps))
-    lam, Q = np.linalg.eigh(T)
-    lam = np.maximum(lam, 0.0)
-    values = length**2 * (Q[:, 0] ** 2 * lam / (lam + ridge)).sum(-1)
+    like = _observed(K)
+    z = jax.random.rademacher(key, (2, *like.shape, probes), jnp.zeros((), like.dtype).real.dtype)
+    z = z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
+    values = np.asarray(_dot(z, z - ridge * solve(K, z, ridge, tol=1e-4).weights), float)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(probes))
 
 
 def largest(K: Toeplitz | Measured) -> float:
-    """The largest eigenvalue λ₁ of K, from below and to about a per cent.
+    """The largest eigenvalue λ₁ of K, to a thousandth, by scipy's Lanczos iteration.
 
-    Training by plain gradient descent on ½ Σ (f − y)² diverges at learning rates above 2/λ₁.
-    Chapter: The closed form at image scale.
+    Plain gradient descent on ½ Σ (f − y)² diverges at learning rates above 2/λ₁. Chapter: The
+    closed form at image scale.
     """
-    return float(np.linalg.eigvalsh(_lanczos(K, _signs(K, jax.random.key(0), 1), 40)[1])[0, -1])
-
-
-def _signs(K, key, probes: int):
-    """Random vectors of ±1, (..., probes); ±1 ± i for measurements that are complex."""
     like = _observed(K)
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))  # nothing to compile
-    z = rng.choice([-1.0, 1.0], (2, *like.shape, probes))
-    complex_ = jnp.issubdtype(like.dtype, jnp.complexfloating)
-    return jnp.asarray(z[0] + 1j * z[1] if complex_ else z[0], like.dtype)
+    real = np.empty(0, like.dtype).real.dtype
+    parts = like.dtype.itemsize // real.itemsize  # of a number: two when complex
+    start = np.random.default_rng(0).normal(size=(*like.shape, parts)).ravel()
+
+    def product(z):
+        w = _multiply(K, z.astype(real).view(like.dtype).reshape(like.shape))
+        return np.asarray(w).ravel().view(real)
+
+    if len(start) == 1:
+        return float(product(np.ones(1))[0])
+    operator = LinearOperator((len(start),) * 2, product, dtype=real)  # pyright: ignore[reportCallIssue] — scipy's own way to call it
+    top = eigsh(operator, 1, v0=start, tol=1e-3, return_eigenvectors=False)  # pyright: ignore[reportArgumentType] — tol is a float
+    return float(top[0])
 
 
-def _lanczos(K, z, steps):
-    """|z| and T for each probe, (probes, steps, steps), in float64."""
-    length, alpha, beta = (np.asarray(a, float) for a in _recurrence(K, z, steps))
-    T = np.zeros((len(length), steps, steps))
-    i = np.arange(steps)
-    T[:, i, i], T[:, i[1:], i[:-1]] = alpha.T, beta[:-1].T
-    return length, T  # eigh reads the lower triangle
-
-
-@partial(jax.jit, static_argnames="steps")
-def _recurrence(K, z, steps):
-    """|z|, T's diagonal and off-diagonal: β_j v_{j+1} = K v_j − α_j v_j − β_{j−1} v_{j−1}."""
-    length = jnp.sqrt(_dot(z, z))
-
-    def step(state, _):
-        before, v, beta = state
-        u = K @ v
-        size = jnp.sqrt(_dot(u, u))
-        u = u - beta * before
-        alpha = _dot(v, u)
-        u = u - alpha * v
-        beta = jnp.sqrt(_dot(u, u))
-        beta = jnp.where(beta > 4 * jnp.finfo(beta.dtype).eps * size, beta, 0.0)  # 0: none is left
-        return (v, jnp.where(beta > 0, u / _or_one(beta), 0.0), beta), (alpha, beta)
-
-    start = jnp.zeros_like(z), z / length, jnp.zeros_like(length)
-    return length, *jax.lax.scan(step, start, length=steps)[1]
+@jax.jit
+def _multiply(K, z):
+    return K @ z
 
 
 # --------------------------------------------------------------------------------------------------
@@ -297,15 +257,9 @@ def function_of(K: Toeplitz | Measured, r, function: Callable, *, weighted: bool
 
     The polynomial differs from the function by less than 1e-6 (1e-12 in float64) on the whole
     spectrum, with ``weighted`` after multiplication with λ₁; rounding comes on top. For e^{−λt}
-    about √(λ₁ t) products with K evaluate it.
-
-    Args:
-        K: kernel of the observations.
-        r: values, of K's shape and (c,).
-        function: (k,) eigenvalues > 0 in float64 to (k,) or (T, k), smooth.
-
-    Raises: ArithmeticError when it would take more than 20 000 products. Chapter: The closed form
-    at image scale.
+    about √(λ₁ t) products with K evaluate it. ``r`` has K's shape and (c,); ``function`` takes (k,)
+    eigenvalues > 0 in float64 to (k,) or (T, k) and is smooth. Raises: ArithmeticError when it
+    would take more than 20 000 products. Chapter: The closed form at image scale.
     """
     top = 1.05 * largest(K)
     c = _chebyshev(lambda lam: np.atleast_2d(function(np.maximum(lam, 1e-30 * top))), top)

@@ -1,9 +1,7 @@
 r"""ReLU networks of one variable as what they are: continuous piecewise-linear functions.
 
-Such a function is a list of knots (x_j, y_j) with straight lines between them. Here a network is
-turned into its knots exactly, knots into a network, and into their Fourier transform in closed
-form. Knots are kept in float64 NumPy arrays: the position of a kink decides the phase of every
-frequency.
+Such a function is a list of knots (x_j, y_j) with straight lines between them, here in float64
+NumPy arrays: the position of a kink decides the phase of every frequency.
 """
 
 from __future__ import annotations
@@ -20,24 +18,14 @@ def knots(
     """All places on [start, end] where a unit of the network switches, both ends included.
 
     Layer by layer: between two knots every unit's pre-activation is a straight line, so a change of
-    its sign has one crossing, found by one division. The crossings join the knots of the next
-    layer.
-
-    Args:
-        model: a ReLU network with one input, one output and no output function.
-        params: its parameters.
-        start, end: the interval.
-
-    Returns: (x, y), each (K,), x increasing from start to end, y the network's values. Raises:
-    ValueError for another kind of network or an empty interval. Chapter: ReLU networks as pieces.
+    its sign has one crossing, which joins the knots of the next layer. The model is a ReLU network
+    with one input, one output and no output function. Returns: (x, y), each (K,), x increasing from
+    start to end, y the network's values. Raises: ValueError for another kind of network or an empty
+    interval. Chapter: ReLU networks as pieces.
     """
-    if not isinstance(model, MLP):
-        raise TypeError(f"model must be an fflib.MLP, but got {checks.describe(model)}")
-    if (
-        (model.sizes[0], model.sizes[-1]) != (1, 1)
-        or model.activation != "relu"
-        or model.output is not None
-    ):
+    checks.is_a("model", model, MLP)
+    ends = model.sizes[0], model.sizes[-1]
+    if ends != (1, 1) or model.activation != "relu" or model.output is not None:
         raise ValueError(
             "model must be a ReLU network with one input, one output and no output function, but "
             f"got sizes={model.sizes}, activation={model.activation!r}, output={model.output!r}"
@@ -68,12 +56,8 @@ def from_knots(x, y) -> tuple[MLP, list]:
 
     f(x) = y_0 + s_0 relu(x − x_0) + Σ_j (s_j − s_{j−1}) relu(x − x_j), with s_j the slope after
     knot j: one hidden unit a piece. Left of x_0 it is constant, right of the last knot it goes on
-    straight.
-
-    Args: x, (K,), increasing, K ≥ 2; y, (K,).
-
-    Returns: (model, params), float32. Raises: ValueError when shapes disagree or x does not
-    increase. Chapter: ReLU networks as pieces.
+    straight. Returns: (model, params), float32. Raises: ValueError when x and y are not both (K,),
+    K ≥ 2, or x does not increase. Chapter: ReLU networks as pieces.
     """
     x, y, slopes = _pieces(x, y)
     model = MLP((1, len(slopes), 1))
@@ -90,18 +74,14 @@ def fourier_transform(x, y, k) -> np.ndarray:
         f̃(k) = (i/ω) [f e^{−iωx}] at x_K minus x_0
                − (1/ω²) (s_0 e^{−iωx_0} + Σ_j (s_j − s_{j−1}) e^{−iωx_j} − s_{K−1} e^{−iωx_K}).
 
-    Args:
-        x, y: knots, (K,), x increasing; f is zero outside [x_0, x_K].
-        k: frequencies in cycles per unit of x, any shape, not necessarily whole numbers.
-
-    Returns: complex array of k's shape; at k = 0 the integral of f. Raises: ValueError when shapes
-    disagree or x does not increase. Chapter: ReLU networks as pieces.
+    f is zero outside [x_0, x_K]; k, of any shape, are real numbers, in cycles per unit of x.
+    Returns: complex array of k's shape. Raises: as :func:`from_knots`. Chapter: ReLU networks as
+    pieces.
     """
     x, y, slopes = _pieces(x, y)
     omega = 2 * np.pi * np.asarray(k, float)[..., None]
-    slow = (
-        np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3
-    )  # there the terms cancel: no longer divide by ω
+    # where the terms cancel, do not divide by ω
+    slow = np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3
     fast = np.where(slow[..., None], 1.0, omega)
     waves = np.exp(-1j * fast * x)
     ends = y[-1] * waves[..., -1] - y[0] * waves[..., 0]
@@ -113,15 +93,9 @@ def fourier_transform(x, y, k) -> np.ndarray:
 
 def _simpson(x, y, omega):
     """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880, h its length."""
-    left, middle, right = (
-        np.exp(-1j * omega * at) * f
-        for at, f in (
-            (x[:-1], y[:-1]),
-            ((x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2),
-            (x[1:], y[1:]),
-        )
-    )
-    return ((left + 4 * middle + right) * np.diff(x) / 6).sum(-1)
+    ends, middles = np.exp(-1j * omega * x) * y, (y[:-1] + y[1:]) / 2
+    middles = np.exp(-1j * omega * (x[:-1] + x[1:]) / 2) * middles
+    return ((ends[..., :-1] + 4 * middles + ends[..., 1:]) * np.diff(x) / 6).sum(-1)
 
 
 def _pieces(x, y):
@@ -131,8 +105,7 @@ def _pieces(x, y):
         raise ValueError(
             f"x and y must both have shape (K,) with K >= 2, but got {x.shape} and {y.shape}"
         )
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("x and y must be finite, but got NaN or infinity among them")
+    checks.finite("x", x), checks.finite("y", y)
     if not (np.diff(x) > 0).all():
         raise ValueError("x must increase from each knot to the next")
     return x, y, np.diff(y) / np.diff(x)

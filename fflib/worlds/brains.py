@@ -18,6 +18,7 @@ import numpy as np
 from fflib import checks
 from fflib.worlds.fetch import FetchError, fetch
 from fflib.worlds.items import Items, reading, shipped
+from fflib.worlds.pictures import fractions
 
 FULL = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
@@ -127,7 +128,7 @@ def _built_in(what: str, n: int) -> jax.Array:
 
 
 def _unit(name: str, value) -> jax.Array:
-    array = checks.fractions(name, value)
+    array = fractions(name, value)
     checks.must(array.ndim == 3, name, "have 3 axes", f"shape {array.shape}")
     return jnp.asarray(array)
 

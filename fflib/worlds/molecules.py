@@ -21,7 +21,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
-from fflib.features import coordinates
 
 
 class Molecule(NamedTuple):
@@ -120,7 +119,7 @@ def fourier_transform(mol: Molecule, k) -> jax.Array:
 
     Raises: ValueError when the last axis of k is not 3. Chapter: A molecule in motion.
     """
-    k = coordinates(k, 3, "k")
+    k = checks.coordinates("k", k, 3)
     dot = partial(jnp.matmul, precision="highest")
     phase = dot(-2 * jnp.pi * k, mol.centres.T)
     waves = jax.lax.complex(dot(jnp.cos(phase), mol.weights), dot(jnp.sin(phase), mol.weights))

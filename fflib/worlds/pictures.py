@@ -55,6 +55,47 @@ def image(name: str, size: int | None = None) -> jax.Array:
     return jnp.asarray(np.asarray(picture), jnp.float32) / 255
 
 
+def _as_array(name: str, value: Any) -> np.ndarray:
+    if np.ma.is_masked(value):
+        masked = np.ma.count_masked(value)
+        raise ValueError(f"{name} has {masked} masked values: fill them, {name}.filled(0)")
+    if isinstance(value, Image.Image):
+        raise TypeError(f"{name} must be an array: give {value!r} to pictures.load_image")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
+
+
+def fractions(name: str, value: Any) -> np.ndarray:
+    """Brightness from 0 to 1, float32, by the library's rule for whole numbers.
+
+    ``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and
+    1; other whole numbers are refused, since nothing says which of them is 1. What lies outside
+    [0, 1] by rounding alone (10⁻⁶) is moved back. Raises: ValueError for masked values, no values
+    and values outside; TypeError for other integers, complex numbers, ragged lists and PIL's
+    pictures, whose palette would be lost. Chapter: Photographs and text.
+    """
+    array = _as_array(name, value)
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        array = array / np.float32(np.iinfo(array.dtype).max)
+    elif array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.floating):
+        raise TypeError(
+            f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got "
+            f"{checks.describe(array)}; divide other integers by the one that stands for 1"
+        )
+    array = array.astype(np.float32)
+    if array.size == 0:
+        raise ValueError(f"{name} is empty: got shape {array.shape}")
+    low, high = checks.finite(name, array).min(), array.max()
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise ValueError(
+            f"{name} must hold floats in [0, 1], but they go from {low:g} to {high:g}; for values "
+            f"up to 255 divide by 255"
+        )
+    return array.clip(0, 1)
+
+
 def load_image(source, size: int | None = None) -> jax.Array:
     """Any picture as float32 numbers in [0, 1] of shape (H, W, 3), H and W even.
 
@@ -65,7 +106,7 @@ def load_image(source, size: int | None = None) -> jax.Array:
     Args:
         source: a file that Pillow can read, its ``Image``, or an array (H, W), (H, W, 1), (H, W, 3)
             or, with transparency last, (H, W, 4): floats in [0, 1], or whole numbers by the rule of
-            ``fflib.checks``.
+            :func:`fractions`.
         size: cut out the largest square in the middle and average it down to (size, size).
 
     Raises: FileNotFoundError; ValueError for a file that is no picture or too large for Pillow,
@@ -80,7 +121,7 @@ def load_image(source, size: int | None = None) -> jax.Array:
             pixels = _decoded(file)
     elif isinstance(source, Image.Image):
         pixels = _decoded(source)
-    y = checks.fractions(name, pixels)
+    y = fractions(name, pixels)
     if y.ndim == 2:
         y = y[..., None]
     right = y.ndim == 3 and y.shape[2] in (1, 3, 4) and min(y.shape[:2]) > 1
@@ -206,3 +247,72 @@ def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
         return y
     channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
     return np.stack([c.resize((size, size), Image.Resampling.BOX) for c in channels], -1)
+
+
+# --------------------------------------------------------------------------------------------------
+# What is measured on pictures
+
+
+def ssim(pred, target, peak: float = 1.0) -> jax.Array:
+    """Structural similarity of two pictures (Wang et al. 2004), at most 1; 1 only if equal.
+
+    With means μ, variances σ² and covariance σ_pt in a Gaussian window of 11 × 11 pixels (standard
+    deviation 1.5), c₁ = (0.01 peak)² and c₂ = (0.03 peak)²,
+
+        SSIM = (2 μ_p μ_t + c₁)(2 σ_pt + c₂) / ((μ_p² + μ_t² + c₁)(σ_p² + σ_t² + c₂)),
+
+    averaged over every place where the window fits, and over channels.
+
+    Args:
+        pred, target: shape (H, W) or (H, W, C), H and W at least 11.
+        peak: largest possible value.
+
+    Raises: ValueError when shapes differ, have other axes or are too small; TypeError for whole or
+    complex numbers. Chapter: Photographs and text.
+    """
+    peak = checks.positive("peak", peak)
+    pred, target = checks.pair(pred, target, ("H", "W"), ("H", "W", "C"))
+    if min(pred.shape[:2]) < 11:
+        raise ValueError(f"pred must be at least 11 pixels high and wide, but got {pred.shape}")
+    return _ssim(pred, target, (0.01 * peak) ** 2, (0.03 * peak) ** 2)
+
+
+@jax.jit
+def _ssim(p, t, c1, c2):
+    window = jnp.exp(-(jnp.arange(-5.0, 6.0) ** 2) / (2 * 1.5**2))
+    window = window / window.sum()
+
+    def mean(z):  # rows, then columns: a Gaussian is the product of both
+        z = sum((w * z[k : k + z.shape[0] - 10] for k, w in enumerate(window)), jnp.zeros(()))
+        return sum((w * z[:, k : k + z.shape[1] - 10] for k, w in enumerate(window)), jnp.zeros(()))
+
+    mu_p, mu_t = mean(p), mean(t)
+    var_p, var_t, cov = mean(p * p) - mu_p**2, mean(t * t) - mu_t**2, mean(p * t) - mu_p * mu_t
+    same_light = (2 * mu_p * mu_t + c1) / (mu_p**2 + mu_t**2 + c1)
+    return jnp.mean(same_light * (2 * cov + c2) / (var_p + var_t + c2))
+
+
+def radial_power(picture) -> jax.Array:
+    """Mean power of all waves of (about) 0, 1, 2, … cycles per picture, in every direction.
+
+    ``|ŷ(k)|²``/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. First the
+    mean is taken off and the borders are faded by a Hann window, for opposite borders do not match.
+
+    Args: picture, (H, W) or (H, W, C), H and W at least 4.
+
+    Returns: (min(H, W)//2,), power at f = 0, 1, 2, … Raises: ValueError for another shape;
+    TypeError for whole or complex numbers. Chapter: Photographs and text.
+    """
+    picture = checks.real_array("picture", picture, ("H", "W"), ("H", "W", "C"))
+    H, W = picture.shape[:2]
+    if min(H, W) < 4:
+        raise ValueError(f"picture must be at least 4 pixels high and wide, but got {(H, W)}")
+    y = picture.reshape(H, W, -1).astype(jnp.promote_types(picture.dtype, jnp.float32))
+    window = (jnp.hanning(H)[:, None] * jnp.hanning(W))[..., None]
+    y = window * (y - (window * y).sum((0, 1)) / window.sum())
+    power = (jnp.abs(jnp.fft.fft2(y, axes=(0, 1))) ** 2).mean(-1) / float(H * W) ** 2
+    ring = jnp.round(jnp.hypot(jnp.fft.fftfreq(H, 1 / H)[:, None], jnp.fft.fftfreq(W, 1 / W)[None]))
+    ring = ring.astype(int).ravel()
+    rings = min(H, W) // 2
+    total = jnp.zeros(rings).at[ring].add(power.ravel(), mode="drop")
+    return total / jnp.zeros(rings).at[ring].add(1.0, mode="drop")

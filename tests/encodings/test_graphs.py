@@ -202,12 +202,12 @@ X = data.grid(6)
         (lambda: graphs.adjacency(Z[0], 1.0), r"z must have shape \(n, d\)"),
         (lambda: graphs.adjacency(Z, 0.0), "epsilon must be"),
         (lambda: graphs.adjacency(Z, 1.0, -1.0), "power must be"),
-        (lambda: graphs.graph_laplacian(jnp.ones((2, 3))), "A must be a square matrix"),
-        (lambda: graphs.roughness(A, jnp.ones(7)), "one row for each of the 30"),
+        (lambda: graphs.graph_laplacian(jnp.ones((2, 3))), r"A must have shape \(n, n\)"),
+        (lambda: graphs.roughness(A, jnp.ones(7)), r"u must have shape \(30,\) or \(30, c\)"),
         (lambda: graphs.objective(Z, Z[:, 0], 1.0, 0.5, -1.0), "keep must be"),
         (
             lambda: graphs.learn_widths(radial(8, 1), X, X[:3], knots=2, start=0.1, epsilon=1.0),
-            "one row a point",
+            r"u must have shape \(6, c\)",
         ),
         (
             lambda: graphs.learn_widths(

@@ -10,35 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from small_net import ADAM, DATA, KEY, MANY, MODEL, PARAMS, QUIET, X, loss, metrics, three_points
 
 from fflib import training
 from fflib.experiments import checkpoints
 from fflib.experiments.checkpoints import fit_from
 from fflib.network import mlp
 from fflib.training import fit
-
-KEY = jax.random.key(0)
-MODEL = mlp(1, 8, 3, weights="he")
-PARAMS = MODEL.init(KEY)
-X = jnp.linspace(-1, 1, 12)[:, None]
-DATA = (X, jnp.sin(3 * X))
-MANY = jax.vmap(MODEL.init)(jax.random.split(KEY, 3))
-ADAM = optax.adam(1e-2)
-QUIET = dict(optimizer=ADAM, progress=False)
-
-
-def loss(params, data):
-    return 0.5 * jnp.mean((MODEL.apply(params, data[0]) - data[1]) ** 2)
-
-
-def metrics(params, data):
-    return {"f": MODEL.apply(params, data[0])[:, 0], "mse": 2 * loss(params, data)}
-
-
-def three_points(key, data):
-    rows = jax.random.choice(key, 12, (3,), replace=False)
-    return data[0][rows], data[1][rows]
-
 
 RUN = dict(steps=12, every=4, key=jax.random.key(3), batch=three_points, metrics=metrics, **QUIET)
 
@@ -275,7 +253,9 @@ OTHERS = {
     "params or optimizer  ": lambda path: fit_from(path, MANY, loss, DATA, vmap=(0, None), **RUN),
     "key": lambda path: run(path, key=jax.random.key(4)),
     "names": lambda path: run(path, names={"rate": 2e-2}),
-    "data": lambda path: fit_from(path, PARAMS, loss, (X, DATA[1].at[5].add(1e-2)), **RUN),
+    "data": lambda path: fit_from(
+        path, PARAMS, loss, (X, jnp.asarray(DATA[1]).at[5].add(1e-2)), **RUN
+    ),
 }
 
 

@@ -7,9 +7,9 @@ import pytest
 from oracles import in_float64, x64
 from scipy.spatial.transform import Rotation
 
-from fflib import checks, features
+from fflib import features
 from fflib.experiments import particles
-from fflib.operators import microscope
+from fflib.operators import cameras, microscope
 from fflib.operators.microscope import shell_correlation
 from fflib.worlds import molecules
 from fflib.worlds.molecules import claw
@@ -347,11 +347,11 @@ THREE = jax.vmap(claw)(jnp.arange(3.0))
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: checks.rotations("poses", 2 * EYE), ["poses[0]", "no rotation", "off the identity by 3"]),
-        (lambda: checks.rotations("poses", MIRROR), ["poses is no rotation", "determinant is −1", "mirrors"]),
-        (lambda: checks.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
-        (lambda: checks.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
-        (lambda: microscope.slice_points(np.zeros((4, 3)), EYE), ["k", "2 columns"]),
+        (lambda: cameras.rotations("poses", 2 * EYE), ["poses[0]", "no rotation", "off the identity by 3"]),
+        (lambda: cameras.rotations("poses", MIRROR), ["poses is no rotation", "determinant is −1", "mirrors"]),
+        (lambda: cameras.rotations("poses", np.ones((2, 3))), ["poses", "(..., 3, 3)", "(2, 3)"]),
+        (lambda: cameras.rotations("poses", np.full((3, 3), np.nan)), ["poses", "NaN"]),
+        (lambda: microscope.slice_points(np.zeros((4, 3)), EYE), ["k", "(n, 2)"]),
         (lambda: microscope.slice_points(K2, EYE[0]), ["poses", "(N, 3, 3)"]),
         (lambda: microscope.half_disc(2), ["n", "at least 4"]),
         (lambda: microscope.random_rotations(KEY, 0), ["count", "at least 1"]),

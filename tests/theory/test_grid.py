@@ -67,7 +67,7 @@ def error(a, b):
 
 @some
 def test_products_are_those_of_the_dense_matrix(shape, wide):
-    """A finer grid, a coarser one and a shifted one of another size, and transposes; textbook
+    """A finer grid, a coarser one and a shifted one of another size, and turned round; textbook
     kernel in numpy.
     """
     d = len(shape)
@@ -79,14 +79,15 @@ def test_products_are_those_of_the_dense_matrix(shape, wide):
         for rows, columns in [(finer, x), (coarser, shifted)]:
             K = grid.ntk(model, mapping, rows, columns)
             expected = arccos_kernels(model, waves(mapping, rows), waves(mapping, columns))[1]
-            for matrix, wanted in ((K, expected), (K.T, expected.T)):
+            turned = grid.ntk(model, mapping, columns, rows)
+            for matrix, wanted in ((K, expected), (turned, expected.T)):
                 w = RNG.normal(size=(*matrix.columns.shape, 3))
                 product = wanted @ w.reshape(-1, 3)
                 assert error((matrix @ jnp.asarray(w)).reshape(-1, 3), product) < (
                     1e-9 if wide else 1e-5
                 )
         w = RNG.normal(size=coarser.shape)
-        assert error((K.T @ jnp.asarray(w)).ravel(), expected.T @ w.ravel()) < (
+        assert error((turned @ jnp.asarray(w)).ravel(), expected.T @ w.ravel()) < (
             1e-9 if wide else 1e-5
         )
 
@@ -492,6 +493,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: grid.regular(GRID.at[1, 2, 0].add(0.1)), ValueError, ["not a regular grid", "axis 0"]),
         (lambda: grid.regular(GRID**2), ValueError, ["not a regular grid"]),
         (lambda: grid.regular(GRID.reshape(-1, 2)), ValueError, ["v must have shape", "(20, 2)", "reshape"]),
+        (lambda: grid.regular(np.linspace(0, 1, 9)), ValueError, ["v must have shape", "(9,)", "v[:, None]"]),
         (lambda: grid.regular(GRID[::-1]), ValueError, ["must grow"]),
         (lambda: grid.regular(jnp.swapaxes(GRID, 0, 1)), ValueError, ["not a regular grid"]),
         (lambda: jax.jit(lambda v: grid.regular(v).size)(GRID), TypeError, ["concrete", "outside jax.jit"]),
@@ -500,7 +502,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: grid.ntk(net(24), drawn(2), GRID, data.grid(4)), ValueError, ["same dimension", "2 and 1"]),
         (lambda: grid.ntk(net(24), drawn(2), GRID, np.sqrt(2) * GRID), ValueError, ["steps of both grids"]),
         (lambda: grid.ntk(net(24), drawn(1), GRID), ValueError, ["mapping", "2 coordinates", "takes 1"]),
-        (lambda: grid.ntk(net(24), features.none(2), GRID), TypeError, ["mapping", "Fourier"]),
+        (lambda: grid.ntk(net(24), features.none(2), GRID), TypeError, ["mapping", "features.Mapping"]),
         (lambda: SQUARE @ jnp.ones((5, 4)), ValueError, ["w must have", "(4, 5)", "(5, 4)"]),
         (lambda: krylov.solve(SQUARE, jnp.ones(20), 1.0), ValueError, ["y must have", "(4, 5)", "(20,)"]),
         (lambda: krylov.solve(SQUARE, ONE, -1.0), ValueError, ["ridge", ">= 0", "-1"]),
@@ -510,7 +512,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: krylov.solve(SMOOTH, GRID20, 1e-3, tol=1e-9), ArithmeticError, ["did not converge", "wanted 1e-09", "ridge"]),
         (lambda: krylov.solve(krylov.Measured(OBLONG, jnp.sum), 1.0), ValueError, ["one grid with itself"]),
         (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), 1j * np.ones(20), 1.0), TypeError, ["y must be real", "complex"]),
-        (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), ONE, 1.0), ValueError, ["measurements' shape (20,)", "(4, 5)"]),
+        (lambda: krylov.solve(krylov.Measured(SQUARE, jnp.ravel), ONE, 1.0), ValueError, ["y must have shape (20,) or (20, c)", "(4, 5)"]),
         (lambda: krylov.effective_dimension(SQUARE, 0.0, KEY), ValueError, ["ridge", "> 0"]),
         (lambda: krylov.effective_dimension(SQUARE, 1.0, KEY, probes=1), ValueError, ["probes", "at least 2"]),
         (lambda: dynamics.gradient_flow(SQUARE, ONE, -1.0), ValueError, ["t must be", "-1"]),
