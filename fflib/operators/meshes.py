@@ -322,7 +322,8 @@ def contour(values, low=0.0, high=1.0) -> Mesh:
     right = values.ndim == 3 and min(values.shape) > 1
     checks.must(right, "values", "have shape (n₁, n₂, n₃), each at least 2", values.shape)
     most = checks.finite("values", values).max()
-    checks.must(most > 0, "values", "be positive somewhere, or nothing is inside", f"up to {most}")
+    given = f"up to {most:g}: there is nothing inside"
+    checks.must(most > 0, "values", "be positive somewhere", given)
     low, high = np.broadcast_to(low, 3).astype(float), np.broadcast_to(high, 3).astype(float)
     step = (high - low) / (np.array(values.shape) - 1)
     padded = np.pad(values, 1, constant_values=-np.abs(values).max())
