@@ -111,13 +111,12 @@ def _loss(params, seen):
 
 
 class Points(NamedTuple):
-    """Random points of the box, a share of them near the surface. Chapter: Solid shapes."""
+    """A batch: random points of the box, a share near the surface. Chapter: Solid shapes."""
 
     size: int
     near: float
 
     def __call__(self, key, data):
-        """What the loss sees of the data in one step."""
         points = random_points(key, data, self.size, self.near)
         return {"gamma": data["gamma"], "model": data["model"], "points": points}
 
