@@ -129,8 +129,7 @@ def _warn_of_backs(poses, near):
 def rotations(name: str, value) -> jax.Array:
     """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64.
 
-    Raises: ValueError that names the first that is none, and why. Chapter: A molecule from its
-    shadows.
+    Raises: ValueError that names the first that is none, and why. Chapter: A molecule in motion.
     """
     array = checks.real_array(name, value, (..., 3, 3), integers=True)
     if not checks.traced(array):
