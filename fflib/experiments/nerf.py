@@ -128,7 +128,10 @@ class Scene(Trained):
 
     published: bool = dataclasses.field(default=False, metadata=dict(static=True))
 
-    def __call__(self, points) -> tuple[jax.Array, jax.Array]:
+    # two arrays where Trained gives one
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, points
+    ) -> tuple[jax.Array, jax.Array]:
         return render.radiance(super().__call__(points))
 
     def end(self, far: float) -> float:
@@ -221,7 +224,8 @@ def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
     end, published = scene.end(views.far), scene.published
 
     def one(camera):
-        return render.picture(scene, *camera, views.size, t, far=end, published=published)
+        pose, lens = camera
+        return render.picture(scene, pose, lens, views.size, t, far=end, published=published)
 
     return jax.lax.map(one, (views.poses, views.lens))
 

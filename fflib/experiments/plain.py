@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fflib.experiments import image, scans, shape
 from fflib.experiments.protocol import Experiment
@@ -102,7 +103,7 @@ def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
     low, high = np.asarray(solid["box"])
     axes = np.linspace(low, high, n, axis=1)
     columns = np.stack(np.meshgrid(*axes[:2], indexing="ij"), -1).reshape(-1, 2)
-    heights = np.asarray(solid["heights"])[cKDTree(solid["xy"]).query(columns)[1]]
+    heights = np.asarray(solid["heights"])[KDTree(solid["xy"]).query(columns)[1]]
     inside = meshes.below(heights[:, None], axes[2]).reshape(n, n, n)
 
     def field(v):
@@ -143,6 +144,7 @@ def _experiments():
     known = image.EXPERIMENTS | shape.EXPERIMENTS | scans.EXPERIMENTS
     for name, experiment in known.items():
         kind = name.removesuffix("_reduced")
+        row: dict[str, Any]
         if kind in ("image_natural", "image_text"):
             row = dict(solve=_pictures, settings={}, mappings=tuple(ORDERS))
         elif kind == "shape_scans":

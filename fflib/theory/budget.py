@@ -71,4 +71,4 @@ def training_time(rates, power, k0: float, model: MLP, budget: Budget) -> float:
         g2 = slope2 * ((lam + k0 * n / batch) @ left) / (n**2 * c * model.num_params)
         mean = MEMORY * mean + (1 - MEMORY) * g2
         time += budget.rate / np.sqrt(max(mean / (1 - MEMORY**step), 1e-30))
-    return time
+    return float(time)
