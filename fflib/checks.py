@@ -58,7 +58,7 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     return value
 
 
-def count(name: str, value: int, *, least: int = 1) -> int:
+def count(name: str, value: Any, *, least: int = 1) -> int:
     """A whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, but got {describe(value)}")

@@ -73,7 +73,7 @@ def suggest_scale(
     *,
     family: str | Callable = "gaussian",
     noise: float = 0.0,
-    scales: Sequence[float] | None = None,
+    scales: Sequence[float] | np.ndarray | None = None,
     key: jax.Array | None = None,
 ) -> Suggestion:
     """The scale at which a network is expected to do best between its observations.
