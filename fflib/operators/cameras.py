@@ -78,7 +78,7 @@ def views(
     lens or distances that make no sense. Warns when most cameras look away from what the others
     see. Chapter: Radiance fields.
     """
-    images = np.asarray(images)
+    images = np.asarray(checks.as_array("images", images))
     if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
         raise ValueError(
             f"images must have shape (n, H, W, 3) or (n, H, W, 4), but got {images.shape}"
@@ -86,7 +86,7 @@ def views(
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / 255
     checks.finite("images", images)
-    if images.min() < 0 or images.max() > 1:
+    if images.min() < -1e-6 or images.max() > 1 + 1e-6:  # averages of 1 come out as that
         raise ValueError(
             f"images must lie in [0, 1], but reach from {images.min():.3g} to {images.max():.3g}"
         )
@@ -98,7 +98,7 @@ def views(
     lens = _lenses(lens, *images.shape[:3])
     check_range(near, far)
     _warn_of_backs(np.asarray(poses), near)
-    colours = jnp.asarray(_on_black(images, alpha), jnp.float32)
+    colours = jnp.asarray(_on_black(images.clip(0, 1), alpha), jnp.float32)
     return Views(colours, poses, lens, float(near), float(far))
 
 

@@ -83,7 +83,9 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
 
     Chapter: A molecule in motion.
     """
-    quaternions = jax.random.normal(key, (checks.count("count", count), 4))  # the real part first
+    quaternions = jax.random.normal(
+        checks.key("key", key), (checks.count("count", count), 4)
+    )  # the real part first
     return Rotation.from_quat(jnp.roll(quaternions, -1, axis=1)).as_matrix()
 
 

@@ -11,8 +11,10 @@ from PIL import Image
 
 from fflib import checks
 from fflib.operators import cameras
+from fflib.worlds.items import reading
 
 AXES = {"opengl": np.ones(4), "opencv": np.array([1.0, -1.0, -1.0, 1.0])}  # signs of pose columns
+LENS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y")
 BENT = ("k1", "k2", "k3", "k4", "p1", "p2")
 
 
@@ -39,10 +41,15 @@ def captured_views(
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
     path = Path(path).expanduser()
-    told = json.loads(path.read_text(encoding="utf-8"))
-    frames = told.get("frames", [])[:: checks.count("every", every)]
-    if not frames:
+    with reading("poses file", path):
+        told = json.loads(path.read_text(encoding="utf-8"))
+    frames = told.get("frames") if isinstance(told, dict) else None
+    if not isinstance(frames, list) or not frames:
         raise ValueError(f"{str(path)!r} must have frames, but has {sorted(told)}")
+    frames = frames[:: checks.count("every", every)]
+    for i, frame in enumerate(frames):
+        if lacking := {"file_path", "transform_matrix"} - set(frame):
+            raise ValueError(f"frame {i} of {path.name!r} must have {' and '.join(lacking)}")
     axes = told.get("axes") if axes is None else axes
     if axes not in AXES:
         raise ValueError(
@@ -61,10 +68,12 @@ def captured_views(
 def _pixels(folder: Path, frame: dict) -> np.ndarray:
     """(H, W, 4) in [0, 1]; a name without an ending is that of a PNG."""
     name = folder / frame["file_path"]
-    with Image.open(name if name.suffix else name.with_suffix(".png")) as picture:
-        if picture.mode not in ("L", "LA", "P", "RGB", "RGBA"):
-            raise ValueError(f"{name.name!r} must have 8 bits a channel, but is {picture.mode!r}")
-        return np.asarray(picture.convert("RGBA"), np.float32) / 255
+    name = name if name.suffix else name.with_suffix(".png")
+    with reading("picture", name), Image.open(name) as picture:
+        mode, pixels = picture.mode, np.asarray(picture.convert("RGBA"), np.float32) / 255
+    if mode not in ("L", "LA", "P", "RGB", "RGBA"):
+        raise ValueError(f"{name.name!r} must have 8 bits a channel, but is {mode!r}")
+    return pixels
 
 
 def _lens(told: dict, height: int, width: int) -> tuple[float, float, float, float]:
@@ -73,6 +82,7 @@ def _lens(told: dict, height: int, width: int) -> tuple[float, float, float, flo
     bent = {key: told[key] for key in BENT if told.get(key)}
     if bent:
         raise ValueError(f"{name!r} must be undistorted first: its lens has {bent}")
+    told = told | {key: float(_numbers(told, key)) for key in LENS if key in told}
     across, down = width / told.get("w", width), height / told.get("h", height)
     angle = {k: told[f"camera_angle_{k}"] for k in "xy" if f"camera_angle_{k}" in told}
     if "fl_x" in told:
@@ -93,8 +103,16 @@ def _lens(told: dict, height: int, width: int) -> tuple[float, float, float, flo
     )
 
 
+def _numbers(told: dict, key: str) -> np.ndarray:
+    try:
+        return np.asarray(told[key], float)
+    except (TypeError, ValueError) as error:
+        what = f"{told['file_path']!r} must have numbers as {key}"
+        raise ValueError(f"{what}, but has {told[key]!r}") from error
+
+
 def _pose(frame: dict) -> np.ndarray:
-    pose = np.asarray(frame["transform_matrix"], float)
+    pose = _numbers(frame, "transform_matrix")
     if pose.shape not in ((3, 4), (4, 4)):
         raise ValueError(
             f"{frame['file_path']!r} must have a transform_matrix (3, 4) or (4, 4), "

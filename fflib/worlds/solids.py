@@ -162,8 +162,9 @@ def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
 
     Chapter: Solid shapes.
     """
-    Path(path).write_bytes(_trimesh(made).export(file_type="stl"))
-    return Path(path)
+    path = Path(path).expanduser()
+    path.write_bytes(_trimesh(made).export(file_type="stl"))
+    return path
 
 
 def _trimesh(made: Mesh):
