@@ -58,7 +58,7 @@ def captured_views(
         lacking = {"file_path", "transform_matrix"} - set(frame)
         asked = f"have {' and '.join(sorted(lacking))}"
         checks.must(not lacking, f"frame {i} of {path.name!r}", asked, sorted(frame))
-    axes = told.get("axes", "") if axes is None else axes
+    axes = told.get("axes") if axes is None else axes
     asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
     checks.must(axes in AXES, "axes", asked, repr(axes))
     images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
@@ -66,7 +66,7 @@ def captured_views(
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
     height, width = sizes[0]
     lenses = [_lens(told | frame, height, width, shrink) for frame in frames]
-    poses = np.stack([_pose(frame) for frame in frames]) * AXES[axes]
+    poses = np.stack([_pose(frame) for frame in frames]) * AXES[str(axes)]
     return cameras.views(np.stack(images), poses, np.array(lenses), near, far)
 
 
