@@ -132,10 +132,10 @@ def train(
     """
     steps = setting.steps
     optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], steps)
-    watch: dict[str, Any] = dict(metrics=look, every=-(-steps // looks)) if looks else {}
+    if looks:
+        how |= dict(metrics=look, every=-(-steps // looks))
     params, data = spread((params, data))
-    watch = dict(steps=steps, optimizer=optimizer, vmap=0, label=mapping) | watch | how
-    return fit(params, loss, data, **watch)
+    return fit(params, loss, data, steps=steps, optimizer=optimizer, vmap=0, label=mapping, **how)
 
 
 def spread(tree):

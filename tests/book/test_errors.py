@@ -733,6 +733,7 @@ CASES = {
         ["n", "2 sizes", "d is 3"],
     ),
     "grid: no axes": (lambda: data.grid(()), ValueError, ["n", "at least one size", "empty tuple"]),
+    "frame: one place": (lambda: data.frame(np.ones((3, 2))), ValueError, ["places", "all be one"]),
     "power_law_signal: too short": (
         lambda: data.power_law_signal(KEY, 3, 1.0),
         ValueError,
@@ -789,16 +790,6 @@ CASES = {
         ["size", "300", "'cat'", "301"],
     ),
     "image: size 0": (lambda: pictures.image("cat", 0), ValueError, ["size", "at least 1", "0"]),
-    "gaussian_blur: grey": (
-        lambda: pictures.gaussian_blur(PICTURE[..., 0], 1.0),
-        ValueError,
-        ["image", "(H, W, 3)", "(4, 6)"],
-    ),
-    "gaussian_blur: negative radius": (
-        lambda: pictures.gaussian_blur(PICTURE, -1.0),
-        ValueError,
-        ["radius", ">= 0", "-1"],
-    ),
 }
 
 
