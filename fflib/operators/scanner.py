@@ -147,7 +147,9 @@ def kspace_mask(
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
-    cell = jnp.round(std * jax.random.normal(key, (draws, len(shape)))).astype(int)
+    cell = jnp.round(std * jax.random.normal(checks.key("key", key), (draws, len(shape)))).astype(
+        int
+    )
     size = jnp.array(shape)
     inside = ((cell >= -(size // 2)) & (cell < (size + 1) // 2)).all(axis=1)
     cell = jnp.where(inside[:, None], cell % size, size)  # an index past the end is dropped
@@ -207,8 +209,8 @@ def _array(name: str, value, ndim: int) -> jax.Array:
 def _directions(angles) -> jax.Array:
     angles = _array("angles", angles, 1)
     most = 0.0 if checks.traced(angles) else np.abs(angles).max()
-    asked = "be radians in [−2π, 2π] (of degrees give jnp.radians(angles))"
-    checks.must(most < 6.2832, "angles", asked, f"up to {most:.4g}")
+    given = f"up to {most:.4g}: of degrees give jnp.radians(angles)"
+    checks.must(most < 6.2832, "angles", "be radians in [−2π, 2π]", given)
     return angles
 
 
@@ -218,5 +220,6 @@ def _mask(mask, shape) -> jax.Array:
         raise TypeError(f"mask must be boolean, but got {checks.describe(mask)}")
     checks.must(mask.shape == shape, "mask", f"have the shape {shape} of what it masks", mask.shape)
     right = checks.traced(mask) or np.asarray(mask).any()
-    checks.must(right, "mask", "let something through", f"False everywhere {mask.shape}")
+    given = f"False everywhere ({mask.shape}): nothing would be measured"
+    checks.must(right, "mask", "let something through", given)
     return mask
