@@ -103,17 +103,12 @@ def paint(
     Raises: ValueError for other shapes, values outside [0, 1], another mapping, or a number of keys
     other than E. Chapter: Photographs and text.
     """
-    pictures = checks.real_array("pictures", pictures)
-    if pictures.ndim != 4 or len(keys) != len(pictures):
-        raise ValueError(
-            f"pictures must have shape (E, H, W, 3) with one of the keys each, "
-            f"but got {pictures.shape} and {len(keys)} keys"
-        )
-    if pictures.min() < -1e-6 or pictures.max() > 1 + 1e-6:  # averages of 1 come out as that
-        raise ValueError(
-            f"pictures must lie in [0, 1], but reach from {pictures.min():.3g} to "
-            f"{pictures.max():.3g}: of bytes give pictures / 255"
-        )
+    n = len(keys)
+    pictures = checks.real_array("pictures", pictures, (n, "H", "W", "C"), hint=f" and {n} keys")
+    low, high = float(pictures.min()), float(pictures.max())
+    inside = -1e-6 <= low and high <= 1 + 1e-6  # averages of 1 come out as that
+    wanted = "lie in [0, 1] (of bytes give pictures / 255)"
+    checks.must(inside, "pictures", wanted, f"values from {low:.3g} to {high:.3g}")
     (v, _), _ = data.train_test_image(pictures[0])
     everywhere = data.grid(pictures.shape[1:3])
     gammas, model, params = networks(keys, mapping, setting, 2, pictures.shape[-1])
@@ -126,7 +121,7 @@ def paint(
         params, _loss, seen | {"model": Partial(model)}, mapping, setting, optimizer, look=_look,
         looks=looks, progress=progress,
     )  # fmt: skip
-    members = [jax.tree.map(itemgetter(e), params) for e in range(len(keys))]
+    members = [jax.tree.map(itemgetter(e), params) for e in range(n)]
     fields = [Trained(gamma, model, p) for gamma, p in zip(gammas, members, strict=True)]
     return jnp.stack([predict(field, everywhere) for field in fields]), history
 

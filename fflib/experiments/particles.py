@@ -70,11 +70,8 @@ def observe(
     """
     poses, snr = rotations("poses", poses), checks.positive("snr", snr)
     mol = mol._replace(width=jnp.asarray(mol.width))
-    if mol.centres.ndim == 3 and len(mol.centres) != len(poses):
-        raise ValueError(
-            f"mol must be one molecule or {len(poses)}, one a pose, but got {len(mol.centres)}"
-        )
-
+    count = len(mol.centres) if mol.centres.ndim == 3 else len(poses)
+    checks.must(count == len(poses), "mol", f"be one molecule or {len(poses)}, one a pose", count)
     each = molecules.Molecule._make(
         jnp.broadcast_to(leaf, (len(poses), *np.shape(leaf)[np.ndim(leaf) - axes :]))
         for leaf, axes in zip(mol, (2, 1, 0), strict=True)  # axes of one molecule's arrays
@@ -205,8 +202,7 @@ def learn_molecule(
     """
     microscope.slice_points(particles.k, particles.poses)
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
-    if len(sizes) != 1:
-        raise ValueError(f"gammas must all have as many features, but have {sorted(sizes)}")
+    checks.must(len(sizes) == 1, "gammas", "all have as many features", sorted(sizes))
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
     keys = jax.random.split(key, 3)
     members = len(gammas)

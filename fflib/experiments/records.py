@@ -29,7 +29,13 @@ from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
 MAPPINGS: tuple[str, ...] = ("none", "basic", "positional", "gaussian")
-KEYS = ("item", "mapping", "seed", "metric", "value")
+NAME, COUNT, NUMBER = "a name", "a whole number >= 0", "a finite number"
+KEYS = {"item": NAME, "mapping": NAME, "seed": COUNT, "metric": NAME, "value": NUMBER}
+GOOD = {
+    NAME: lambda x: isinstance(x, str) and x != "",
+    COUNT: lambda x: type(x) is int and x >= 0,
+    NUMBER: lambda x: type(x) in (int, float) and math.isfinite(x),
+}
 PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 
 
@@ -61,9 +67,7 @@ _COLUMNS = {
 
 def _published(name: str, title: str, items: int, numbers: str) -> Published:
     mean, spread = np.array(numbers.split(), float).reshape(-1, 2).T.tolist()
-    scores: dict[str, tuple[float, float]] = dict(
-        zip(MAPPINGS, zip(mean, spread, strict=True), strict=True)
-    )
+    scores = dict(zip(MAPPINGS, zip(mean, spread, strict=True), strict=True))
     return Published(title, "iou" if name == "shape_scans" else "psnr", items, scores)
 
 
@@ -272,31 +276,23 @@ def _checked(rows: Sequence[dict]) -> list[dict]:
     """The rows with numbers as JSON has them."""
     made = []
     for k, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise TypeError(f"rows[{k}] must be a dict, but got {checks.describe(row)}")
+        row = checks.is_a(f"rows[{k}]", row, dict)
         if lacking := ", ".join(key for key in KEYS if key not in row):
             raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {lacking}")
-        row: dict[str, Any] = {
-            key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v
-            for key, v in row.items()
+        scalar = {
+            n: v for n, v in row.items() if isinstance(v, np.generic | jax.Array) and not v.ndim
         }
-        for key in ("item", "mapping", "metric"):
-            if not isinstance(row[key], str) or not row[key]:
-                told = checks.describe(row[key])
-                raise TypeError(f"rows[{k}][{key!r}] must be a name, but got {told}")
-        checks.count(f"rows[{k}]['seed']", row["seed"], least=0)
-        value = row["value"]
-        if type(value) not in (int, float) or not math.isfinite(value):
-            told = checks.describe(value)
-            raise ValueError(f"rows[{k}]['value'] must be a finite number, but got {told}")
+        row = row | {name: value.item() for name, value in scalar.items()}
+        for key, kind in KEYS.items():
+            told = checks.describe(row[key])
+            checks.must(GOOD[kind](row[key]), f"rows[{k}][{key!r}]", f"be {kind}", told)
         made.append(row)
     return made
 
 
 def _write(folder, experiment: str, about: dict, rows: Sequence[dict], **more) -> dict:
     rows, path = _checked(rows), _path(experiment, folder)
-    if not rows:
-        raise ValueError("rows must hold at least one result, but got none")
+    checks.must(rows, "rows", "hold at least one result", "none")
     seeds = sorted({row["seed"] for row in rows})
     made = {"experiment": experiment} | about | {"seeds": seeds} | more | {"rows": rows}
     text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -307,10 +303,8 @@ def _write(folder, experiment: str, about: dict, rows: Sequence[dict], **more) -
 
 
 def _path(experiment: str, folder) -> Path:
-    if not isinstance(experiment, str) or not re.fullmatch(r"[a-z0-9_]+", experiment):
-        raise ValueError(
-            f"experiment must be lower-case letters, digits and _, but got {experiment!r}"
-        )
+    good = isinstance(experiment, str) and re.fullmatch(r"[a-z0-9_]+", experiment)
+    checks.must(good, "experiment", "be lower-case letters, digits and _", repr(experiment))
     return (FOLDER if folder is None else Path(folder)) / f"{experiment}.json"
 
 

@@ -115,18 +115,12 @@ def optimise_grid(
 def _train(params, seen, shape, mapping, setting, optimizer, progress):
     observed, operator = checks.finite("observed", jnp.asarray(seen["y"])), seen["operator"]
     count = len(jax.tree.leaves(params)[0])
-    if len(observed) != count:
-        raise ValueError(
-            f"observed must have one measurement for each of the {count} keys, "
-            f"but got {observed.shape}"
-        )
+    wanted = f"have one measurement for each of the {count} keys"
+    checks.must(len(observed) == count, "observed", wanted, observed.shape)
     f = jax.ShapeDtypeStruct(shape, jnp.zeros(()).dtype)
     gives = jax.eval_shape(operator, f, seen["how"]).shape
-    if gives != observed.shape[1:]:
-        raise ValueError(
-            f"observed must hold measurements of shape {gives}, as operator gives them of f "
-            f"{shape}, but got {observed.shape}"
-        )
+    wanted = f"hold measurements of shape {gives}, as operator gives them of f {shape}"
+    checks.must(gives == observed.shape[1:], "observed", wanted, observed.shape)
     each = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *jnp.shape(leaf))), seen["how"])
     seen |= {"y": observed, "how": each, "operator": Partial(operator)}
     params, history = protocol.train(

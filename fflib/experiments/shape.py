@@ -146,8 +146,8 @@ def sculpt(
     ``history["iou"]`` of shape (T, E). Raises: ValueError for another mapping, or a number of keys
     other than E. Chapter: Solid shapes.
     """
-    if len(keys) != len(array["box"]):
-        raise ValueError(f"keys must be one a solid, {len(array['box'])}, but got {len(keys)}")
+    count = len(array["box"])
+    checks.must(len(keys) == count, "keys", f"be one a solid, {count}", len(keys))
     draw, init, train = jnp.moveaxis(jax.vmap(partial(jax.random.split, num=3))(keys), 1, 0)
     gammas = [solid_mapping(mapping, key, setting) for key in draw]
     model = mlp(gammas[0].num_features, setting.width, setting.depth, biases=0.01)
