@@ -58,7 +58,7 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     return value
 
 
-def count(name: str, value: int, *, least: int = 1) -> int:
+def count(name: str, value: Any, *, least: int = 1) -> int:
     """A whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, but got {describe(value)}")
@@ -83,6 +83,36 @@ def is_a(name: str, value: Any, kind: type) -> Any:
     return value
 
 
+def as_array(name: str, value: Any) -> Any:
+    """A numpy array, or what is one for jax already; refused is what would lose a mask or a
+    palette.
+    """
+    if np.ma.is_masked(value):
+        masked = np.ma.count_masked(value)
+        raise ValueError(f"{name} has {masked} masked values: fill them, {name}.filled(0)")
+    if type(value).__module__.startswith("PIL."):
+        what = f"{type(value).__name__} of Pillow"
+        raise TypeError(f"{name} must be an array, but got an {what}: see pictures.load_image")
+    if isinstance(value, (jax.Array, Real)):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
+    if array.dtype.kind in "OSUMm":
+        raise TypeError(f"{name} must be an array of real numbers, but got {describe(value)}")
+    return array
+
+
+def key(name: str, value: Any) -> Any:
+    """A random key of jax, or several."""
+    kind = getattr(value, "dtype", None)
+    if kind != np.uint32 and not (kind and jnp.issubdtype(kind, jax.dtypes.prng_key)):
+        wanted = f"{name} must be a jax random key, such as jax.random.key(0)"
+        raise TypeError(f"{wanted}, but got {describe(value)}")
+    return value
+
+
 def floats(
     name: str, value: Any, *shapes: tuple, integers: bool = False, advice: str = "", hint: str = ""
 ) -> jax.Array:
@@ -92,11 +122,7 @@ def floats(
     ``integers`` converts whole numbers; else they are refused with ``advice`` on what to do about
     them. ``hint`` ends the error about another shape.
     """
-    try:
-        array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        wrong = f"{name} must be an array of real numbers, but got {describe(value)}"
-        raise TypeError(wrong) from error
+    array = jnp.asarray(as_array(name, value))
     if array.size == 0:
         raise ValueError(f"{name} is empty: got {describe(array)}, expected at least one value")
     if integers and (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
@@ -154,7 +180,7 @@ def real_array(name: str, value: Any, *shapes: tuple, **how: Any) -> jax.Array:
 
 def coordinates(name: str, value: Any, d: int | None, lead: Any = ...) -> jax.Array:
     """Points of d (None: any number of) coordinates along the last axis, (..., d)."""
-    axis = ":" if lead == "n" else "..."
+    axis, value = ":" if lead == "n" else "...", as_array(name, value)
     line = np.ndim(value) == 1 and d in (1, None)
     return real_array(
         name, value, (lead, d or "d"), advice="divide pixel indices by the size",

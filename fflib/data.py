@@ -76,7 +76,10 @@ def frame(places, size: float | None = None) -> Frame:
 
 
 def _places(name: str, value, d: int | None = None) -> np.ndarray:
-    array = checks.finite(name, np.asarray(value, np.float64))
+    array = np.asarray(checks.as_array(name, value))
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name} must hold real numbers, but got {checks.describe(array)}")
+    array = checks.finite(name, array.astype(np.float64))
     if array.ndim < 2 or array.size == 0 or d not in (None, array.shape[-1]):
         hint = f"; for places on a line give {name}[:, None]" if array.ndim == 1 else ""
         raise ValueError(f"{name} must have shape (..., {d or 'd'}), but got {array.shape}{hint}")
@@ -102,7 +105,7 @@ def power_law_signal(key: jax.Array, n: int, alpha: float, bins: int | None = No
     bins = n // 2 if bins is None else checks.count("bins", bins, least=2)
     if bins > n // 2:
         raise ValueError(f"bins must be at most n/2 = {n // 2}, but got {bins}")
-    real, imaginary = jax.random.normal(key, (2, bins))
+    real, imaginary = jax.random.normal(checks.key("key", key), (2, bins))
     coefficients = (real + 1j * imaginary) * (1.0 + jnp.arange(bins)) ** -alpha
     y = jnp.fft.irfft(jnp.zeros(n // 2 + 1, coefficients.dtype).at[:bins].set(coefficients), n)
     return (y - y.min()) / (y.max() - y.min()) - 0.5

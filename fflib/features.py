@@ -215,7 +215,9 @@ def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[in
     """
     shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale, zero=True)
-    return _unit_waves(_whole(scale * jax.random.normal(key, shape), periodic), scale=scale)
+    return _unit_waves(
+        _whole(scale * jax.random.normal(checks.key("key", key), shape), periodic), scale=scale
+    )
 
 
 def power_law(m: int, p: float) -> Mapping:
@@ -246,5 +248,5 @@ def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Ma
     shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale)
     named = {"gaussian": jax.random.normal, "laplace": jax.random.laplace}
-    drawn = named.get(family, jax.random.uniform)(key, shape)
+    drawn = named.get(family, jax.random.uniform)(checks.key("key", key), shape)
     return _unit_waves(scale**drawn if family == "uniform_log" else scale * drawn, scale=scale)

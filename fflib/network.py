@@ -131,7 +131,7 @@ class MLP(Layers):
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
         ntk, params = self.parameterization == "ntk", []
-        keys = jax.random.split(key, self.depth)
+        keys = jax.random.split(checks.key("key", key), self.depth)
         for k, fan, s, t in zip(keys, self.fans, self.weight_std, self.bias_std, strict=True):
             k_w, k_b = jax.random.split(k)
             W = jax.random.normal(k_w, fan)

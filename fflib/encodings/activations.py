@@ -67,7 +67,7 @@ class ScaledMLP(Layers):
 
     def init(self, key: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
         """Draw parameters: a list of (W, b), W of shape (n_in, n_out), b of shape (n_out,)."""
-        params, keys = [], jax.random.split(key, self.depth)
+        params, keys = [], jax.random.split(checks.key("key", key), self.depth)
         for k, fan, (w, t) in zip(keys, self.fans, self.bounds(), strict=True):
             k_w, k_b = jax.random.split(k)
             W = jax.random.uniform(k_w, fan, minval=-w, maxval=w)

@@ -109,7 +109,7 @@ def paint(
             f"pictures must have shape (E, H, W, 3) with one of the keys each, "
             f"but got {pictures.shape} and {len(keys)} keys"
         )
-    if pictures.min() < 0 or pictures.max() > 1:
+    if pictures.min() < -1e-6 or pictures.max() > 1 + 1e-6:  # averages of 1 come out as that
         raise ValueError(
             f"pictures must lie in [0, 1], but reach from {pictures.min():.3g} to "
             f"{pictures.max():.3g}: of bytes give pictures / 255"

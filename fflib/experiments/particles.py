@@ -76,7 +76,7 @@ def observe(
         )
 
     each = molecules.Molecule._make(
-        jnp.broadcast_to(leaf, (len(poses), *jnp.shape(leaf)[jnp.ndim(leaf) - axes :]))
+        jnp.broadcast_to(leaf, (len(poses), *np.shape(leaf)[np.ndim(leaf) - axes :]))
         for leaf, axes in zip(mol, (2, 1, 0), strict=True)  # axes of one molecule's arrays
     )
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast

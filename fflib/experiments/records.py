@@ -61,7 +61,9 @@ _COLUMNS = {
 
 def _published(name: str, title: str, items: int, numbers: str) -> Published:
     mean, spread = np.array(numbers.split(), float).reshape(-1, 2).T.tolist()
-    scores = dict(zip(MAPPINGS, zip(mean, spread, strict=True), strict=True))
+    scores: dict[str, tuple[float, float]] = dict(
+        zip(MAPPINGS, zip(mean, spread, strict=True), strict=True)
+    )
     return Published(title, "iou" if name == "shape_scans" else "psnr", items, scores)
 
 

@@ -69,19 +69,20 @@ def views(
     lens or distances that make no sense. Warns when most cameras look away from what the others
     see. Chapter: Radiance fields.
     """
-    images, poses = np.asarray(images), check_poses(poses)
+    images, poses = np.asarray(checks.as_array("images", images)), check_poses(poses)
     right = images.ndim == 4 and images.shape[-1] in (3, 4) and images.size
     checks.must(right, "images", "have shape (n, H, W, 3) or (n, H, W, 4)", images.shape)
     images = images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
     low, high = checks.finite("images", images).min(), images.max()
-    checks.must(0 <= low and high <= 1, "images", "lie in [0, 1]", f"{low:.3g} to {high:.3g}")
+    right = low >= -1e-6 and high <= 1 + 1e-6  # averages of 1 come out as that
+    checks.must(right, "images", "lie in [0, 1]", f"{low:.3g} to {high:.3g}")
     n = len(images)
     checks.must(poses.shape == (n, 4, 4), "poses", f"have shape ({n}, 4, 4)", poses.shape)
     right = 0 <= near < far < np.inf
     checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
     lens = _lenses(lens, *images.shape[:3])
     _warn_of_backs(np.asarray(poses), near)
-    colours = jnp.asarray(_on_black(images, alpha), jnp.float32)
+    colours = jnp.asarray(_on_black(images.clip(0, 1), alpha), jnp.float32)
     return Views(colours, poses, lens, float(near), float(far))
 
 

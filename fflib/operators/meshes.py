@@ -81,7 +81,11 @@ def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mes
     has not exactly two faces (an open mesh, or sheets that meet in an edge), two neighbours face
     opposite ways, or there is no volume. Chapter: Solid shapes.
     """
-    vertices, faces = _arrays_of(np.asarray(vertices), np.asarray(faces), name)
+    vertices, faces = (
+        np.asarray(checks.as_array(f"{what} of {name}", given))
+        for what, given in (("vertices", vertices), ("faces", faces))
+    )
+    vertices, faces = _arrays_of(vertices, faces, name)
     vertices, same = np.unique(vertices.astype(np.float64), axis=0, return_inverse=True)
     faces = same.reshape(-1)[faces.astype(np.int64)]
     faces = faces[(faces != np.roll(faces, 1, axis=1)).all(1)]
@@ -301,7 +305,9 @@ def on_surface(made: Mesh, key: jax.Array, n: int, *, by_face: bool = False) -> 
     A face is drawn by its area, so that the points are uniform, or with ``by_face``, as in the
     paper's code, each as often as any other. Chapter: Solid shapes.
     """
-    f, u, v = np.asarray(jax.random.uniform(key, (3, checks.count("n", n))), np.float64)
+    f, u, v = np.asarray(
+        jax.random.uniform(checks.key("key", key), (3, checks.count("n", n))), np.float64
+    )
     area = np.linalg.norm(made.normals, axis=-1)
     share = np.cumsum(np.ones_like(area) if by_face else area)
     face = np.minimum(np.searchsorted(share, f * share[-1], side="right"), len(share) - 1)
@@ -322,7 +328,8 @@ def contour(values, low=0.0, high=1.0) -> Mesh:
     right = values.ndim == 3 and min(values.shape) > 1
     checks.must(right, "values", "have shape (n₁, n₂, n₃), each at least 2", values.shape)
     most = checks.finite("values", values).max()
-    checks.must(most > 0, "values", "be positive somewhere, or nothing is inside", f"up to {most}")
+    given = f"up to {most:g}: there is nothing inside"
+    checks.must(most > 0, "values", "be positive somewhere", given)
     low, high = np.broadcast_to(low, 3).astype(float), np.broadcast_to(high, 3).astype(float)
     step = (high - low) / (np.array(values.shape) - 1)
     padded = np.pad(values, 1, constant_values=-np.abs(values).max())

@@ -74,7 +74,9 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
     """``count`` rotations (count, 3, 3), uniform over all: quaternions of four normal numbers.
     Chapter: A molecule in motion.
     """
-    quaternions = jax.random.normal(key, (checks.count("count", count), 4))  # the real part first
+    quaternions = jax.random.normal(
+        checks.key("key", key), (checks.count("count", count), 4)
+    )  # the real part first
     return Rotation.from_quat(jnp.roll(quaternions, -1, axis=1)).as_matrix()
 
 

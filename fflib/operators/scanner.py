@@ -147,7 +147,9 @@ def kspace_mask(
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
-    cell = jnp.round(std * jax.random.normal(key, (draws, len(shape)))).astype(int)
+    cell = jnp.round(std * jax.random.normal(checks.key("key", key), (draws, len(shape)))).astype(
+        int
+    )
     size = jnp.array(shape)
     inside = ((cell >= -(size // 2)) & (cell < (size + 1) // 2)).all(axis=1)
     cell = jnp.where(inside[:, None], cell % size, size)  # an index past the end is dropped

@@ -32,6 +32,7 @@ STYLE["axes.prop_cycle"] = cycler(color=COLORS) + cycler(linestyle=LINESTYLES)
 PIXELS_PER_POINT = 96 / 72
 DPI = 144  # of rasters
 SLACK = 1.0  # pixels
+WEBP = 16383  # pixels a side, at most
 PAGE, GAP = 654, 16  # CSS pixels: the width of a slider's box on a page, and between pictures
 SHAPE = r'<path id="([^"]+)"[^>]*/>'
 
@@ -157,6 +158,10 @@ def _pixels(caption: str, array: object) -> np.ndarray:
     if array.size == 0 or array.shape[2:] not in ((), (3,)) or array.ndim < 2:
         wanted = "must have shape (H, W) or (H, W, 3)"
         raise ValueError(f"picture {caption!r} {wanted}, got {array.shape}")
+    if max(array.shape) > WEBP:
+        raise ValueError(
+            f"picture {caption!r} must have at most {WEBP} pixels a side, got {array.shape}"
+        )
     if np.iscomplexobj(array):
         raise ValueError(f"picture {caption!r} must be real, got {array.dtype}")
     array = array.astype(np.float64)

@@ -19,6 +19,7 @@ from fflib.worlds.fetch import FetchError, fetch
 from fflib.worlds.items import reading
 
 AXES = {"opengl": np.ones(4), "opencv": np.array([1.0, -1.0, -1.0, 1.0])}  # signs of pose columns
+LENS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y")
 BENT = ("k1", "k2", "k3", "k4", "p1", "p2")
 SPLIT = (100, 107)  # pictures 0…99 train, 100…106 were for choosing the scales, 107…119 test
 
@@ -48,9 +49,15 @@ def captured_views(
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
     path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
-    told = json.loads(path.read_text(encoding="utf-8"))
-    frames = told.get("frames", [])[:: checks.count("every", every)]
-    checks.must(frames, repr(str(path)), "have frames", sorted(told))
+    with reading("poses file", str(path)):
+        told = json.loads(path.read_text(encoding="utf-8"))
+    frames = told.get("frames") if isinstance(told, dict) else None
+    checks.must(isinstance(frames, list) and frames, repr(str(path)), "have frames", sorted(told))
+    frames = frames[:: checks.count("every", every)]
+    for i, frame in enumerate(frames):
+        lacking = {"file_path", "transform_matrix"} - set(frame)
+        asked = "have file_path and transform_matrix"
+        checks.must(not lacking, f"frame {i} of {path.name!r}", asked, sorted(frame))
     axes = told.get("axes") if axes is None else axes
     asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
     checks.must(axes in AXES, "axes", asked, repr(axes))
@@ -82,6 +89,7 @@ def _lens(told: dict, height: int, width: int, shrink: int) -> tuple[float, floa
     name, found = repr(told["file_path"]), {}
     bent = {key: told[key] for key in BENT if told.get(key)}
     checks.must(not bent, name, "be undistorted first", f"a lens with {bent}")
+    told = told | {key: float(_numbers(told, key)) for key in LENS if key in told}
     for k, n, whole in (("x", width, "w"), ("y", height, "h")):
         part = n / told.get(whole, shrink * n)
         if f"fl_{k}" in told:
@@ -93,8 +101,16 @@ def _lens(told: dict, height: int, width: int, shrink: int) -> tuple[float, floa
     return found["x"], found.get("y", found["x"]), found["cx"], found["cy"]
 
 
+def _numbers(told: dict, key: str) -> np.ndarray:
+    try:
+        return np.asarray(told[key], float)
+    except (TypeError, ValueError) as error:
+        what = f"{told['file_path']!r} must have numbers as {key}"
+        raise ValueError(f"{what}, but has {told[key]!r}") from error
+
+
 def _pose(frame: dict) -> np.ndarray:
-    pose, name = np.asarray(frame["transform_matrix"], float), repr(frame["file_path"])
+    pose, name = _numbers(frame, "transform_matrix"), repr(frame["file_path"])
     right = pose.shape in ((3, 4), (4, 4))
     checks.must(right, name, "have a transform_matrix (3, 4) or (4, 4)", pose.shape)
     return pose if len(pose) == 4 else np.vstack([pose, [0, 0, 0, 1]])

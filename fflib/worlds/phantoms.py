@@ -51,7 +51,7 @@ def perturbed(key: jax.Array, parameters=ELLIPSES) -> jax.Array:
     Chapter: Computed tomography.
     """
     parameters = checks.real_array("parameters", parameters)
-    return parameters + jax.random.normal(key, parameters.shape) / 20
+    return parameters + jax.random.normal(checks.key("key", key), parameters.shape) / 20
 
 
 def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:

@@ -55,18 +55,6 @@ def image(name: str, size: int | None = None) -> jax.Array:
     return jnp.asarray(np.asarray(picture), jnp.float32) / 255
 
 
-def _as_array(name: str, value: Any) -> np.ndarray:
-    if np.ma.is_masked(value):
-        masked = np.ma.count_masked(value)
-        raise ValueError(f"{name} has {masked} masked values: fill them, {name}.filled(0)")
-    if isinstance(value, Image.Image):
-        raise TypeError(f"{name} must be an array: give {value!r} to pictures.load_image")
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
-
-
 def fractions(name: str, value: Any) -> np.ndarray:
     """Brightness from 0 to 1, float32, by the library's rule for whole numbers.
 
@@ -76,7 +64,7 @@ def fractions(name: str, value: Any) -> np.ndarray:
     and values outside; TypeError for other integers, complex numbers, ragged lists and PIL's
     pictures, whose palette would be lost. Chapter: Photographs and text.
     """
-    array = _as_array(name, value)
+    array = np.asarray(checks.as_array(name, value))
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
         array = array / np.float32(np.iinfo(array.dtype).max)
     elif array.dtype != bool and not jnp.issubdtype(array.dtype, jnp.floating):
@@ -147,7 +135,7 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     float32 in [0, 1]. Raises: ValueError for another size. Chapter: Photographs and text.
     """
     checks.must(checks.count("size", size, least=32) % 2 == 0, "size", "be even", size)
-    rng = np.random.default_rng(np.asarray(jax.random.bits(key, (4,))))
+    rng = np.random.default_rng(np.asarray(jax.random.bits(checks.key("key", key), (4,))))
     fonts = Path(matplotlib.get_data_path()) / "fonts/ttf"
     page = Image.new("RGB", (size, size), "white")
     draw = ImageDraw.Draw(page)

@@ -131,8 +131,8 @@ def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
     """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
 
     From cameras ``poses`` (n, 4, 4) come n pictures of size × size pixels; the focal length is
-    1.25 · size. Raises: ValueError for sizes below 1 or poses that are no rotations.
-    Chapter: Radiance fields.
+    1.25 · size. Raises: ValueError for sizes below 1 or poses that are no rotations. Chapter:
+    Radiance fields.
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
     poses, focal = cameras.check_poses(poses), 1.25 * size

@@ -261,7 +261,7 @@ CASES = {
     "apply: biases of one number": (
         lambda: NET.apply([(W, b[:1]) for W, b in PARAMS], X),
         ValueError,
-        ["params", "biases", "(8,)", "(1,)"],
+        ["params", "(W, b)", "(8,)", "(1,)"],
     ),
     # --- kernel regression
     "gaussian_kernel: width 0": (
@@ -725,6 +725,12 @@ CASES = {
         ["picture", "at least 4", "(3, 6)"],
     ),
     # --- data
+    "frame: points on a line without an axis": (
+        lambda: data.frame(X[:, 0]),
+        ValueError,
+        ["places", "(..., d)", "(5,)", "places[:, None]"],
+    ),
+    "frame: one place": (lambda: data.frame(0 * X), ValueError, ["places", "one", "5 times"]),
     "grid: no points": (lambda: data.grid(0), ValueError, ["n", "at least 1", "0"]),
     "grid: fractional": (lambda: data.grid(2.5), TypeError, ["n", "whole number", "2.5"]),
     "grid: sizes and d disagree": (

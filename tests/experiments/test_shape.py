@@ -27,7 +27,7 @@ def one(e):
 
 
 def test_the_truth_scores_one_and_ignorance_less():
-    for e, made in enumerate(FOUND.meshes):
+    for e, made in enumerate(FOUND.array):
 
         def truth(v, made=made):
             return 2.0 * jnp.asarray(meshes.inside(made, v)) - 1

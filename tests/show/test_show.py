@@ -223,6 +223,7 @@ def test_images_round_trip_and_clip():
         (np.zeros(5), "shape"),
         (np.zeros((4, 4, 2)), "shape"),
         (np.zeros((0, 4)), "shape"),
+        (np.zeros((1, 16_384)), "at most 16383 pixels a side"),
         (np.full((4, 4), np.nan), "16 values that are not finite"),
         (np.zeros((4, 4), complex), "real"),
     ],

@@ -86,11 +86,42 @@ def test_axes_are_told_never_guessed(tmp_path):
         (TOLD, {"transform_matrix": [[1.0]]}, r"'./0' must have a transform_matrix \(3, 4\)"),
         (TOLD, {"transform_matrix": (2 * POSES[0]).tolist()}, r"poses\[0\] is no rotation"),
         (TOLD | {"fl_x": -3.0}, {}, "lens must have focal lengths > 0, but got -3"),
+        (TOLD | {"fl_x": "long"}, {}, "'./0' must have numbers as fl_x, but has 'long'"),
+        (TOLD, {"cy": "?"}, "'./0' must have numbers as cy, but has '\\?'"),
+        (TOLD, {"transform_matrix": "x"}, "'./0' must have numbers as transform_matrix"),
+        (TOLD, {"transform_matrix": [[1.0], [1.0, 2.0]]}, "must have numbers as transform_matrix"),
+        (TOLD, {"file_path": "transforms.json"}, "picture .*transforms.json' cannot be read"),
     ],
 )
 def test_what_is_refused(tmp_path, told, frame, says):
     with pytest.raises(ValueError, match=says):
         read(folder(tmp_path, told, [frame, {}, {}, {}]))
+
+
+@pytest.mark.parametrize("lost", ["file_path", "transform_matrix"])
+def test_a_frame_that_lacks_something_is_named(tmp_path, lost):
+    path = folder(tmp_path, TOLD)
+    told = json.loads(path.read_text())
+    del told["frames"][2][lost]
+    path.write_text(json.dumps(told))
+    with pytest.raises(ValueError, match=rf"frame 2 of 'transforms.json' must have {lost}"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("not json", "poses file .*t.json' cannot be read"),
+        ("[]", "must have frames, but has \\[\\]"),
+        ('{"frames": 3}', "must have frames, but has \\['frames'\\]"),
+    ],
+)
+def test_files_that_are_no_poses(tmp_path, text, says):
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        read(tmp_path / "t.json")
+    with pytest.raises(ValueError, match="poses file .* cannot be read"):
+        read(tmp_path)
 
 
 def test_files_that_are_not_there(tmp_path):

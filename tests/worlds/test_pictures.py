@@ -117,7 +117,7 @@ def test_size_cuts_the_middle_and_averages():
         (np.zeros((0, 4)), ValueError, "is empty"),
         (np.zeros((4, 4), int), TypeError, "bytes, 16-bit numbers, booleans or floats"),
         (np.zeros((4, 4), complex), TypeError, "bytes, 16-bit"),
-        (None, TypeError, "bytes, 16-bit"),
+        (None, TypeError, "source must be an array of real numbers, but got NoneType None"),
     ],
 )
 def test_what_is_no_picture_is_refused(bad, error, says):
@@ -220,7 +220,7 @@ def test_every_type_of_numbers(kind):
         np.testing.assert_allclose(got, array.astype(float) / top, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["i1", "i2", "u4", "i4", "u8", "i8", "c8", "U1"])
+@pytest.mark.parametrize("kind", ["i1", "i2", "u4", "i4", "u8", "i8", "c8"])
 def test_numbers_of_no_scale_are_refused(kind):
     with pytest.raises(TypeError, match=r"source must hold bytes, 16-bit numbers"):
         pictures.load_image(np.ones((4, 4)).astype(kind))
