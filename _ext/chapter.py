@@ -61,10 +61,10 @@ def foot(name: str, contents: dict[str, list[str]]) -> tuple[str, str]:
 
 def line(read: int, ran: int | None, notebook: str, where: str = "") -> str:
     """The line under a title, as HTML."""
-    parts = [f"{read} min to read", *([f"{ran} s to run"] if ran else [])]
-    parts += [where] if where else []
-    parts += [f'<a class="reference external" href="{notebook}">Colab</a>'] if notebook else []
-    return f'<p class="chapter-line">{" · ".join(parts)}</p>'
+    told = [f"{read} min to read", *([f"{ran} s to run"] if ran else [])]
+    told += [where] if where else []
+    told += [f'<a class="reference external" href="{notebook}">Colab</a>'] if notebook else []
+    return f'<p class="chapter-line">{" · ".join(told)}</p>'
 
 
 class Chapter(SphinxPostTransform):
@@ -89,15 +89,6 @@ class Chapter(SphinxPostTransform):
         title = next(iter(self.document.findall(nodes.title)))
         title.parent.insert(title.parent.index(title) + 1, nodes.raw("", html, format="html"))
         self.number_figures(chapter)
-        words, following = foot(name, contents)
-        if words:
-            link = ""
-            if following:
-                address = self.app.builder.get_relative_uri(name, following)
-                shown = escape(self.env.titles[following].astext())
-                link = f'<a class="reference internal" href="{address}">{shown}</a>'
-            html = f'<p class="chapter-foot">{words}{link}</p>'
-            title.parent.append(nodes.raw("", html, format="html"))
 
     def number_figures(self, chapter: str) -> None:
         count = 0
@@ -109,6 +100,29 @@ class Chapter(SphinxPostTransform):
                 output[:] = [nodes.Text(text.replace(CAPTION, numbered))]
 
 
+class Foot(SphinxPostTransform):
+    """Runs when claims and answers are at the ends of their sections (190)."""
+
+    default_priority = 195
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        name = self.env.docname
+        words, following = foot(name, parts(self.env.srcdir))
+        if not words:
+            return
+        link = ""
+        if following:
+            address = self.app.builder.get_relative_uri(name, following)
+            shown = escape(self.env.titles[following].astext())
+            link = f'<a class="reference internal" href="{address}">{shown}</a>'
+        html = f'<p class="chapter-foot">{words}{link}</p>'
+        sections = list(self.document.findall(nodes.section))
+        last = [part for part in sections[0] if isinstance(part, nodes.section)][-1:] or sections
+        last[0].append(nodes.raw("", html, format="html"))
+
+
 def setup(app) -> dict:
     app.add_post_transform(Chapter)
+    app.add_post_transform(Foot)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -220,3 +220,9 @@ def warn_of_wrong_products() -> None:
             f"variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
             stacklevel=3,
         )
+
+
+def must(ok: Any, name: str, what: str, got: Any) -> None:
+    """Raise the ValueError "name must what, but got got", unless it is ok."""
+    if not ok:
+        raise ValueError(f"{name} must {what}, but got {got}")

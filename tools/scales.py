@@ -34,8 +34,7 @@ sys.path.insert(0, str(ROOT))
 from fflib import data, features, metrics
 from fflib.experiments import records
 from fflib.network import MLP, mlp
-from fflib.theory import grid, krylov
-from fflib.theory.scale import Budget, suggest_scale
+from fflib.theory.scale import suggest_scale
 from fflib.training import fit
 from fflib.worlds import pictures
 from fflib.worlds.pictures import photographs, text_image
@@ -94,6 +93,12 @@ SETTINGS = {
     "patient": Setting(128, 64, 3, 2000, 5e-4, 2048),
     "paper": Setting(256, 256, 4, 600, 1e-3, None, 256),
 }
+# Two sweeps that were trained for the former method, with three seeds, each looked at once:
+SWEEPS = {
+    "pictures": Setting(128, 128, 4, 300, 1e-3, 2048, 256),
+    "lines": Setting(128, 64, 4, 1000, 1e-3),
+}
+CHOSEN = ("kodim08", "text0", "line0.5", "line1.5")  # by these of "short" the method was chosen
 ITEMS = {
     "calibration": (
         *("astronaut", "coffee", "kodim01", "kodim08"),
@@ -114,6 +119,13 @@ def kodak(size: int):
 
 def load(item: str, size: int) -> jax.Array:
     """A picture (size, size, 3) or a line (LINE, 1)."""
+    if item.startswith("alpha"):  # the lines and pages of two former sweeps
+        alpha, k = item.removeprefix("alpha").split("_")
+        number = 2 * (0.5, 1.0, 1.5, 2.0).index(float(alpha)) + int(k)
+        key = jax.random.fold_in(jax.random.key(6), number)
+        return data.power_law_signal(key, LINE, float(alpha))[:, None]
+    if item.startswith("text0") and item != "text0":
+        return pictures.text_pages(jax.random.key(6), 4, size).array[int(item[-1])]
     if item.startswith("line"):
         alpha = float(item.removeprefix("line"))
         key = jax.random.fold_in(jax.random.key(17), int(10 * alpha))
@@ -215,50 +227,59 @@ def record(name: str, item: str, made: dict | None) -> dict:
     return records.record(name, rows, wall_s=wall, folder=FOLDER, **about)
 
 
-def judge(name: str, frozen: str) -> list[dict]:
-    """What the suggestion loses on each recorded item of a setting, and what it promised.
+def bilinear(seen) -> np.ndarray:
+    """What lies in the middle of the cells of a grid, from their corners; edges are repeated."""
+    for axis in range(seen.ndim - 1):
+        last = np.take(seen, [-1], axis)
+        seen = (seen + np.concatenate([np.delete(seen, 0, axis), last], axis)) / 2
+    return seen
 
-    The best scale is the top of a spline through all scales; its error is that of two seeds.
+
+def judge(name: str, frozen: str) -> list[dict]:
+    """What suggestions lose on each recorded item of a setting, and what they promised.
+
+    The best scale is the top of a spline through all scales; its error is that of the seeds.
     """
-    setting, made = SETTINGS[name], records.recorded(name, FOLDER)
+    setting, made = (SETTINGS | SWEEPS)[name], records.recorded(name, FOLDER)
     rows = made["rows"] if made else []
+    suggested = records.recorded("former", FOLDER)["rows"]  # by the method of commit b666540
+    former = {(row["mapping"], row["item"]): row["value"] for row in suggested}
     told = []
     for item in dict.fromkeys(row["item"] for row in rows):
         y = load(item, setting.size)
-        (v, seen), (v_test, unseen) = split(y)
-        scales, model = setting.scales(y.ndim - 1), setting.model(y.shape[-1])
-        few = setting.batch if setting.batch and setting.batch < seen[..., 0].size else None
-        budget = Budget(setting.steps, setting.rate, few)
-        found = suggest_scale(v, seen, model, budget, scales=scales)
-        at = np.log(found.scale)
-        values = [row["value"] for row in rows if row["item"] == item]
+        (v, seen), (_, unseen) = split(y)
+        model = setting.model(y.shape[-1])
+        values = {}
+        for row in sorted(rows, key=lambda row: float(row["mapping"])):
+            if row["item"] == item:
+                values.setdefault(float(row["mapping"]), []).append(row["value"])
+        scales = np.array(list(values))
+        seeds = [CubicSpline(np.log(scales), p) for p in np.transpose(list(values.values()))]
+        mean = CubicSpline(np.log(scales), np.mean(list(values.values()), 1))
         fine = np.linspace(*np.log(scales[[0, -1]]), 2001)
-        seeds = [
-            CubicSpline(np.log(scales), p) for p in np.reshape(values, (len(SEEDS), len(scales)))
-        ]
-        mean = np.mean([seed(fine) for seed in seeds], 0)
-        top = fine[np.argmax(mean)]
+        top = fine[np.argmax(mean(fine))]
+        found = suggest_scale(v, seen, model, scales=scales)
+        at = np.log(found.scale)
         lost = [float(seed(top) - seed(at)) for seed in seeds]
-        gamma = features.gaussian(jax.random.key(0), setting.m, v.shape[-1], found.scale)
-        K, K_test = (grid.ntk(model, gamma, w, v) for w in (v, v_test))
-        ridge = float(np.interp(at, np.log(found.scales), found.ridge)) * K.at_zero
-        middle = seen.mean(range(v.ndim - 1))
-        w = krylov.solve(K, seen - middle, ridge, tol=1e-3).weights
         low, high = found.range
         numbers = {
             "best": float(np.exp(top)),
             "suggested": found.scale,
             "low": low,
             "high": high,
-            "lost": float(np.mean(lost)),
-            "error": abs(lost[0] - lost[1]) / 2,
-            "reached": float(np.mean([seed(at) for seed in seeds])),
+            "lost": float(mean(top) - mean(at)),
+            "error": float(np.std(lost, ddof=1) / np.sqrt(len(lost))),
+            "reached": float(mean(at)),
+            "reached at best": float(mean(top)),
             "promised": float(np.interp(at, np.log(scales), -10 * np.log10(found.mse.mean(1)))),
-            "closed": float(metrics.psnr(K_test @ w + middle, unseen)),
+            "bilinear": float(metrics.psnr(bilinear(np.asarray(seen)), unseen)),
         }
+        if (name, item) in former:
+            numbers["lost, former"] = float(mean(top) - mean(np.log(former[name, item])))
         print(name, item, *(f"{k} {x:.2f}" for k, x in numbers.items()), flush=True)
-        common = {"item": item, "mapping": name, "seed": 0, "half": HALF[item], "frozen": frozen}
-        told += [{**common, "metric": k, "value": x} for k, x in numbers.items()]
+        common = {"item": item, "mapping": name, "seed": 0, "frozen": frozen}
+        common["chosen"] = name == "short" and item in CHOSEN
+        told += [{**common, "metric": k, "value": round(x, 4)} for k, x in numbers.items()]
     return told
 
 
@@ -270,17 +291,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--judge", metavar="COMMIT", help="judge suggestions frozen in a commit")
     parser.add_argument("names", nargs="*", help=f"among {', '.join(SETTINGS)} (default: all)")
     options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(SETTINGS):
+    if unknown := set(options.names) - set(SETTINGS | SWEEPS):
         parser.error(f"no setting is called {', '.join(sorted(unknown))}")
     FOLDER.mkdir(exist_ok=True)
     if options.judge:
         start = time.perf_counter()
-        rows = [row for name in options.names or SETTINGS for row in judge(name, options.judge)]
+        rows = [
+            row for name in options.names or SETTINGS | SWEEPS for row in judge(name, options.judge)
+        ]
         wall = time.perf_counter() - start
         records.record("judged", rows, wall_s=wall, folder=FOLDER)
         return 0
     stop = time.monotonic() + 60 * options.minutes
     for name in options.names or SETTINGS:
+        if name in SWEEPS:
+            continue
         made, items = todo(name, options.half)
         if options.count:
             work = sum(map(SETTINGS[name].work, items))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,11 @@ from fflib.experiments import protocol
 from fflib.experiments.checkpoints import fit_from
 from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
 from fflib.experiments.records import circumstances
-from fflib.files import Trained
-from fflib.network import mlp
+from fflib.network import MLP, mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
+from fflib.worlds.captures import SPLIT, lego
 from fflib.worlds.items import Items
-from fflib.worlds.lego import SPLIT, lego
 
 MAPPINGS = (
     *("none", "basic", "positional", "positional, aligned", "ladder", "ladder, aligned"),
@@ -104,7 +103,7 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
     """One of the seven mappings by its name; ", aligned" means along the axes, else turned.
 
     "ours" is the positional one, aligned, at a scale of its own. Raises: ValueError for another
-    name. Chapter: Radiance fields; "ours": A fifth row.
+    name. Chapter: Radiance fields; "ours": Beating Table 1.
     """
     name, _, aligned = checks.one_of("mapping", mapping, (*MAPPINGS, OURS)).partition(", ")
     if name == "none":
@@ -121,15 +120,18 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
-class Scene(Trained):
+class Scene:
     """A network as a scene: ``scene(points)`` gives density and colour, as ``render`` asks for
     them. Chapter: Radiance fields.
     """
 
+    gamma: Any
+    model: MLP = dataclasses.field(metadata=dict(static=True))
+    params: Any
     published: bool = dataclasses.field(default=False, metadata=dict(static=True))
 
     def __call__(self, points) -> tuple[jax.Array, jax.Array]:
-        return render.radiance(super().__call__(points))
+        return render.radiance(self.model(self.params, self.gamma(points)))
 
     def end(self, far: float) -> float:
         """Where the last interval of its rays ends."""
@@ -143,14 +145,13 @@ def _loss(params, seen):
 
 
 class Minibatch(NamedTuple):
-    """Random rays of the data's ``views``. Chapter: Radiance fields."""
+    """A batch: random rays of the data's ``views``. Chapter: Radiance fields."""
 
     rays: int
     samples: int
     published: bool
 
     def __call__(self, key, data):
-        """What the loss sees of the data in one step."""
         seen = protocol.spread(render.random_rays(key, data["views"], *self))
         return seen | {"scene": data["scene"], "end": data["end"]}
 
@@ -221,7 +222,8 @@ def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
     end, published = scene.end(views.far), scene.published
 
     def one(camera):
-        return render.picture(scene, *camera, views.size, t, far=end, published=published)
+        pose, lens = camera
+        return render.picture(scene, pose, lens, views.size, t, end, published=published)
 
     return jax.lax.map(one, (views.poses, views.lens))
 

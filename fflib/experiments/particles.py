@@ -76,7 +76,7 @@ def observe(
         )
 
     each = molecules.Molecule._make(
-        jnp.broadcast_to(leaf, (len(poses), *leaf.shape[leaf.ndim - axes :]))
+        jnp.broadcast_to(leaf, (len(poses), *jnp.shape(leaf)[jnp.ndim(leaf) - axes :]))
         for leaf, axes in zip(mol, (2, 1, 0), strict=True)  # axes of one molecule's arrays
     )
     gain = contrast(microscope.radius(n) / pixel) if callable(contrast) else contrast
@@ -101,7 +101,7 @@ def _detected(key, shadows, gain, snr):
 @partial(jax.jit, static_argnames=("n", "pixel"))
 def _shadows(mols, poses, n, pixel):
     def shadow(pair):
-        return molecules.projection(molecules.turned(*pair), n, pixel)
+        return molecules.projection(pair[0].turn(pair[1]), n, pixel)
 
     return jax.lax.map(shadow, (mols, poses), batch_size=256)
 
@@ -169,12 +169,11 @@ def _values(model: Callable, net, gamma, k, z):
 
 
 class Handful(NamedTuple):
-    """So many values (image i, frequency p), chosen at random. Chapter: A molecule in motion."""
+    """A batch: random values (image i, frequency p). Chapter: A molecule in motion."""
 
     size: int
 
     def __call__(self, key, seen):
-        """What the loss sees of the data in one step."""
         seen = dict(seen)
         data, scale = seen.pop("particles"), seen["scale"]
         i, p = jax.random.randint(key, (2, self.size), 0, jnp.array(data.y.shape)[:, None])

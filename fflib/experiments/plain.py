@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fflib.experiments import image, scans, shape
 from fflib.experiments.protocol import Experiment
@@ -93,7 +94,7 @@ def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
     """A solid from the labels at n³ nodes of its box, trilinear between them, positive inside.
 
     A node takes its label from the nearest of the training lines, which lie much closer than nodes
-    do. ``solid``: the arrays of one of :class:`fflib.worlds.labels.Solids`.
+    do. ``solid``: the arrays of one solid of :func:`fflib.worlds.solids.prepare`.
 
     Returns: (T, 3) → (T,), in [−½, ½]. Chapter: Solid shapes.
     """
@@ -102,7 +103,7 @@ def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
     low, high = np.asarray(solid["box"])
     axes = np.linspace(low, high, n, axis=1)
     columns = np.stack(np.meshgrid(*axes[:2], indexing="ij"), -1).reshape(-1, 2)
-    heights = np.asarray(solid["heights"])[cKDTree(solid["xy"]).query(columns)[1]]
+    heights = np.asarray(solid["heights"])[KDTree(solid["xy"]).query(columns)[1]]
     inside = meshes.below(heights[:, None], axes[2]).reshape(n, n, n)
 
     def field(v):
@@ -114,49 +115,44 @@ def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
 
 def _pictures(pictures, keys, mapping):
     scores = [image.score(interpolated(p, ORDERS[mapping]), p) for p in pictures]
-    return [
-        {name: told[name] for name in ("psnr", "ssim")} for told in scores
-    ]  # all seen are right
+    return [{name: told[name] for name in ("psnr", "ssim")} for told in scores]  # seen are right
 
 
 def _solids(array, keys, mapping):
-    each = [jax.tree.map(lambda x, e=e: x[e], array) for e in range(len(keys))]
+    each = [jax.tree.map(itemgetter(e), array) for e in range(len(keys))]
     return [shape.score(occupied(solid), solid) for solid in each]
 
 
 def _scanned(truth, keys, mapping, *, instrument: scans.Instrument):
-    size = truth.shape[1:]
+    size, operator = truth.shape[1:], Partial(instrument.operator)
     how = instrument.how(size[-1])
-    scores = []
-    for f in truth:
-        y = instrument.operator(f, how)
+
+    def made(f):
+        y = operator(f, how)
         if mapping == "direct":
-            made = instrument.direct(y, how)
-        else:
-            operator = Partial(instrument.operator)
-            made = least_variation(y, how, WEIGHT, operator=operator, shape=size)
-        scores.append(scans.score(made, f))
-    return scores
+            return instrument.direct(y, how)
+        return least_variation(y, how, WEIGHT, operator=operator, shape=size)
+
+    return [scans.score(made(f), f) for f in truth]
 
 
 def _experiments():
-    known = image.EXPERIMENTS | shape.EXPERIMENTS | scans.EXPERIMENTS
-    for name, experiment in known.items():
+    for name, known in (image.EXPERIMENTS | shape.EXPERIMENTS | scans.EXPERIMENTS).items():
         kind = name.removesuffix("_reduced")
         if kind in ("image_natural", "image_text"):
-            row = dict(solve=_pictures, settings={}, mappings=tuple(ORDERS))
+            solve, settings, mappings = _pictures, {}, tuple(ORDERS)
         elif kind == "shape_scans":
-            row = dict(solve=_solids, settings={"cells": CELLS}, mappings=("grid of labels",))
+            solve, settings, mappings = _solids, {"cells": CELLS}, ("grid of labels",)
         elif kind in ("ct_shepp", "ct_brain", "mri_brain"):
-            solve = partial(
-                _scanned, instrument=scans.RESONANCE if kind.startswith("mri") else scans.TOMOGRAPH
-            )
+            instrument = scans.RESONANCE if kind.startswith("mri") else scans.TOMOGRAPH
+            solve = partial(_scanned, instrument=instrument)
             settings = {"weight": WEIGHT, "steps": STEPS}
-            row = dict(solve=solve, settings=settings, mappings=("direct", "total variation"))
+            mappings = ("direct", "total variation")
         else:
             continue
-        size = {k: experiment.settings[k] for k in ("size", "lines") if k in experiment.settings}
-        yield f"{name}_plain", experiment._replace(**row)._replace(settings=row["settings"] | size)
+        settings |= {k: known.settings[k] for k in ("size", "lines") if k in known.settings}
+        made = known._replace(solve=solve, settings=settings, mappings=mappings)
+        yield f"{name}_plain", made
 
 
 EXPERIMENTS: dict[str, Experiment] = dict(_experiments())

@@ -56,7 +56,7 @@ class Experiment(NamedTuple):
     shared: bool = False
 
 
-def encode(mapping: str, key: jax.Array, m: int, d: int, scale: float | None):
+def encode(mapping: str, key: jax.Array, m: int, d: int, scale: Any) -> Any:
     """The mapping of d coordinates that a row of the table is named after; "ours" is Gaussian.
 
     Positional and Gaussian have m frequencies and a scale: log₂ of the highest frequency + 1, or
@@ -132,10 +132,10 @@ def train(
     """
     steps = setting.steps
     optimizer = optimizer or optimizer_of(mapping, setting.rates[mapping], steps)
-    watch = dict(metrics=look, every=-(-steps // looks)) if looks else {}
+    if looks:
+        how |= dict(metrics=look, every=-(-steps // looks))
     params, data = spread((params, data))
-    how = dict(steps=steps, optimizer=optimizer, vmap=0, label=mapping) | watch | how
-    return fit(params, loss, data, **how)
+    return fit(params, loss, data, steps=steps, optimizer=optimizer, vmap=0, label=mapping, **how)
 
 
 def spread(tree):

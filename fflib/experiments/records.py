@@ -28,7 +28,7 @@ from fflib import checks
 from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
-MAPPINGS = ("none", "basic", "positional", "gaussian")
+MAPPINGS: tuple[str, ...] = ("none", "basic", "positional", "gaussian")
 KEYS = ("item", "mapping", "seed", "metric", "value")
 PACKAGES = ("jax", "jaxlib", "numpy", "optax")
 
@@ -274,7 +274,7 @@ def _checked(rows: Sequence[dict]) -> list[dict]:
             raise TypeError(f"rows[{k}] must be a dict, but got {checks.describe(row)}")
         if lacking := ", ".join(key for key in KEYS if key not in row):
             raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {lacking}")
-        row = {
+        row: dict[str, Any] = {
             key: v.item() if isinstance(v, np.generic | jax.Array) and v.ndim == 0 else v
             for key, v in row.items()
         }

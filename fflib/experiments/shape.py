@@ -22,9 +22,9 @@ from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, muon, with_fifth_row
 from fflib.files import Trained
 from fflib.network import mlp
-from fflib.operators import contour, meshes
+from fflib.operators import meshes
 from fflib.worlds import solids
-from fflib.worlds.labels import prepare, random_points
+from fflib.worlds.solids import prepare, random_points
 
 LOOK = 1 << 13  # of the test points, so many on the way
 
@@ -111,13 +111,12 @@ def _loss(params, seen):
 
 
 class Points(NamedTuple):
-    """Random points of the box, a share of them near the surface. Chapter: Solid shapes."""
+    """A batch: random points of the box, a share near the surface. Chapter: Solid shapes."""
 
     size: int
     near: float
 
     def __call__(self, key, data):
-        """What the loss sees of the data in one step."""
         points = random_points(key, data, self.size, self.near)
         return {"gamma": data["gamma"], "model": data["model"], "points": points}
 
@@ -140,7 +139,7 @@ def sculpt(
 
     Each solid gets its own draw of the frequencies and of the network. Arguments as those of
     :func:`fflib.experiments.image.paint`, with ``array`` as
-    :func:`fflib.worlds.labels.prepare` makes it of E solids; ``looks`` records the overlap near the
+    :func:`fflib.worlds.solids.prepare` makes it of E solids; ``looks`` records the overlap near the
     surface.
 
     Returns: E trained fields, and the history of :func:`fflib.training.fit`, with ``looks`` also
@@ -187,7 +186,7 @@ def surface(field, n: int = 64, box=((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))) -> meshe
     """
     low, high = jnp.asarray(box)
     axes = jnp.linspace(low, high, checks.count("n", n, least=2), axis=1)
-    return contour.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
+    return meshes.contour(field(jnp.stack(jnp.meshgrid(*axes, indexing="ij"), -1)), low, high)
 
 
 def _solve(array, keys, mapping, setting):

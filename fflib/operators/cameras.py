@@ -14,7 +14,6 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from fflib import checks
 
@@ -22,8 +21,7 @@ from fflib import checks
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Views:
-    """Pictures of one scene and the cameras that took them; ``views[:100]`` keeps the first
-    hundred.
+    """Pictures of one scene and the cameras that took them; ``views[:9]`` keeps the first nine.
 
     Attributes:
         images: (n, H, W, 3) in [0, 1], on black.
@@ -54,22 +52,15 @@ class Views:
         _, height, width, _ = self.images.shape
         return height, width
 
-    def turn(self, rotation) -> Views:
-        """The same pictures of the scene turned by ``rotation`` (3, 3), cameras and all."""
-        return dataclasses.replace(self, poses=turn(self.poses, rotation))
-
 
 def views(
     images, poses, lens, near: float = 2.0, far: float = 6.0, *, alpha: str = "premultiplied"
 ) -> Views:
-    """Checked :class:`Views` of pictures (n, H, W, 3) or (n, H, W, 4), bytes taken as 0 … 255.
+    """Checked :class:`Views` of pictures on black: its attributes, and
 
     Args:
-        images: in [0, 1]; of four channels the last is the opacity, and what is clear becomes
-            black.
-        poses: (n, 4, 4).
+        images: (n, H, W, 3), or with opacity last (n, H, W, 4), in [0, 1] or bytes.
         lens: f, or (4,) for all cameras, or (n, 4).
-        near, far: distances along a ray between which the scene lies.
         alpha: "premultiplied", colours that were multiplied by their opacity, or "straight", as
             files of pictures have it.
 
@@ -78,25 +69,18 @@ def views(
     lens or distances that make no sense. Warns when most cameras look away from what the others
     see. Chapter: Radiance fields.
     """
-    images = np.asarray(checks.as_array("images", images))
-    if images.ndim != 4 or images.shape[-1] not in (3, 4) or 0 in images.shape:
-        raise ValueError(
-            f"images must have shape (n, H, W, 3) or (n, H, W, 4), but got {images.shape}"
-        )
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 255
-    checks.finite("images", images)
-    if images.min() < -1e-6 or images.max() > 1 + 1e-6:  # averages of 1 come out as that
-        raise ValueError(
-            f"images must lie in [0, 1], but reach from {images.min():.3g} to {images.max():.3g}"
-        )
-    poses = check_poses(poses)
-    if poses.shape != (len(images), 4, 4):
-        raise ValueError(
-            f"poses must have shape ({len(images)}, 4, 4), one a picture, but got {poses.shape}"
-        )
+    images, poses = np.asarray(checks.as_array("images", images)), check_poses(poses)
+    right = images.ndim == 4 and images.shape[-1] in (3, 4) and images.size
+    checks.must(right, "images", "have shape (n, H, W, 3) or (n, H, W, 4)", images.shape)
+    images = images.astype(np.float32) / 255 if images.dtype == np.uint8 else images
+    low, high = checks.finite("images", images).min(), images.max()
+    right = low >= -1e-6 and high <= 1 + 1e-6  # averages of 1 come out as that
+    checks.must(right, "images", "lie in [0, 1]", f"{low:.3g} to {high:.3g}")
+    n = len(images)
+    checks.must(poses.shape == (n, 4, 4), "poses", f"have shape ({n}, 4, 4)", poses.shape)
+    right = 0 <= near < far < np.inf
+    checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
     lens = _lenses(lens, *images.shape[:3])
-    check_range(near, far)
     _warn_of_backs(np.asarray(poses), near)
     colours = jnp.asarray(_on_black(images.clip(0, 1), alpha), jnp.float32)
     return Views(colours, poses, lens, float(near), float(far))
@@ -105,12 +89,10 @@ def views(
 def _on_black(images, alpha):
     """Colours times opacity, if there is one."""
     checks.one_of("alpha", alpha, ("premultiplied", "straight"))
-    if images.shape[-1] == 3:
-        return images
     colour, opacity = images[..., :3], images[..., 3:]
-    if alpha == "straight":
+    if alpha == "straight" and opacity.size:
         return colour * opacity
-    if (excess := (colour - opacity).max()) > 1.5 / 255:  # bytes round both
+    if opacity.size and (excess := (colour - opacity).max()) > 1.5 / 255:  # bytes round both
         raise ValueError(
             f"images must be premultiplied, but colours exceed their opacity by up to "
             f"{excess:.3g}; if they are as in a file, say alpha='straight'"
@@ -123,10 +105,10 @@ def _lenses(lens, n, height, width):
     lens = np.asarray(checks.real_array("lens", lens, integers=True), np.float64)
     if lens.ndim == 0:
         lens = np.array([lens, lens, width / 2, height / 2])
-    if lens.shape not in ((4,), (n, 4)):
-        raise ValueError(f"lens must be f, (4,) or ({n}, 4), but got shape {lens.shape}")
-    if (lens[..., :2] <= 0).any():
-        raise ValueError(f"lens must have focal lengths > 0, but got {lens[..., :2].min()}")
+    right = lens.shape in ((4,), (n, 4))
+    checks.must(right, "lens", f"be f, (4,) or ({n}, 4)", f"shape {lens.shape}")
+    least = lens[..., :2].min()
+    checks.must(least > 0, "lens", "have focal lengths > 0", least)
     return jnp.asarray(np.broadcast_to(lens, (n, 4)), jnp.float32)
 
 
@@ -148,8 +130,7 @@ def _warn_of_backs(poses, near):
 def rotations(name: str, value) -> jax.Array:
     """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64.
 
-    Raises: ValueError that names the first that is none, and why. Chapter: A molecule from its
-    shadows.
+    Raises: ValueError that names the first that is none, and why. Chapter: A molecule in motion.
     """
     array = checks.real_array(name, value, (..., 3, 3), integers=True)
     if not checks.traced(array):
@@ -165,22 +146,16 @@ def rotations(name: str, value) -> jax.Array:
 
 
 def check_poses(poses) -> jax.Array:
-    """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1.
-
-    Raises: ValueError that names the first pose that is none, and what is wrong with it. Chapter:
-    Radiance fields.
+    """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1; else a
+    ValueError that names the first that is none, and why. Chapter: Radiance fields.
     """
     poses = checks.real_array("poses", poses, integers=True)
-    if poses.shape[-2:] != (4, 4):
-        raise ValueError(f"poses must have shape (..., 4, 4), but got {poses.shape}")
+    checks.must(poses.shape[-2:] == (4, 4), "poses", "have shape (..., 4, 4)", poses.shape)
     rotations("poses", poses[..., :3, :3])
-    if not isinstance(poses, Tracer):
+    if not checks.traced(poses):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
         i = np.argmax(off := np.abs(last - [0, 0, 0, 1]).max(1) > 1e-6)
-        if off[i]:
-            raise ValueError(
-                f"poses[{i}] must end with the row 0 0 0 1, but got {last[i].tolist()}"
-            )
+        checks.must(not off[i], f"poses[{i}]", "end with the row 0 0 0 1", last[i].tolist())
     return poses
 
 
@@ -189,15 +164,8 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
 
     Raises: ValueError when it looks nowhere, or straight along ``up``. Chapter: Radiance fields.
     """
-    position, target, up = (
-        np.asarray(checks.real_array(name, value, integers=True), np.float64)
-        for name, value in (("position", position), ("target", target), ("up", up))
-    )
-    if not position.shape == target.shape == up.shape == (3,):
-        raise ValueError(
-            f"position, target and up must have shape (3,), but got {position.shape}, "
-            f"{target.shape} and {up.shape}"
-        )
+    position, target = _vector("position", position), _vector("target", target)
+    up = _vector("up", up)
     back = position - target
     right = np.cross(up, back)
     if np.linalg.norm(right) < 1e-6 * max(np.linalg.norm(up) * np.linalg.norm(back), 1e-300):
@@ -208,13 +176,18 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
     return jnp.asarray(pose, jnp.float32)
 
 
+def _vector(name: str, value) -> np.ndarray:
+    value = np.asarray(checks.real_array(name, value, integers=True), np.float64)
+    checks.must(value.shape == (3,), name, "have shape (3,)", value.shape)
+    return value
+
+
 def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
-    """``n`` poses (n, 4, 4) spread evenly over the upper half of a sphere, looking at its centre.
+    """``n`` poses (n, 4, 4) spread over the upper half of a sphere, looking at its centre.
 
     A sequence of which every stretch is spread evenly (steps of the plastic number, mod 1): the
-    first hundred serve to train and the next ones (``skip=100``) to test.
-
-    Raises: ValueError when n < 1, skip < 0 or radius is not positive. Chapter: Radiance fields.
+    first hundred train, the next (``skip=100``) test. Raises: ValueError when n < 1, skip < 0 or
+    radius is not positive. Chapter: Radiance fields.
     """
     i = checks.count("skip", skip, least=0) + np.arange(checks.count("n", n)) + 1
     plastic = 1.324717957244746
@@ -225,31 +198,18 @@ def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
     return jnp.stack([look_at(checks.positive("radius", radius) * p) for p in positions])
 
 
-def turn(poses, rotation) -> jax.Array:
-    """The poses (..., 4, 4) of the cameras after the world was turned by ``rotation`` (3, 3).
-
-    Raises: ValueError when ``rotation`` is none. Chapter: Radiance fields.
-    """
-    poses, rotation = check_poses(poses), rotations("rotation", rotation)
-    if rotation.ndim != 2:
-        raise ValueError(f"rotation must have shape (3, 3), but got {rotation.shape}")
-    whole = jnp.eye(4, dtype=poses.dtype).at[:3, :3].set(rotation.astype(poses.dtype))
-    return jnp.matmul(whole, poses, precision="highest")
-
-
 def pixel_centres(height: int, width: int) -> jax.Array:
-    """Row and column of the middle of every pixel, (height, width, 2): ½, 1½, … .
-
-    Chapter: Radiance fields.
+    """Row and column of every pixel's middle, ½, 1½, …: (height, width, 2). Chapter: Radiance
+    fields.
     """
-    rows, columns = checks.count("height", height), checks.count("width", width)
-    return jnp.stack(jnp.indices((rows, columns)), axis=-1) + 0.5
+    size = checks.count("height", height), checks.count("width", width)
+    return jnp.stack(jnp.indices(size), axis=-1) + 0.5
 
 
 def rays(
     pose, pixels, lens, size: tuple[int, int], *, unit: bool = True
 ) -> tuple[jax.Array, jax.Array]:
-    """The rays through points of the picture.
+    """The rays through points of the picture: origins and directions, (..., 3) each.
 
     In the camera's frame d ∝ ((column − c_x)/f_x, (c_y − row)/f_y, −1); R turns it into the world.
 
@@ -261,8 +221,8 @@ def rays(
         unit: whether directions have length 1, so that t along a ray is the distance; else d is as
             above, and t the depth along the camera's axis.
 
-    Returns: origins and directions, (..., 3) each. Raises: ValueError when ``pose`` is no rotation
-    or ``lens`` is not positive. Chapter: Radiance fields.
+    Raises: ValueError when ``pose`` is no rotation or ``lens`` is not positive. Chapter: Radiance
+    fields.
     """
     pose, lens = check_poses(pose), checks.real_array("lens", lens, integers=True)
     if lens.ndim == 0:
@@ -275,9 +235,3 @@ def rays(
     # rounded factors would miss pixels
     d = jnp.einsum("...ij,...j->...i", pose[..., :3, :3], d, precision="highest")
     return jnp.broadcast_to(pose[..., :3, 3], d.shape), d
-
-
-def check_range(near: float, far: float) -> None:
-    """0 ≤ near < far < ∞, or a ValueError. Chapter: Radiance fields."""
-    if not 0 <= near < far < np.inf:
-        raise ValueError(f"near and far must satisfy 0 <= near < far, but got {near} and {far}")

@@ -25,35 +25,44 @@ from fflib.features import Mapping
 from fflib.network import MLP
 from fflib.theory import kernels
 
-# --------------------------------------------------------------------------------------------------
-# Operators: from a function to a function
+# --- Operators: from a function to a function
 
 
 def value(f: Callable) -> Callable:
-    """A f = f: the operator of plain regression. Chapter: Derivatives as data."""
-    return _pointwise(f)
+    """A f = f, the operator of plain regression.
+
+    Raises: TypeError when f is no function, ValueError when it does not act point by point, as do
+    those that follow. Chapter: Derivatives as data.
+    """
+    if not callable(f):
+        raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
+
+    def checked(v):
+        y = f(v)
+        shapes = f"{v.shape} that became {jnp.shape(y)}"
+        right = jnp.shape(y)[: v.ndim - 1] == v.shape[:-1]
+        checks.must(right, "f", "act on each point of (..., d) by itself", shapes)
+        return y
+
+    return checked
 
 
 def along(axis: int) -> Callable:
-    """The operator A f = ∂f/∂v_axis.
+    """The operator A f = ∂f/∂v_axis: ``along(0)(f)`` maps v (..., d) to an array of f's shape.
 
-    ``along(0)(f)`` maps v (..., d) to an array of f's shape. One pass forward through f and its
-    linear part: twice the multiplications of f. Applied r times it gives the r-th derivative, at
-    most 2^r times. Raises: TypeError or ValueError for an axis that is no whole number ≥ 0, or that
-    the points lack. Chapter: Derivatives as data.
+    One pass forward through f and its linear part: twice the multiplications of f, and 2^r times
+    for the r-th derivative. Raises: TypeError or ValueError for an axis that is no whole number ≥
+    0, or that the points lack. Chapter: Derivatives as data.
     """
     axis = checks.count("axis", axis, least=0)
 
     def operator(f):
-        f = _pointwise(f)
+        f = value(f)
 
         def derivative(v):
-            v = _points("v", v)
-            if axis >= v.shape[-1]:
-                raise ValueError(
-                    f"axis must be below {v.shape[-1]}, the dimension of the points, but got {axis}"
-                )
-            return _slope(f, v, jnp.eye(v.shape[-1], dtype=v.dtype)[axis])
+            axes = _axes(v := _points("v", v))
+            checks.must(axis < len(axes), "axis", f"be below {len(axes)}, of the points", axis)
+            return _slope(f, v, axes[axis])
 
         return derivative
 
@@ -61,39 +70,31 @@ def along(axis: int) -> Callable:
 
 
 def gradient(f: Callable) -> Callable:
-    """∇f: v (..., d) to f's shape and a last axis d, forward mode along each axis.
+    """∇f: v (..., d) to f's shape and a last axis d, forward along each: 1 + d times f's work.
 
-    The values are computed once, their linear part d times: 1 + d times the multiplications of f.
-    For one output, reverse mode (``jax.grad``) takes about three, whatever d is; but what is wanted
-    here is the gradient *inside* a loss, differentiated once more, and that is cheaper forward.
-    Raises: TypeError for integer coordinates, ValueError when f does not act point by point.
-    Chapter: Derivatives as data.
+    Reverse mode (``jax.grad``) takes about three whatever d is, but not inside a loss, which is
+    differentiated once more. Raises: TypeError for integer coordinates. Chapter: Derivatives as
+    data.
     """
-    f = _pointwise(f)
+    f = value(f)
 
     def slopes(v):
         v = _points("v", v)
-        return jax.vmap(partial(_slope, f, v), out_axes=-1)(jnp.eye(v.shape[-1], dtype=v.dtype))
+        return jax.vmap(partial(_slope, f, v), out_axes=-1)(_axes(v))
 
     return slopes
 
 
-def _slope(f, v, e):
-    """The derivative of f at v in the direction e."""
-    return jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
-
-
 def divergence(F: Callable) -> Callable:
-    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d), or a ValueError.
-
-    Chapter: Derivatives as data.
+    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d), or a ValueError. Chapter:
+    Derivatives as data.
     """
 
     def sources(v):
         v = _points("v", v)
         shape = jax.eval_shape(F, v).shape
-        if shape != v.shape:
-            raise ValueError(f"F must map (..., d) to (..., d), but {v.shape} gave {shape}")
+        shapes = f"{v.shape} that became {shape}"
+        checks.must(shape == v.shape, "F", "map (..., d) to (..., d)", shapes)
         return jnp.trace(gradient(F)(v), axis1=-2, axis2=-1)
 
     return sources
@@ -103,60 +104,44 @@ def laplacian(f: Callable) -> Callable:
     """Δf = Σ_j ∂²f/∂v_j²: v (..., d) to f's shape, forward mode twice along each axis.
 
     Layer by layer it carries the value, d slopes and d second derivatives: 1 + 2d times the
-    multiplications of f (XLA computes the two equal slopes of each axis once; Taylor mode,
-    ``jax.experimental.jet``, does it by design). The trace of the full Hessian would take d² pairs.
-
-    Raises: as :func:`gradient`. The second derivative of a ReLU network is 0 wherever it exists: no
-    error says so. Chapter: Derivatives as data.
+    multiplications of f, where the trace of the Hessian would take d² pairs. Of a ReLU network it
+    is 0 wherever it exists: no error says so. Raises: as :func:`gradient`. Chapter: Derivatives as
+    data.
     """
-    f = _pointwise(f)
+    f = value(f)
 
     def second(v):
         v = _points("v", v)
-        return jax.vmap(lambda e: _slope(lambda u: _slope(f, u, e), v, e))(
-            jnp.eye(v.shape[-1], dtype=v.dtype)
-        ).sum(0)
+        return jax.vmap(lambda e: _slope(lambda u: _slope(f, u, e), v, e))(_axes(v)).sum(0)
 
     return second
 
 
+def _slope(f, v, e):
+    """The derivative of f at v in the direction e."""
+    return jax.jvp(f, (v,), (jnp.broadcast_to(e, v.shape),))[1]
+
+
+def _axes(v):
+    return jnp.eye(v.shape[-1], dtype=v.dtype)
+
+
 def _points(name, v, **how):
     v = checks.real_array(name, v, **how)
-    if v.ndim == 0:
-        raise ValueError(
-            f"{name} must have shape (..., d), one along the last axis, but got a single number"
-        )
+    checks.must(v.ndim, name, "have shape (..., d)", "a single number")
     return v
 
 
-def _pointwise(f: Callable) -> Callable:
-    """f, made to refuse functions whose output is not one entry (or row) a point."""
-    if not callable(f):
-        raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
-
-    def checked(v):
-        y = f(v)
-        if jnp.shape(y)[: v.ndim - 1] != v.shape[:-1]:
-            raise ValueError(
-                f"f must act on each point of (..., d) by itself, but {v.shape} gave {jnp.shape(y)}"
-            )
-        return y
-
-    return checked
-
-
-# --------------------------------------------------------------------------------------------------
-# Kernels: K → A K Aᵀ
+# --- Kernels: K → A K Aᵀ
 
 
 def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callable:
-    """The covariance of A f at x with B f at x', as a function of Δ = x − x'.
+    """The covariance of A f at x with B f at x' as a function of Δ = x − x': A_x B_x' k(x − x').
 
-    A_x B_x' k(x − x'): for derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ). A and B (A
-    if absent) have constant coefficients and give a scalar: :func:`value`, :func:`along`,
-    :func:`laplacian`, or a function made of them, ``lambda f: lambda v: …``. The stationary kernel
-    k(Δ), (..., d) to (...), must be as smooth at Δ = 0 as A and B together ask: that of a ReLU
-    network has a cusp there and no second derivative. Chapter: Derivatives as data.
+    For derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ). A and B (A if absent) have
+    constant coefficients and give a scalar: :func:`value`, :func:`along`, :func:`laplacian`, or a
+    function made of them. The stationary kernel k(Δ), (..., d) to (...), must be as smooth at Δ = 0
+    as they ask: a ReLU network's has a cusp there. Chapter: Derivatives as data.
     """
     B = A if B is None else B
     # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ; constant coefficients move along
@@ -164,16 +149,13 @@ def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callab
 
 
 def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = None) -> jax.Array:
-    """The matrix A K Bᵀ of several kinds of observation at once, in blocks.
+    """The matrix A K Bᵀ of several kinds of observation at once, in blocks: (Σ n_i, Σ m_j).
 
-    Args:
-        kernel: stationary kernel k(Δ).
-        rows: list of (operator, points (n_i, d)): what is observed, and where.
-        columns: the same for the columns; the rows' if absent.
-
-    Returns: (Σ n_i, Σ m_j), ready for :func:`fflib.theory.kernels.kernel_regression` and
-    :func:`fflib.theory.dynamics.gradient_flow`. Raises: ValueError for an empty list or points of
-    different dimension; MemoryError when too large. Chapter: Derivatives as data.
+    ``rows`` is a list of (operator, points (n_i, d)), what is observed and where, ``columns`` the
+    same (default: the rows); k(Δ) is stationary. It is ready for
+    :func:`fflib.theory.kernels.kernel_regression` and :func:`fflib.theory.dynamics.gradient_flow`.
+    Raises: ValueError for an empty list or points of different dimension; MemoryError when too
+    large. Chapter: Derivatives as data.
     """
     rows = _observations("rows", rows)
     columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
@@ -185,14 +167,12 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
 
 
 def _observations(name, observations, d=None):
-    if not isinstance(observations, (list, tuple)) or not observations:
-        raise ValueError(f"{name} must be a list of (operator, points), but got {observations!r}")
+    right = isinstance(observations, (list, tuple)) and observations
+    checks.must(right, name, "be a list of (operator, points)", repr(observations))
     checked = []
     for i, (A, x) in enumerate(observations):
         if not callable(A):
-            raise TypeError(
-                f"{name}[{i}] must begin with an operator, but got {checks.describe(A)}"
-            )
+            raise TypeError(f"{name}[{i}] must begin with an operator, but got {A!r}")
         checked.append((A, checks.points(f"{name}[{i}]", x, d)))
         d = checked[0][1].shape[1]
     return checked
@@ -202,21 +182,13 @@ def symbol(A: Callable, k) -> jax.Array:
     """What A does to a wave: A e^{2πi k·v} = symbol · e^{2πi k·v}; complex, (...) for k (..., d).
 
     2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``; k in cycles per unit of v. Training on A f
-    instead of f multiplies the kernel's eigenvalue of that wave by ‖symbol‖². A has constant
-    coefficients and gives a scalar. Raises: ValueError or TypeError for frequencies that are not
-    numbers with a last axis d. Chapter: Derivatives as data.
+    instead of f multiplies the kernel's eigenvalue of that wave by ‖symbol‖². A as in
+    :func:`observed`. Raises: ValueError or TypeError unless k is numbers with a last axis d.
+    Chapter: Derivatives as data.
     """
     k = _points("k", k, integers=True)
-    at = jnp.zeros_like(k)  # the wave's phase is 0 here
-
-    def phase(v):
-        return 2 * jnp.pi * (v * k).sum(-1)
-
-    return A(lambda v: jnp.cos(phase(v)))(at) + 1j * A(lambda v: jnp.sin(phase(v)))(at)
-
-
-# --------------------------------------------------------------------------------------------------
-# A tangent kernel that may be differentiated
+    at = jnp.zeros_like(k)  # the wave is 1 here
+    return A(lambda v: jnp.exp(2j * jnp.pi * (v * k).sum(-1)))(at)
 
 
 def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
@@ -229,10 +201,9 @@ def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
 
     and layer by layer Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, where s is the
     weights' deviation and (w, β) = (1, 1) in standard, (s², t²) in NTK parameterization, t the
-    biases'. The mapping (a, B) is any Fourier mapping; Δ (..., d) gives (...).
-
-    Raises: ValueError for another activation, TypeError or ValueError for bad models, mappings and
-    offsets. Chapter: Derivatives as data.
+    biases'. The mapping (a, B) is any Fourier mapping; Δ (..., d) gives (...). Raises: ValueError
+    for another activation, TypeError or ValueError for bad models, mappings and offsets. Chapter:
+    Derivatives as data.
     """
     kernels.fitting(model, mapping)
     if model.activation != "sin":

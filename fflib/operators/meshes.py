@@ -1,9 +1,9 @@
 r"""Closed triangle meshes: what makes one, what lies inside, points on it.
 
-libigl answers what takes geometry: winding numbers say what lies inside, rays where a line enters
-and leaves. Nothing asks it while a network trains: the heights at which vertical lines cross the
-surface are found once, and inside or outside at (x, y, z) is then a matter of counting the heights
-below z. It and trimesh are the extra ``meshes``.
+libigl answers what takes geometry (it and trimesh are the extra ``meshes``): winding numbers say
+what lies inside, rays where a line enters and leaves. Nothing asks it while a network trains: the
+heights at which vertical lines cross the surface are found once, and inside or outside at (x, y, z)
+is then a matter of counting the heights below z.
 """
 
 from __future__ import annotations
@@ -74,16 +74,12 @@ def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mes
     thereby lose a corner go, and so do vertices of no face. Of several bodies each is checked: one
     that is inside out, seen from its negative volume, is turned, unless it is a hollow in another.
 
-    Args:
-        vertices: (V, 3), finite.
-        faces: (F, 3) whole numbers from 0 to V − 1.
-        name: what error messages call it.
-        holes: whether edges of one face only are allowed. Each hole is closed by a fan of faces
-            about its middle; that is where the winding number of the open surface passes ½, nearly.
-
-    Raises: ValueError or TypeError when it is empty, a vertex is NaN, a face names a vertex that is
-    not there, an edge has not exactly two faces (an open mesh, or sheets that meet in an edge), two
-    neighbours face opposite ways, or there is no volume. Chapter: Solid shapes.
+    Vertices are (V, 3), faces (F, 3) whole numbers from 0 to V − 1; errors call it ``name``. With
+    ``holes`` edges of one face only are allowed: each hole is closed by a fan of faces about its
+    middle, nearly where the winding number of the open surface passes ½. Raises: ValueError or
+    TypeError when it is empty, a vertex is NaN, a face names a vertex that is not there, an edge
+    has not exactly two faces (an open mesh, or sheets that meet in an edge), two neighbours face
+    opposite ways, or there is no volume. Chapter: Solid shapes.
     """
     vertices, faces = (
         np.asarray(checks.as_array(f"{what} of {name}", given))
@@ -106,18 +102,14 @@ def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mes
 def _arrays_of(vertices, faces, name):
     if vertices.size == 0 or faces.size == 0:
         raise ValueError(f"{name} is empty: it has {len(vertices)} vertices and {len(faces)} faces")
-    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
-        raise ValueError(
-            f"{name} must have vertices (V, 3) and faces (F, 3), but got {vertices.shape}, "
-            f"{faces.shape}"
-        )
+    shapes = vertices.shape, faces.shape
+    right = [shape[1:] for shape in shapes] == [(3,), (3,)]
+    checks.must(right, name, "have vertices (V, 3) and faces (F, 3)", shapes)
     if not np.issubdtype(faces.dtype, np.integer):
         raise TypeError(f"faces of {name} must be whole numbers, but got {checks.describe(faces)}")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise ValueError(
-            f"faces of {name} must name vertices 0 to {len(vertices) - 1}, "
-            f"but go from {faces.min()} to {faces.max()}"
-        )
+    low, high, last = faces.min(), faces.max(), len(vertices) - 1
+    right = 0 <= low and high <= last
+    checks.must(right, f"faces of {name}", f"name vertices 0 to {last}", f"{low} to {high}")
     return checks.finite(f"vertices of {name}", vertices), faces
 
 
@@ -128,13 +120,6 @@ def _edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
     )
     return edges, which.reshape(-1), count
-
-
-def _bodies(made: Mesh) -> np.ndarray:
-    """Which connected body every face belongs to."""
-    links, n = _edges(made.faces)[0], len(made.vertices)
-    graph = coo_array((np.ones(len(links)), links.T), (n, n))
-    return connected_components(graph, directed=False)[1][made.faces[:, 0]]
 
 
 def _check_edges(faces: np.ndarray, name: str) -> None:
@@ -163,9 +148,8 @@ def _closed(vertices, faces):
         np.column_stack([np.roll(loop, -1), loop, np.full(len(loop), len(vertices) + k)])
         for k, loop in enumerate(loops)
     ]
-    return np.concatenate([vertices, *np.reshape(middle, (-1, 1, 3))]), np.concatenate(
-        [faces, *fans]
-    )
+    vertices = np.concatenate([vertices, np.reshape(middle, (-1, 3))])
+    return vertices, np.concatenate([faces, *fans])
 
 
 def _loops(border: list) -> list[list[int]]:
@@ -187,7 +171,9 @@ def _loops(border: list) -> list[list[int]]:
 
 def _bodies_turned(made: Mesh) -> Mesh:
     """Turn every body of negative volume that does not lie inside the others."""
-    body, faces = _bodies(made), made.faces.copy()
+    links, n, faces = _edges(made.faces)[0], len(made.vertices), made.faces.copy()
+    graph = coo_array((np.ones(len(links)), links.T), (n, n))
+    body = connected_components(graph, directed=False)[1][faces[:, 0]]
     for b in np.flatnonzero(np.bincount(body, _volumes(made)) < 0):
         others = Mesh(made.vertices, faces[body != b])
         if not inside(others, made.triangles[body == b][:1].mean(1))[0]:
@@ -196,36 +182,29 @@ def _bodies_turned(made: Mesh) -> Mesh:
 
 
 def normalise(made: Mesh) -> tuple[Mesh, Callable]:
-    """Into [0, 1]³: centre the vertices, divide by the largest coordinate, map [−1, 1] to [0, 1].
+    """Into [0, 1]³, proportions kept: the vertices' mean to the middle, the farthest to the border.
 
-    The centre is the mean of the vertices. Proportions stay. Returns the mesh and the way back, a
-    function of points (..., 3) of the unit cube. Chapter: Solid shapes.
+    Returns the mesh and the way back, a function of points (..., 3) of the unit cube. Chapter:
+    Solid shapes.
     """
     centre = made.vertices.mean(0)
     v = made.vertices - centre
     size = np.abs(v).max()
-    return Mesh(
-        0.5 + 0.5 * v / size, made.faces
-    ), lambda points: centre + size * (2 * np.asarray(points, float) - 1)
+    unit = Mesh(0.5 + 0.5 * v / size, made.faces)
+    return unit, lambda points: centre + size * (2 * np.asarray(points, float) - 1)
 
 
 def inside(made: Mesh, points) -> np.ndarray:
     r"""Which of the points (N, 3) lie in the solid, as N booleans: winding number w > ½.
 
-    w is the sum of the solid angles under which the faces are seen, over 4π: 1 inside and 0
-    outside, 2 where two parts of a solid overlap. libigl takes faces that are far away together
-    (Barill et al. 2018). It computes in single precision, about the solid's middle, so that only a
-    point that rounding moves across the surface can be wrong.
-
-    Raises: ValueError for another shape or values that are not finite. Chapter: Solid shapes.
+    w is the sum of the solid angles under which the faces are seen, over 4π: 1 inside, 0 outside, 2
+    where two parts overlap; libigl takes faces that are far away together (Barill et al. 2018). It
+    computes in single precision about the solid's middle: only a point that rounding moves across
+    the surface can be wrong. Raises: ValueError for another shape or NaN. Chapter: Solid shapes.
     """
     arrays, there = _for_igl(made, 1.0)
-    return (
-        checks.extra("igl", "meshes").fast_winding_number(
-            *arrays, there(_places("points", points, 3))
-        )
-        > 0.5
-    )
+    points, igl = there(_places("points", points, 3)), checks.extra("igl", "meshes")
+    return igl.fast_winding_number(*arrays, points) > 0.5
 
 
 def columns(made: Mesh, xy) -> np.ndarray:
@@ -234,9 +213,8 @@ def columns(made: Mesh, xy) -> np.ndarray:
     Going up, the winding number w grows by 1 at each face that looks down and falls by 1 at each
     that looks up; the solid is where w > 0, also where the surface runs through itself. A line
     through an edge, at which libigl may count one face, both or none, is moved by a ten-millionth.
-
     Returns: (N, K), K the largest number of heights (even), the rest ∞; right to single precision.
-    Raises: ValueError for another shape or values that are not finite. Chapter: Solid shapes.
+    Raises: ValueError for another shape or NaN. Chapter: Solid shapes.
     """
     xy = _places("xy", xy, 2)
     line, z, change = _crossings(made, xy)
@@ -268,9 +246,7 @@ def _crossings(made: Mesh, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def below(heights, z):
-    """Inside or outside at heights ``z`` (…) of lines with heights (…, K): is the count below z
-    odd?
-
+    """Inside or not at ``z`` (…) of lines with heights (…, K): is the count of those below z odd?
     For NumPy and for JAX, compiled or not. Chapter: Solid shapes.
     """
     return (heights <= z[..., None]).sum(-1) % 2 == 1
@@ -280,7 +256,7 @@ def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
     """The faces that rays meet first: from ``start`` (N, 3), all along one ``direction`` (3,).
 
     Returns: (N,) face, −1 where there is none, and (N, 3) the place on it in barycentric
-    coordinates, (1, 0, 0) where there is none. Raises: as :func:`columns`. Chapter: Solid shapes.
+    coordinates, there (1, 0, 0). Raises: as :func:`columns`. Chapter: Solid shapes.
     """
     tree, arrays, there, _ = _rays(made)
     start = there(_places("start", start, 3))
@@ -291,9 +267,7 @@ def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rays(made: Mesh):
-    """A tree of faces, arrays and places as it takes them, and how much larger they are: 1000
-    across.
-    """
+    """A tree of faces, arrays and places as it takes them, and how much larger: 1000 across."""
     size = np.ptp(made.vertices, axis=0).max()
     unit = MAGNIFIED * 2.0 ** -np.rint(np.log2(size))  # exact for a solid of about size 1
     arrays, there = _for_igl(made, unit)
@@ -303,9 +277,7 @@ def _rays(made: Mesh):
 
 
 def _for_igl(made: Mesh, scale: float):
-    """Vertices and faces as libigl takes them, and places likewise: moved by whole sizes to about
-    0.
-    """
+    """Vertices and faces as libigl takes them, and places: moved by whole sizes to about 0."""
     low, high = made.vertices.min(0), made.vertices.max(0)
     size = (high - low).max()
     origin = size * np.trunc((low + high) / 2 / size)
@@ -318,10 +290,8 @@ def _for_igl(made: Mesh, scale: float):
 
 def _places(name: str, given, d: int) -> np.ndarray:
     given = np.array(given, np.float64, order="C")
-    if given.ndim != 2 or given.shape[1] != d:
-        raise ValueError(f"{name} must have shape (N, {d}), but got {given.shape}")
-    checks.finite(name, given)
-    return given
+    checks.must(given.shape[1:] == (d,), name, f"have shape (N, {d})", given.shape)
+    return checks.finite(name, given)
 
 
 def box(made: Mesh, margin: float = 1e-3) -> np.ndarray:
@@ -332,9 +302,8 @@ def box(made: Mesh, margin: float = 1e-3) -> np.ndarray:
 def on_surface(made: Mesh, key: jax.Array, n: int, *, by_face: bool = False) -> np.ndarray:
     """n random points on the surface, (n, 3) in float64: at (1−√u, √u(1−v), √u v) on a random face.
 
-    A face is drawn by its area, so that the points are uniform; or, with ``by_face`` and as the
-    paper's code does, each as often as any other: more points where faces are small. Chapter: Solid
-    shapes.
+    A face is drawn by its area, so that the points are uniform, or with ``by_face``, as in the
+    paper's code, each as often as any other. Chapter: Solid shapes.
     """
     f, u, v = np.asarray(
         jax.random.uniform(checks.key("key", key), (3, checks.count("n", n))), np.float64
@@ -345,3 +314,51 @@ def on_surface(made: Mesh, key: jax.Array, n: int, *, by_face: bool = False) -> 
     u = np.sqrt(u)
     weights = np.stack([1 - u, u * (1 - v), u * v], -1)
     return np.einsum("nk,nki->ni", weights, made.triangles[face])
+
+
+def contour(values, low=0.0, high=1.0) -> Mesh:
+    """The surface where a function, known on a grid, changes sign: libigl's marching cubes.
+
+    Values (n₁, n₂, n₃), positive inside, are at linspace(low, high, n) on each axis; ``low`` and
+    ``high`` are numbers or (3,). Outside the grid the function counts as negative, so that the
+    surface is closed whatever it does at the border (Lorensen and Cline 1987). Raises: ValueError
+    for another shape, values that are not finite, or nowhere positive. Chapter: Solid shapes.
+    """
+    values = np.asarray(values, np.float64)
+    right = values.ndim == 3 and min(values.shape) > 1
+    checks.must(right, "values", "have shape (n₁, n₂, n₃), each at least 2", values.shape)
+    most = checks.finite("values", values).max()
+    given = f"up to {most:g}: there is nothing inside"
+    checks.must(most > 0, "values", "be positive somewhere", given)
+    low, high = np.broadcast_to(low, 3).astype(float), np.broadcast_to(high, 3).astype(float)
+    step = (high - low) / (np.array(values.shape) - 1)
+    padded = np.pad(values, 1, constant_values=-np.abs(values).max())
+    at = low + step * (np.indices(padded.shape).reshape(3, -1, order="F").T - 1.0)
+    field = padded.ravel(order="F")  # the first axis runs fastest
+    vertices, faces, _ = checks.extra("igl", "meshes").marching_cubes(field, at, *padded.shape)
+    return Mesh(vertices, faces[:, ::-1])  # libigl turns them towards what is positive
+
+
+def picture(made: Mesh, size: int = 160, turn: float = 0.0, tilt: float = 0.35) -> np.ndarray:
+    """A mesh in [0, 1]³ seen from far away, coloured by where its surface faces: (size, size, 3).
+
+    Red, green and blue are ½ + ½ of the outward normal's part to the right, upwards and towards the
+    viewer; normals are blended over each face from those of its corners. White is background. The
+    side spans 1.2 units. ``turn`` is about the upright y axis through the middle, ``tilt`` then
+    towards the viewer on the z axis, in radians. Chapter: Solid shapes.
+    """
+    (c, s), (a, b) = ((np.cos(angle), np.sin(angle)) for angle in (turn, tilt))
+    turned = np.array([[1, 0, 0], [0, a, -b], [0, b, a]]) @ [[c, 0, s], [0, 1, 0], [-s, 0, c]]
+    made = Mesh((made.vertices - 0.5) @ turned.T + 0.5, made.faces)
+    at = (np.arange(checks.count("size", size)) + 0.5) / size * 1.2 - 0.1
+    xy = np.stack(np.meshgrid(at, at[::-1], indexing="xy"), -1).reshape(-1, 2)
+    face, weights = first_seen(made, np.insert(xy, 2, 9.0, axis=1), (0, 0, -1))
+    hit = face >= 0
+    normals = np.zeros_like(made.vertices)
+    for k in range(3):
+        np.add.at(normals, made.faces[:, k], made.normals)
+    normal = np.einsum("nk,nki->ni", weights[hit], normals[made.faces[face[hit]]])
+    normal /= np.maximum(np.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
+    seen = np.ones((size * size, 3))
+    seen[hit] = 0.5 + 0.5 * normal
+    return seen.reshape(size, size, 3)

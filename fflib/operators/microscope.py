@@ -1,4 +1,4 @@
-r"""The electron microscope: central slices, contrast, and direct inversion.
+r"""The electron microscope: central slices, contrast, direct inversion, and how good it is.
 
 An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz. In Fourier space
 projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)). The
@@ -25,17 +25,13 @@ from fflib.operators.cameras import rotations
 
 
 def frequencies(n: int) -> np.ndarray:
-    """The n frequencies of a centred transform: (j − n//2)/n, in cycles per pixel, in [−½, ½).
-
-    Chapter: A molecule in motion.
-    """
+    """The n frequencies of a centred transform: (j − n//2)/n. Chapter: A molecule in motion."""
     return (np.arange(checks.count("n", n)) - n // 2) / n
 
 
 def centred_fft(array, d: int) -> jax.Array:
-    """Σ a(x) exp(−2πi k·x) over the last ``d`` axes, frequency 0 at n//2.
-
-    Chapter: A molecule in motion.
+    """Σ a(x) exp(−2πi k·x) over the last ``d`` axes, frequency 0 at n//2. Chapter: A molecule in
+    motion.
     """
     axes = tuple(range(-d, 0))
     return jnp.fft.fftshift(jnp.fft.fftn(jnp.fft.ifftshift(array, axes), axes=axes), axes)
@@ -50,27 +46,23 @@ def centred_ifft(spectrum, d: int) -> jax.Array:
 
 
 def radius(n: int) -> np.ndarray:
-    """‖k‖ of every cell of a centred transform of an n × n image, in cycles per pixel.
-
-    Chapter: A molecule in motion.
-    """
+    """‖k‖ of every cell of a centred transform of an n × n image. Chapter: A molecule in motion."""
     k = frequencies(n)
     return np.hypot(k[:, None], k)
 
 
 def filtered(images, gain) -> jax.Array:
-    """What a lens makes of images (..., n, n): their transforms times ``gain``, symmetric in ±k.
-
-    Chapter: A molecule in motion.
+    """Images (..., n, n) whose transforms are multiplied by ``gain``, symmetric in ±k: what a lens
+    makes of them. Chapter: A molecule in motion.
     """
     return centred_ifft(gain * centred_fft(images, 2), 2)
 
 
 def half_disc(n: int) -> np.ndarray:
-    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, half of them.
+    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, one of each ±k.
 
-    A real image has ŷ(−k) = conj ŷ(k), so one of each pair ±k tells all. Frequency 0 is its own
-    partner and the first in the list. Chapter: A molecule in motion.
+    A real image has ŷ(−k) = conj ŷ(k). Frequency 0, its own partner, is the first in the list.
+    Chapter: A molecule in motion.
     """
     x, y = np.meshgrid(*2 * [np.arange(checks.count("n", n, least=4)) - n // 2], indexing="ij")
     keep = (np.hypot(x, y) < n / 2) & ((x > 0) | ((x == 0) & (y >= 0)))
@@ -79,8 +71,7 @@ def half_disc(n: int) -> np.ndarray:
 
 
 def random_rotations(key: jax.Array, count: int) -> jax.Array:
-    """``count`` rotations (count, 3, 3), uniform over all: from quaternions of four normal numbers.
-
+    """``count`` rotations (count, 3, 3), uniform over all: quaternions of four normal numbers.
     Chapter: A molecule in motion.
     """
     quaternions = jax.random.normal(
@@ -92,22 +83,19 @@ def random_rotations(key: jax.Array, count: int) -> jax.Array:
 def slice_points(k, poses) -> jax.Array:
     """Where an image's frequencies lie in the molecule's frame: Rᵀ(k₁, k₂, 0) = k₁ R₁ + k₂ R₂.
 
-    R₁ and R₂ are rows of R. From k (P, 2) and rotations (N, 3, 3) come (N, P, 3), in the units of
-    k. Raises: ValueError for other shapes, and when the poses are no rotations. Chapter: A molecule
-    in motion.
+    R₁ and R₂ are rows of R. From k (P, 2) and rotations (N, 3, 3) come (N, P, 3), in k's units.
+    Raises: ValueError for other shapes and matrices. Chapter: A molecule in motion.
     """
     k, poses = checks.points("k", k, 2), rotations("poses", poses)
-    if poses.ndim != 3:
-        raise ValueError(f"poses must have shape (N, 3, 3), but got {poses.shape}")
+    checks.must(poses.ndim == 3, "poses", "have shape (N, 3, 3)", poses.shape)
     return jnp.matmul(k, poses[:, :2], precision="highest")
 
 
 def fold(k) -> tuple[jax.Array, jax.Array]:
     """Of ±k (..., 3) the one with k_z > 0 (or k_z = 0 and k_y > 0, …), s k, and the sign s = ±1.
 
-    A real volume has V̂(−k) = conj V̂(k): whoever knows V̂(s k) knows V̂(k) = Re V̂(s k) + i s Im
-    V̂(s k). So a network needs to learn half of the frequencies only. Returns (s k, s), shapes
-    (..., 3) and (...). Chapter: A molecule in motion.
+    A real volume has V̂(k) = Re V̂(s k) + i s Im V̂(s k), so that a network needs to learn half of
+    the frequencies only. Returns (s k, s), (..., 3) and (...). Chapter: A molecule in motion.
     """
     x, y, z = jnp.moveaxis(k, -1, 0)
     first = jnp.where(z != 0, z, jnp.where(y != 0, y, x))
@@ -115,13 +103,8 @@ def fold(k) -> tuple[jax.Array, jax.Array]:
     return sign[..., None] * k, sign
 
 
-# --------------------------------------------------------------------------------------------------
-# The microscope
-
-
 def wavelength(kilovolts: float = 300.0) -> float:
     """Of an electron, in Å: 12.2643/√(U + 0.978466·10⁻⁶ U²), U the voltage in volts (relativistic).
-
     Chapter: A molecule in motion.
     """
     volts = 1e3 * checks.positive("kilovolts", kilovolts)
@@ -129,14 +112,9 @@ def wavelength(kilovolts: float = 300.0) -> float:
 
 
 def contrast(
-    k,
-    defocus,
-    *,
-    kilovolts: float = 300.0,
-    cs: float = 2.7,
-    amplitude: float = 0.1,
+    k, defocus, *, kilovolts: float = 300.0, cs: float = 2.7, amplitude: float = 0.1,
     b_factor: float = 0.0,
-):
+):  # fmt: skip
     r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), real, of the shape of k.
 
     χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
@@ -155,8 +133,8 @@ def contrast(
     molecule in motion.
     """
     wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
-    if checks.positive("amplitude", amplitude, zero=True) > 1:
-        raise ValueError(f"amplitude must lie in [0, 1], but got {amplitude}")
+    right = checks.positive("amplitude", amplitude, zero=True) <= 1
+    checks.must(right, "amplitude", "lie in [0, 1]", amplitude)
     b_factor = checks.positive("b_factor", b_factor, zero=True)
     return _contrast(checks.real_array("k", k), defocus, wave, cs, amplitude, b_factor)
 
@@ -165,34 +143,30 @@ def contrast(
 def _contrast(k, defocus, wave, cs, amplitude, b_factor):
     k2 = k**2
     chi = jnp.pi * wave * k2 * (defocus - 0.5 * cs * wave**2 * k2)
-    return -((1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)) * jnp.exp(
-        -b_factor * k2 / 4
-    )
-
-
-# --------------------------------------------------------------------------------------------------
-# Without a network
+    wave = (1 - amplitude**2) ** 0.5 * jnp.sin(chi) + amplitude * jnp.cos(chi)
+    return -wave * jnp.exp(-b_factor * k2 / 4)
 
 
 def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.Array:
-    r"""Direct Fourier inversion: put every measured slice back into the box, then transform.
+    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), real, of the shape of k.
 
-    Each value is shared out among the eight nearest cells by trilinear weights t, and every cell
-    takes the least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times
-    finer than the box asks for, which keeps the interpolation's error outside the box; dividing by
-    its transform, sinc² along each axis, undoes its fading inside.
+    χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
 
-    From k (P, 2) in cycles per pixel, complex y (N, P), gain C (N, P) and poses (N, 3, 3) to the
-    volume (n, n, n). ``ridge`` > 0 is noise over signal, where y has noise of variance 1. Raises:
-    ValueError when shapes disagree, poses are no rotations or ridge is not positive. Chapter: A
+    Args:
+        k: ‖k‖ in cycles per Å, any shape.
+        defocus: Δz in Å (1 µm = 10⁴ Å), > 0 underfocus; broadcast against k.
+        kilovolts: of the electrons.
+        cs: spherical aberration C_s in mm.
+        amplitude: A in [0, 1], the share of amplitude contrast; C(0) = −A, darker than the ice.
+        b_factor: B in Å².
+
+    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B. Chapter: A
     molecule in motion.
     """
     at = slice_points(k, poses)
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
-    if y.shape != at.shape[:2] or gain.shape != y.shape:
-        raise ValueError(
-            f"y and gain must have shape {at.shape[:2]}, but got {y.shape} and {gain.shape}"
-        )
+    shapes, want = (y.shape, gain.shape), at.shape[:2]
+    checks.must(set(shapes) == {want}, "y and gain", f"have shape {want}", shapes)
     n, size = checks.count("n", n), checks.count("n", n) * checks.count("pad", pad)
     wide = _invert(at.reshape(-1, 3), (gain * y).ravel(), (gain**2).ravel(), ridge, size)
     edge = size // 2 - n // 2
@@ -214,3 +188,55 @@ def _invert(at, signal, weight, ridge, n):
         bottom = bottom.at[cell].add(share * weight, mode="drop")
     fade = jnp.sinc(frequencies(n)) ** 2
     return centred_ifft(top / (bottom + ridge), 3) / (fade[:, None, None] * fade[:, None] * fade)
+
+
+def shell_correlation(a, b) -> jax.Array:
+    """Fourier shell correlation of two volumes (n, n, n), one number a shell 0, 1, … n/2 − 1.
+
+    FSC(s) = Re Σ â conj(b̂) / √(Σ ‖â‖² Σ ‖b̂‖²), sums over round(n‖k‖) = s cycles per box. It is
+    blind to how strong a shell is, and so to filters, and to the sign of both volumes together; 0
+    where a volume has nothing. Raises: ValueError for volumes that are no cubes of one size.
+    Chapter: A molecule in motion.
+    """
+    a, b = checks.real_array("a", a), checks.real_array("b", b)
+    right = a.ndim == 3 and len({*a.shape, *b.shape}) == 1 and b.ndim == 3
+    checks.must(right, "a and b", "be cubes of one size", f"{a.shape} and {b.shape}")
+    return _shell_correlation(a, b)
+
+
+@jax.jit
+def _shell_correlation(a, b):
+    n = len(a)
+    f, g = centred_fft(a, 3), centred_fft(b, 3)
+    k = frequencies(n) * n
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int).ravel()
+
+    def total(z):
+        return jnp.zeros(n // 2, z.dtype).at[shell].add(z.ravel(), mode="drop")
+
+    # a root of the product of squares would overflow
+    size = jnp.sqrt(total(jnp.abs(f) ** 2)) * jnp.sqrt(total(jnp.abs(g) ** 2))
+    return total((f * g.conj()).real) / jnp.where(size > 0, size, 1.0)
+
+
+def resolution(curve, threshold: float, pixel: float) -> float:
+    """Where a shell correlation first falls below a threshold: 1/frequency of the crossing, in Å.
+
+    The curve (n/2,), as :func:`shell_correlation` gives it for a box of n voxels of side ``pixel``
+    Å, n even, is taken to be straight between shells; one that never falls gives the last shell's.
+    A threshold of 0.5 is usual against a known volume, 0.143 between volumes of two halves of the
+    data (Rosenthal and Henderson 2003), for which a volume of all data correlates with the truth by
+    √(2·0.143/(1 + 0.143)) = 0.5. Raises: ValueError for a threshold outside (0, 1), or a curve with
+    another number of axes. Chapter: A molecule in motion.
+    """
+    curve = np.asarray(checks.real_array("curve", curve), np.float64)
+    checks.must(curve.ndim == 1 and len(curve) > 1, "curve", "have shape (n/2,)", curve.shape)
+    checks.must(0 < threshold < 1, "threshold", "lie in (0, 1)", threshold)
+    box = 2 * len(curve) * checks.positive("pixel", pixel)
+    below = np.flatnonzero(curve[1:] < threshold) + 1  # shell 0 is the mass
+    if not len(below):
+        return box / (len(curve) - 1)
+    s = below[0]
+    if s == 1:
+        return box
+    return float(box / (s - 1 + (curve[s - 1] - threshold) / (curve[s - 1] - curve[s])))

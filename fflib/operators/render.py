@@ -21,21 +21,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from fflib import checks
-from fflib.operators.cameras import Views, check_range, pixel_centres, rays
+from fflib.operators.cameras import Views, pixel_centres, rays
 
 ENDLESS = 1e10  # where the published last interval ends
 
 
 class Rendered(NamedTuple):
-    """What rays see of a field; the background is black.
-
-    ``colour`` (..., 3) is Σ w_i c_i. ``opacity`` (...) is Σ w_i, from 0 (all light passes) to 1.
-    ``depth`` (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at which the light stops,
-    with what passes through counted at far. ``weights`` (..., n) are the w_i ≥ 0. Chapter: Radiance
-    fields.
+    """What rays see of a field on black: colour (..., 3) is Σ w_i c_i, opacity (...) is Σ w_i from
+    0 (all light passes) to 1, depth (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at
+    which light stops, with what passes through counted at far. ``weights`` (..., n) are the w_i ≥
+    0. Chapter: Radiance fields.
     """
 
     colour: jax.Array
@@ -47,38 +44,33 @@ class Rendered(NamedTuple):
 def samples(
     near: float, far: float, n: int, key: jax.Array | None = None, shape: tuple = ()
 ) -> jax.Array:
-    """Distances t_1 < … < t_n along rays, one in each of n equal parts of [near, far].
+    """Distances t_1 < … < t_n along rays, ``shape`` + (n,), one in each of n parts of [near, far].
 
-    Uniform within its part with a ``key`` (stratified sampling), in its middle without. Returns an
-    array of shape ``shape`` + (n,). Raises: ValueError unless 0 ≤ near < far and n ≥ 1. Chapter:
-    Radiance fields.
+    Uniform within its part with a ``key`` (stratified sampling), in its middle without. Raises:
+    ValueError unless 0 ≤ near < far and n ≥ 1. Chapter: Radiance fields.
     """
-    check_range(near, far)
-    u = 0.5 if key is None else jax.random.uniform(key, (*shape, checks.count("n", n)))
-    parts = jnp.broadcast_to(jnp.arange(checks.count("n", n)), (*shape, n))
-    return near + (far - near) / n * (parts + u)
+    right = 0 <= near < far < np.inf
+    checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
+    size = (*shape, checks.count("n", n))
+    u = 0.5 if key is None else jax.random.uniform(key, size)
+    return near + (far - near) / n * (jnp.broadcast_to(jnp.arange(n), size) + u)
 
 
 def composite(density, colour, t, far: float) -> Rendered:
     """Add up what the samples of a ray contribute (the equations above).
 
-    Args:
-        density: σ_i ≥ 0 per unit length, (..., n).
-        colour: c_i, (..., n, 3).
-        t: distances, (..., n), none below the one before.
-        far: where the last interval ends, not before the last sample.
-
-    Raises: ValueError when the shapes disagree, or distances fall. Chapter: Radiance fields.
+    Density σ_i ≥ 0 is per unit length, (..., n), colour c_i (..., n, 3); distances t (..., n) rise,
+    and the last interval ends at ``far``, not before the last sample. Raises: ValueError when the
+    shapes disagree, or distances fall. Chapter: Radiance fields.
     """
-    if jnp.shape(colour) != (*jnp.shape(density), 3) or jnp.shape(t)[-1] != jnp.shape(density)[-1]:
-        raise ValueError(
-            f"density must have shape (..., n), colour (..., n, 3) and t (..., n), but got "
-            f"{jnp.shape(density)}, {jnp.shape(colour)} and {jnp.shape(t)}"
-        )
+    shapes = jnp.shape(density), jnp.shape(colour), jnp.shape(t)
+    right = shapes[1] == (*shapes[0], 3) and shapes[2][-1] == shapes[0][-1]
+    asked = "have shape (..., n), colour (..., n, 3) and t (..., n)"
+    checks.must(right, "density", asked, shapes)
     lengths = jnp.diff(t, append=far)
-    if not isinstance(lengths, Tracer) and (least := np.min(lengths)) < -1e-6 * far:
+    if not checks.traced(lengths) and (least := np.min(lengths)) < -1e-6 * far:
         raise ValueError(f"t must rise and end before far = {far}, but falls by {-least:.3g}")
-    if not isinstance(density, Tracer) and (least := np.min(density)) < 0:
+    if not checks.traced(density) and (least := np.min(density)) < 0:
         raise ValueError(f"density must be ≥ 0, but reaches {least:.3g}")
     thickness = density * lengths
     # the sum of those before; a difference of sums would cancel behind a wall
@@ -95,10 +87,8 @@ def composite(density, colour, t, far: float) -> Rendered:
 
 
 def render(field: Callable, origins, directions, t, far: float) -> Rendered:
-    """What rays (origins and directions (..., 3), distances (..., n)) see, as :func:`composite`
-    adds up.
-
-    The field maps points (..., 3) to density (...) and colour (..., 3). Chapter: Radiance fields.
+    """What rays (origins and directions (..., 3), distances (..., n)) see of a field, which maps
+    points (..., 3) to density (...) and colour (..., 3). Chapter: Radiance fields.
     """
     points = origins[..., None, :] + t[..., None] * directions[..., None, :]
     density, colour = field(points)
@@ -106,9 +96,8 @@ def render(field: Callable, origins, directions, t, far: float) -> Rendered:
 
 
 def radiance(raw) -> tuple[jax.Array, jax.Array]:
-    """Read a network's four outputs (..., 4) as density relu(raw₃) and colour sigmoid(raw₀₁₂).
-
-    Chapter: Radiance fields.
+    """A network's outputs (..., 4) as density relu(raw₃) (...) and colour sigmoid(raw₀₁₂)
+    (..., 3). Chapter: Radiance fields.
     """
     return jax.nn.relu(raw[..., 3]), jax.nn.sigmoid(raw[..., :3])
 

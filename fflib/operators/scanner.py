@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.scipy.ndimage import map_coordinates
 
 from fflib import checks
@@ -45,28 +44,24 @@ def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
     return lambda y: jnp.conj(transpose(jnp.conj(y))[0])
 
 
-# --------------------------------------------------------------------------------------------------
-# Computed tomography
+# --- Computed tomography
 
 
 def angles(count: int) -> jax.Array:
-    """``count`` directions of view in radians, linspace(0, π) without π, or a ValueError.
-
-    Chapter: Computed tomography.
+    """``count`` views in radians, linspace(0, π) without π, or a ValueError. Chapter: Computed
+    tomography.
     """
     return jnp.arange(checks.count("count", count)) * (jnp.pi / count)
 
 
-def project(
-    image, angles, interpolation: str = "nearest", detectors: int | None = None
-) -> jax.Array:
+def project(image, angles, interpolation="nearest", detectors: int | None = None) -> jax.Array:
     r"""Parallel-beam projections, the Radon transform of a picture on [0, 1]² (Eq. ct-radon).
 
     p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
     is turned by θ about its middle and averaged over its rows. Detector j of m sits at s = j/m − ½;
-    f is 0 outside the square. The side of the square is the unit of length. A sinogram of
-    scikit-image, ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T
-    / n, -np.radians(degrees)``: it sums pixels and turns the other way.
+    f is 0 outside the square, whose side is the unit of length. A sinogram of scikit-image,
+    ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T / n,
+    -np.radians(degrees)``: it sums pixels and turns the other way.
 
     Args:
         image: (n, n), real.
@@ -75,10 +70,12 @@ def project(
             to the integral and four times the work).
         detectors: m, if it is not n.
 
-    Returns: (k, m), the sinogram. Raises: ValueError for another shape, no angles, degrees, NaN;
-    TypeError for complex pictures. Chapter: Computed tomography.
+    Returns: (k, m). Raises: ValueError for another shape, no angles, degrees, NaN; TypeError for
+    complex pictures. Chapter: Computed tomography.
     """
-    image, angles = _square_picture("image", image), _directions(angles)
+    image, angles = _array("image", image, 2), _directions(angles)
+    right = image.shape[0] == image.shape[1]
+    checks.must(right, "image", "be square, (n, n), padded with zeros if need be", image.shape)
     order = INTERPOLATION[checks.one_of("interpolation", interpolation, tuple(INTERPOLATION))]
     n = len(image)
     t, s = jnp.meshgrid(jnp.arange(n) - n / 2, _detectors(n, detectors), indexing="ij")
@@ -102,24 +99,16 @@ def filtered_back_projection(sinogram, angles, size: int | None = None) -> jax.A
 
     h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency
     (Ramachandran and Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ,
-    interpolated linearly. Each view counts for half of the turn to its neighbours on either side
-    (mod π).
+    interpolated linearly. Each view counts for half of the turn to its neighbours (mod π).
 
-    Args:
-        sinogram: (k, m) as :func:`project` returns it.
-        angles: (k,) radians in [−2π, 2π], as spread out as they are.
-        size: n, pixels along a side, if it is not m.
-
-    Returns: (n, n); noise and few angles take it outside the range of the true picture. Raises:
-    ValueError when the shapes disagree, for NaN or no angles. Chapter: Computed tomography.
+    From a sinogram (k, m) and angles as in :func:`project` comes a picture (n, n), n = ``size`` or
+    m; noise and few angles take it outside the range of the true one. Raises: ValueError when the
+    shapes disagree, for NaN or no angles. Chapter: Computed tomography.
     """
     sinogram, angles = _array("sinogram", sinogram, 2), _directions(angles)
-    if len(sinogram) != len(angles):
-        raise ValueError(
-            f"sinogram must have one row for each of the {len(angles)} angles, "
-            f"but got shape {sinogram.shape}"
-        )
-    m = sinogram.shape[1]
+    views, m = sinogram.shape
+    asked = f"have {len(angles)} rows, one an angle"
+    checks.must(views == len(angles), "sinogram", asked, f"shape {(views, m)}")
     n = m if size is None else checks.count("size", size)
     k = np.fft.fftfreq(2 * m, 1 / (2 * m))  # 0, 1, …, m−1, −m, …, −1; zeros to 2m: no wrap-around
     with np.errstate(divide="ignore"):
@@ -143,8 +132,7 @@ def _shares(angles):
     return jnp.zeros_like(turn).at[order].set((after + jnp.roll(after, 1)) / 2)
 
 
-# --------------------------------------------------------------------------------------------------
-# Magnetic resonance
+# --- Magnetic resonance
 
 
 def kspace_mask(
@@ -152,11 +140,10 @@ def kspace_mask(
 ) -> jax.Array:
     """Which frequencies the scanner visits: cells hit by ``draws`` from N(centre, std²·I).
 
-    The defaults are the paper's for 96³, where about one cell in eight is hit. Draws outside the
-    grid are lost; ``std`` is in cells (cycles per side), on every axis. Returns booleans of the
-    volume's shape, frequency 0 at index 0, as in ``jnp.fft.fftn``; ``jnp.fft.fftshift`` brings it
-    to the middle to look at. Raises: ValueError for sizes or draws below 1 and std ≤ 0. Chapter:
-    Magnetic resonance.
+    The defaults are the paper's for 96³, where about one cell in eight is hit; ``std`` is in cells
+    (cycles per side). Draws outside the grid are lost. Returns booleans of the volume's shape,
+    frequency 0 at index 0, as in ``jnp.fft.fftn``. Raises: ValueError for sizes or draws below 1
+    and std ≤ 0. Chapter: Magnetic resonance.
     """
     shape = tuple(checks.count("shape", k) for k in shape)
     draws, std = checks.count("draws", draws), checks.positive("std", std)
@@ -176,19 +163,18 @@ def masked_fft(volume, mask) -> jax.Array:
     index 0; the result complex, 0 where nothing was measured. Raises: ValueError for NaN, a mask of
     another shape, or one that lets nothing through. Chapter: Magnetic resonance.
     """
-    volume = _array("volume", volume)
+    volume = checks.real_array("volume", volume, integers=True)
     return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
 
 
 def zero_filled(observed) -> jax.Array:
-    """Re F⁻¹ y, complex y as :func:`masked_fft` returns it: the volume if all else were zero.
+    """Re F⁻¹ y, (MF)ᴴy over the number of voxels: the volume if all that y lacks were zero.
 
-    It is (MF)ᴴy over the number of voxels. Raises: ValueError when y is empty or not finite.
-    Chapter: Magnetic resonance.
+    Raises: ValueError when y (see :func:`masked_fft`) is empty or not finite. Chapter: Magnetic
+    resonance.
     """
     observed = checks.finite("observed", jnp.asarray(observed))
-    if observed.size == 0:
-        raise ValueError(f"observed is empty: got shape {observed.shape}")
+    checks.must(observed.size, "observed", "not be empty", f"shape {observed.shape}")
     return jnp.fft.ifftn(observed).real
 
 
@@ -211,32 +197,20 @@ def mirrored(spectrum) -> jax.Array:
     return jnp.roll(jnp.flip(jnp.asarray(spectrum), axes), 1, axes)
 
 
-# --------------------------------------------------------------------------------------------------
+# --- What operators are given
 
 
-def _array(name: str, value, ndim: int | None = None) -> jax.Array:
+def _array(name: str, value, ndim: int) -> jax.Array:
     array = checks.real_array(name, value, integers=True)
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes, but got shape {array.shape}")
-    return array
-
-
-def _square_picture(name: str, value) -> jax.Array:
-    array = _array(name, value, 2)
-    if array.shape[0] != array.shape[1]:
-        raise ValueError(
-            f"{name} must be square, (n, n), but got shape {array.shape}; pad it with zeros"
-        )
+    checks.must(array.ndim == ndim, name, f"have {ndim} axes", f"shape {array.shape}")
     return array
 
 
 def _directions(angles) -> jax.Array:
     angles = _array("angles", angles, 1)
-    if not isinstance(angles, Tracer) and (most := np.abs(angles).max()) > 6.2832:
-        raise ValueError(
-            f"angles must be radians in [−2π, 2π], but reach {most:.4g}: "
-            f"of degrees give jnp.radians(angles)"
-        )
+    most = 0.0 if checks.traced(angles) else np.abs(angles).max()
+    given = f"up to {most:.4g}: of degrees give jnp.radians(angles)"
+    checks.must(most < 6.2832, "angles", "be radians in [−2π, 2π]", given)
     return angles
 
 
@@ -244,8 +218,8 @@ def _mask(mask, shape) -> jax.Array:
     mask = jnp.asarray(mask)
     if mask.dtype != bool:
         raise TypeError(f"mask must be boolean, but got {checks.describe(mask)}")
-    if mask.shape != shape:
-        raise ValueError(f"mask must have the shape {shape} of what it masks, but got {mask.shape}")
-    if not isinstance(mask, Tracer) and not np.asarray(mask).any():
-        raise ValueError(f"mask is False everywhere ({mask.shape}): nothing would be measured")
+    checks.must(mask.shape == shape, "mask", f"have the shape {shape} of what it masks", mask.shape)
+    right = checks.traced(mask) or np.asarray(mask).any()
+    given = f"False everywhere ({mask.shape}): nothing would be measured"
+    checks.must(right, "mask", "let something through", given)
     return mask

@@ -1,8 +1,9 @@
 """Predictions that a reader commits before seeing the result.
 
-On a page a guess is HTML form controls and a script (`assets/show.js`), with a live kernel it is
-ipywidgets; both say the same words, and work with the keyboard and with a finger. A plain script
-prints the question. The classes have the names by which a chapter calls them.
+On a page a guess is HTML form controls and a script (`assets/show.js`). With a live kernel it is
+ipywidgets, since some notebooks (Colab) put every output into a frame of its own, where a script
+cannot find the question. Both say the same words, and work with the keyboard and with a finger. A
+plain script prints the question. The classes have the names by which a chapter calls them.
 """
 
 import itertools
@@ -14,12 +15,14 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fflib.show import live, markup
+from fflib.show import markup
 from fflib.show.markup import escape, typeset, words
 
 MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
 NO_WHY: Mapping[str, str] = MappingProxyType({})
+EMPTY = ""  # a menu without a choice
+WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 _GROUP = f"{markup.PLACEHOLDER}g"
 
 
@@ -29,15 +32,23 @@ class Asked:
     unit = ""
     _whys: Mapping[str, str] = NO_WHY
 
-    def _ask(self, question: str, fields, inputs: Callable[[], list], text: str) -> None:
-        """Display the question with `fields` in HTML, the widgets `inputs()`, or `text`."""
+    def _ask(self, question: str, fields, text: str) -> None:
+        """Display the question with `fields` in HTML, as widgets, or as `text`."""
         self.question = words("question", question)
-        legend = f"<legend>Your guess: {escape(self.question)}</legend>"
-        fieldset = f"<fieldset>{legend}{''.join(fields)}</fieldset>"
+        legend = f"Your guess: {escape(self.question)}"
+        fieldset = f"<fieldset><legend>{legend}</legend>{''.join(fields)}</fieldset>"
         body, self._prefix = markup.unique(f'<div class="ff ff-guess">{fieldset}</div>')
-        self._live = live.Question(self.question, inputs(), self.unit) if markup.live() else None
-        widget = self._live and self._live.box
-        markup.emit(markup.styled(body, script=True), self.question + text, widget)
+        self.inputs, self.box = [], None
+        if markup.live():
+            import ipywidgets
+
+            self.inputs = rows = self._widgets(ipywidgets)
+            if self.unit:
+                row = [*rows, ipywidgets.Label(self.unit)]
+                rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})]
+            head = ipywidgets.HTML(markup.styled(f'<p class="ff-legend">{legend}</p>'))
+            self.box = ipywidgets.VBox([head, *rows]).add_class("ff-live")
+        markup.emit(markup.styled(body, script=True), self.question + text, self.box)
 
     def _tell(self, answer: object, code: object, shown: str, because: str) -> None:
         """Display what was measured, `shown`, and what the reader's guess is worth.
@@ -63,13 +74,30 @@ class Asked:
 
         closed = " ff-closed" if markup.static() else ""
         body = f'<div class="ff ff-reveal{closed}">{head}{room}{whys}</div>'
-        widget, text = self._live and self._live.follow(write), f"Measured: {shown}.{reason}"
-        markup.emit(markup.styled(body, script=True), text, widget)
+        widget, text = self.inputs and self._follow(write), f"Measured: {shown}.{reason}"
+        markup.emit(markup.styled(body, script=True), text, widget or None)
+
+    def _follow(self, write: Callable[[], str]):
+        """A widget with the HTML `write()`, written anew whenever an answer changes."""
+        import ipywidgets
+
+        shown = ipywidgets.HTML(write())
+
+        def again(change) -> None:
+            shown.value = write()
+
+        for field in self.inputs:
+            field.observe(again, names="value")
+        return shown
 
     @property
     def _values(self) -> list:
         """What the fields of a live kernel hold; none without one."""
-        return self._live.values if self._live else []
+        return [field.value for field in self.inputs]
+
+    def _widgets(self, ipywidgets) -> list:
+        """The fields of a live kernel."""
+        raise NotImplementedError
 
     def _told(self, answer) -> str:
         """The words about the reader's guess; none before there is one. As in `show.js`."""
@@ -103,7 +131,11 @@ class guess(Asked):
             for k, option in enumerate(self.options)
         )
         text = (f"\n  ( ) {option}" for option in self.options)
-        self._ask(question, fields, lambda: live.choice(self.options), "".join(text))
+        self._ask(question, fields, "".join(text))
+
+    def _widgets(self, ipywidgets) -> list:
+        numbered = [(option, k) for k, option in enumerate(self.options)]
+        return [ipywidgets.RadioButtons(options=numbered, value=None, layout={"width": "auto"})]
 
     @property
     def value(self) -> int | None:
@@ -142,7 +174,10 @@ class guess_number(Asked):
             f'<label><span>A number:</span> <input type="number" step="any" name="{_GROUP}" '
             f'autocomplete="off">{after}</label>'
         )
-        self._ask(question, field, live.number, f"\n  ____ {self.unit}".rstrip())
+        self._ask(question, field, f"\n  ____ {self.unit}".rstrip())
+
+    def _widgets(self, ipywidgets) -> list:
+        return [ipywidgets.Text(description="A number:", **WIDE)]
 
     @property
     def value(self) -> float | None:
@@ -190,7 +225,7 @@ class guess_order(Asked):
         self.items = _different("items", items)
         self.ends = first, last = words("ends[0]", ends[0]), words("ends[1]", ends[1])
         n = len(self.items)
-        places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
+        self.places = places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
         choices = "".join(f'<option value="{k}">{escape(p)}</option>' for k, p in enumerate(places))
         fields = (
             f'<label><select name="{_GROUP}" autocomplete="off"><option value="">–</option>'
@@ -199,12 +234,27 @@ class guess_order(Asked):
         )
         text = "".join(f"\n  _ {item}" for item in self.items)
         text = f" (from {first} to {last}){text}"
-        self._ask(question, fields, lambda: live.ranking(self.items, places), text)
+        self._ask(question, fields, text)
+
+    def _widgets(self, ipywidgets) -> list:
+        """A menu of places for each item; places are exchanged, so that no two items share one."""
+        numbered = [("–", EMPTY), *((place, k) for k, place in enumerate(self.places))]
+        how = dict(options=numbered, value=EMPTY, **WIDE)
+        menus = [ipywidgets.Dropdown(description=item, **how) for item in self.items]
+
+        def exchange(change) -> None:
+            for menu in menus:
+                if menu is not change["owner"] and menu.value == change["new"] != EMPTY:
+                    menu.value = change["old"]
+
+        for menu in menus:
+            menu.observe(exchange, names="value")
+        return menus
 
     @property
     def value(self) -> list[int | None]:
         """The place of each item, from 0, or None; empty without a live kernel."""
-        return [None if place == live.EMPTY else place for place in self._values]
+        return [None if place == EMPTY else place for place in self._values]
 
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
         """Show the measured `order`, first to last, beside the reader's.

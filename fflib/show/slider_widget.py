@@ -3,6 +3,7 @@
 import numbers
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -183,7 +184,7 @@ class LiveSlider:
     def _say(self, text: str) -> None:
         self.message.value = f'<div role="status">{text}</div>' if text else ""
 
-    def _sync(self, value: object) -> None:
+    def _sync(self, value: Any) -> None:
         """Box and slider show `value`, the slider the nearest of its own."""
         self._busy = True
         try:

@@ -27,57 +27,22 @@ def volume(n: int, source=None) -> jax.Array:
     """The MNI152 brain at n³ voxels, each axis stretched to the same length, values in [0, 1].
 
     Axes: left to right, back to front, bottom to top. Up to 48³ is built in; finer volumes are made
-    from ``source``, the full one (197, 233, 189), for example ``read_nifti(fetch(...))``.
-
-    Raises: ValueError when n > 48 and there is no source, or source is no volume in [0, 1] (bytes
-    and 16-bit numbers are, see ``fflib.checks``) or has NaN. Chapter: Magnetic resonance.
+    from ``source``, the full one (197, 233, 189), for example ``read_nifti(fetch(...))``. Raises:
+    ValueError when n > 48 and there is no source, or source is no volume in [0, 1] (bytes and
+    16-bit numbers are, see ``fflib.checks``) or has NaN. Chapter: Magnetic resonance.
     """
     n = checks.count("n", n)
     whole = _built_in("volume", n) if source is None else _unit("source", source)
     return _resize(whole, (n, n, n))
 
 
-def plane(n: int, which: int | float = 0, source=None) -> jax.Array:
-    """A slice of the MNI152 brain from front to back, (n, n), its largest value 1.
-
-    As the paper does it, the slice is stretched to a square.
-
-    Args:
-        n: pixels along a side.
-        which: one of the four built-in slices, 0 … 3; with a source its place across the head, in
-            (0, 1).
-        source: the full volume (default: built-in slices of 128²).
-
-    Raises: ValueError when n > 128 and there is no source, or for a place outside the volume.
-    Chapter: Computed tomography.
-    """
-    n = checks.count("n", n)
-    if source is None:
-        shown = _built_in("slices", n)
-        if which not in range(len(shown)):
-            raise ValueError(f"which must be one of 0 … {len(shown) - 1}, but got {which!r}")
-        cut = shown[which]
-    else:
-        source = _unit("source", source)
-        if not 0 < checks.positive("which", which) < 1:
-            raise ValueError(
-                f"which must lie in (0, 1), a place across the head, but got {which!r}"
-            )
-        cut = source[int(which * len(source))].T[::-1]  # top of the head up
-    cut = np.asarray(_resize(cut, (n, n)))
-    if cut.max() == 0:
-        raise ValueError(f"the slice at {which!r} is empty: it does not meet the head")
-    return jnp.asarray(cut / cut.max())
-
-
 def read_nifti(path: str | os.PathLike) -> np.ndarray:
     """A volume from a NIfTI file, 1 or 2, also gzipped, whatever its name: (n₁, n₂, n₃) as stored.
 
-    Numbers are of the file's type; where the file scales them they are scaled, in float64.
-
-    Raises: ValueError naming the file when it is damaged, one of a pair, holds anything but one
-    volume, or says that its voxels begin within its header; FileNotFoundError; ImportError without
-    nibabel. Chapter: Magnetic resonance.
+    Numbers are of the file's type; where the file scales them they are scaled, in float64. Raises:
+    ValueError naming the file when it is damaged, one of a pair, holds anything but one volume, or
+    says that its voxels begin within its header; FileNotFoundError; ImportError without nibabel.
+    Chapter: Magnetic resonance.
     """
     nibabel = checks.extra("nibabel", "volumes")
     with reading("NIfTI file", path) as where:
@@ -89,42 +54,48 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
             raise ValueError(f"its voxels begin at byte {file.dataobj.offset}, within the header")
         stored = np.asanyarray(file.dataobj)
     shape = (*stored.shape, 1, 1)
-    if (
-        stored.ndim < 3
-        or stored.size != np.prod(shape[:3])
-        or stored.size == 0
-        or stored.dtype.names
-    ):
-        raise ValueError(
-            f"NIfTI file {str(path)!r} must hold one volume of 3 axes, one number a voxel, but has "
-            f"{checks.describe(stored)}"
-        )
+    right = stored.ndim > 2 and stored.size == np.prod(shape[:3]) > 0 and not stored.dtype.names
+    asked = "hold one volume of 3 axes, one number a voxel"
+    checks.must(right, f"NIfTI file {str(path)!r}", asked, checks.describe(stored))
     return stored.reshape(shape[:3]).astype(stored.dtype.newbyteorder("="))
 
 
 def slices(count: int, n: int) -> Items:
     """``count`` slices across the MNI152 brain, (count, n, n); the paper has slices of one subject.
 
-    Up to four of 128² are built in. Finer or more ones need the full volume, which is fetched;
-    where it cannot be had, a warning says so and the built-in ones are used.
-    Chapter: Computed tomography.
+    From front to back, stretched to a square as in the paper, the largest value of each 1. Up to
+    four of 128² are built in. Finer or more ones need the full volume, which is fetched; where it
+    cannot be had, a warning says so and the built-in ones are used. Raises: ValueError for numbers
+    below 1. Chapter: Computed tomography.
     """
+    count, n = checks.count("count", count), checks.count("n", n)
     source = None if count <= 4 and n <= 128 else full()
     if source is None:
         n, places = min(n, 128), range(min(count, 4))
+        cuts = [_stretched(_built_in("slices", n)[place], n) for place in places]
     else:
         places = np.linspace(0.2, 0.8, count).round(3).tolist()
-    return Items(
-        tuple(f"slice{place}" for place in places),
-        jnp.stack([plane(n, place, source) for place in places]),
-        _sha256(source),
-        "slices of the MNI152 average of 152 heads, in place of ATLAS",
-    )
+        cuts = [plane(n, place, source) for place in places]
+    origin = "slices of the MNI152 average of 152 heads, in place of ATLAS"
+    return Items(tuple(f"slice{k}" for k in places), jnp.stack(cuts), _sha256(source), origin)
+
+
+def plane(n: int, place: float, source) -> jax.Array:
+    """A slice (n, n) of a volume as in :func:`slices`, ``place`` in (0, 1) across the head, else a
+    ValueError. Chapter: Computed tomography.
+    """
+    whole = _unit("source", source)
+    checks.must(0 < place < 1, "place", "lie in (0, 1)", place)
+    return _stretched(whole[int(place * len(whole))].T[::-1], n)  # top of the head up
+
+
+def _stretched(cut, n: int) -> jax.Array:
+    cut = np.asarray(_resize(cut, (n, n)))
+    return jnp.asarray(cut / cut.max())
 
 
 def volumes(n: int) -> Items:
     """The MNI152 brain, (1, n, n, n); the paper has six subjects. Above 48³ as in :func:`slices`.
-
     Chapter: Magnetic resonance.
     """
     source = None if n <= 48 else full()
@@ -135,7 +106,6 @@ def volumes(n: int) -> Items:
 
 def full() -> np.ndarray | None:
     """The full volume, (197, 233, 189) bytes; None, with a warning, where it cannot be had.
-
     Chapter: Magnetic resonance.
     """
     try:
@@ -152,18 +122,14 @@ def _sha256(source: np.ndarray | None) -> str:
 def _built_in(what: str, n: int) -> jax.Array:
     with np.load(shipped("mni152.npz")) as file:
         array = _unit(what, file[what])
-    if n > array.shape[-1]:
-        raise ValueError(
-            f"n is {n}, but the built-in brain has {array.shape[-1]} points a side; give "
-            f"source=read_nifti(…) of the full volume"
-        )
+    asked = f"be at most {array.shape[-1]} without source=read_nifti(…) of the full volume"
+    checks.must(n <= array.shape[-1], "n", asked, n)
     return array
 
 
 def _unit(name: str, value) -> jax.Array:
     array = fractions(name, value)
-    if array.ndim != 3:
-        raise ValueError(f"{name} must have 3 axes, but got shape {array.shape}")
+    checks.must(array.ndim == 3, name, "have 3 axes", f"shape {array.shape}")
     return jnp.asarray(array)
 
 

@@ -1,26 +1,33 @@
-"""Photographs of a scene with the poses that other tools found: their ``transforms.json``."""
+"""Photographs of a scene with the poses that other tools found, in a ``transforms.json``; and the
+lego scene that radiance fields are usually tried on.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from fflib import checks
 from fflib.operators import cameras
+from fflib.worlds.fetch import FetchError, fetch
 from fflib.worlds.items import reading
 
 AXES = {"opengl": np.ones(4), "opencv": np.array([1.0, -1.0, -1.0, 1.0])}  # signs of pose columns
 LENS = ("w", "h", "fl_x", "fl_y", "cx", "cy", "camera_angle_x", "camera_angle_y")
 BENT = ("k1", "k2", "k3", "k4", "p1", "p2")
+SPLIT = (100, 107)  # pictures 0…99 train, 100…106 were for choosing the scales, 107…119 test
 
 
 def captured_views(
-    path: str | os.PathLike, *, near: float, far: float, axes: str | None = None, every: int = 1
-) -> cameras.Views:
+    path: str | os.PathLike | zipfile.Path, *, near: float, far: float, axes: str | None = None,
+    every: int = 1, shrink: int = 1,
+) -> cameras.Views:  # fmt: skip
     """The views that a ``transforms.json`` describes, as COLMAP's converters, nerfstudio and
     Blender write it.
 
@@ -35,72 +42,63 @@ def captured_views(
         axes: which way cameras look: "opengl" (along −z, y up: instant-ngp, nerfstudio, Blender) or
             "opencv" (along +z, y down: COLMAP). Not needed where the file has it as ``axes``.
         every: take every so manieth frame.
+        shrink: average over blocks of so many pixels a side.
 
     Raises: ValueError naming the frame and what it lacks: axes nobody told, lens distortion,
     another size, no focal length; FileNotFoundError. Warns as
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
-    path = Path(path).expanduser()
-    with reading("poses file", path):
+    path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
+    with reading("poses file", str(path)):
         told = json.loads(path.read_text(encoding="utf-8"))
     frames = told.get("frames") if isinstance(told, dict) else None
-    if not isinstance(frames, list) or not frames:
-        raise ValueError(f"{str(path)!r} must have frames, but has {sorted(told)}")
+    right = isinstance(frames, list) and frames
+    checks.must(right, repr(str(path)), "have frames", sorted(told))
     frames = frames[:: checks.count("every", every)]
     for i, frame in enumerate(frames):
-        if lacking := {"file_path", "transform_matrix"} - set(frame):
-            raise ValueError(f"frame {i} of {path.name!r} must have {' and '.join(lacking)}")
+        for what in ("file_path", "transform_matrix"):
+            checks.must(what in frame, f"frame {i} of {path.name!r}", f"have {what}", sorted(frame))
     axes = told.get("axes") if axes is None else axes
-    if axes not in AXES:
-        raise ValueError(
-            f"axes must be 'opengl' or 'opencv', as {path.name!r} does not say, but got {axes!r}"
-        )
-    images = [_pixels(path.parent, frame) for frame in frames]
-    if len({image.shape for image in images}) > 1:
-        raise ValueError(
-            f"pictures must have one size, but have {sorted({image.shape[:2] for image in images})}"
-        )
-    lenses = [_lens(told | frame, *images[0].shape[:2]) for frame in frames]
+    asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
+    checks.must(axes in AXES, "axes", asked, repr(axes))
+    images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
+    sizes = sorted({image.shape[:2] for image in images})
+    checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
+    lenses = [_lens(told | frame, *sizes[0], shrink) for frame in frames]
     poses = np.stack([_pose(frame) for frame in frames]) * AXES[axes]
-    return cameras.views(np.stack(images), poses, np.array(lenses), near, far, alpha="straight")
+    return cameras.views(np.stack(images), poses, np.array(lenses), near, far)
 
 
-def _pixels(folder: Path, frame: dict) -> np.ndarray:
-    """(H, W, 4) in [0, 1]; a name without an ending is that of a PNG."""
-    name = folder / frame["file_path"]
-    name = name if name.suffix else name.with_suffix(".png")
-    with reading("picture", name), Image.open(name) as picture:
+def _pixels(folder: Any, frame: dict, shrink: int) -> np.ndarray:
+    """(H, W, 4) in [0, 1], premultiplied; a name without an ending is that of a PNG."""
+    name = PurePosixPath(frame["file_path"])
+    name = str(name if name.suffix else name.with_suffix(".png"))
+    with reading("picture", name), (folder / name).open("rb") as file, Image.open(file) as picture:
         mode, pixels = picture.mode, np.asarray(picture.convert("RGBA"), np.float32) / 255
-    if mode not in ("L", "LA", "P", "RGB", "RGBA"):
-        raise ValueError(f"{name.name!r} must have 8 bits a channel, but is {mode!r}")
-    return pixels
+    right = mode in ("L", "LA", "P", "RGB", "RGBA")
+    checks.must(right, repr(name), "have 8 bits a channel", repr(mode))
+    height, width = (n // shrink for n in pixels.shape[:2])
+    right = pixels.shape[:2] == (height * shrink, width * shrink)
+    checks.must(right, repr(name), f"have sides that are multiples of {shrink}", pixels.shape[:2])
+    pixels[..., :3] *= pixels[..., 3:]
+    return pixels.reshape(height, shrink, width, shrink, 4).mean((1, 3))
 
 
-def _lens(told: dict, height: int, width: int) -> tuple[float, float, float, float]:
+def _lens(told: dict, height: int, width: int, shrink: int) -> tuple[float, float, float, float]:
     """f_x, f_y, c_x, c_y in pixels of a picture of this size."""
-    name = told["file_path"]
+    name, found = repr(told["file_path"]), {}
     bent = {key: told[key] for key in BENT if told.get(key)}
-    if bent:
-        raise ValueError(f"{name!r} must be undistorted first: its lens has {bent}")
+    checks.must(not bent, name, "be undistorted first", f"a lens with {bent}")
     told = told | {key: float(_numbers(told, key)) for key in LENS if key in told}
-    across, down = width / told.get("w", width), height / told.get("h", height)
-    angle = {k: told[f"camera_angle_{k}"] for k in "xy" if f"camera_angle_{k}" in told}
-    if "fl_x" in told:
-        f_x = across * told["fl_x"]
-    elif "x" in angle:
-        f_x = width / 2 / np.tan(angle["x"] / 2)
-    else:
-        raise ValueError(f"{name!r} must have fl_x or camera_angle_x, but has {sorted(told)}")
-    if "fl_y" in told:
-        f_y = down * told["fl_y"]
-    else:
-        f_y = height / 2 / np.tan(angle["y"] / 2) if "y" in angle else f_x
-    return (
-        f_x,
-        f_y,
-        across * told.get("cx", width / across / 2),
-        down * told.get("cy", height / down / 2),
-    )
+    for k, n, whole in (("x", width, "w"), ("y", height, "h")):
+        part = n / told.get(whole, shrink * n)
+        if f"fl_{k}" in told:
+            found[k] = part * told[f"fl_{k}"]
+        elif f"camera_angle_{k}" in told:
+            found[k] = n / 2 / np.tan(told[f"camera_angle_{k}"] / 2)
+        found[f"c{k}"] = part * told.get(f"c{k}", n / part / 2)
+    checks.must("x" in found, name, "have fl_x or camera_angle_x", sorted(told))
+    return found["x"], found.get("y", found["x"]), found["cx"], found["cy"]
 
 
 def _numbers(told: dict, key: str) -> np.ndarray:
@@ -112,10 +110,32 @@ def _numbers(told: dict, key: str) -> np.ndarray:
 
 
 def _pose(frame: dict) -> np.ndarray:
-    pose = _numbers(frame, "transform_matrix")
-    if pose.shape not in ((3, 4), (4, 4)):
-        raise ValueError(
-            f"{frame['file_path']!r} must have a transform_matrix (3, 4) or (4, 4), "
-            f"but has {pose.shape}"
-        )
+    pose, name = _numbers(frame, "transform_matrix"), repr(frame["file_path"])
+    right = pose.shape in ((3, 4), (4, 4))
+    checks.must(right, name, "have a transform_matrix (3, 4) or (4, 4)", pose.shape)
     return pose if len(pose) == 4 else np.vstack([pose, [0, 0, 0, 1]])
+
+
+def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
+    """100 pictures of the lego excavator to train on and 13 to test on, split as in the paper.
+
+    The scene is by Mildenhall et al. 2020 (model by Heinzelnisse, CC BY-NC). It is read from the
+    compact file ``lego_<size>_rgba_premult.npz`` where FFLIB_DATA has it, else from the authors'
+    archive (1.7 GB) at its public address, of whose 800² pixels blocks are averaged. ``size`` is
+    100, 200 or 400 pixels. Raises: ValueError for another; fflib.worlds.fetch.FetchError when
+    neither file can be had. Chapter: Radiance fields.
+    """
+    checks.one_of("size", size, (100, 200, 400))
+    try:
+        with np.load(fetch(f"lego_{size}_rgba_premult.npz")) as file:
+            every = cameras.views(file["images"], file["poses"], float(file["focal"]))
+        return every[: SPLIT[0]], every[SPLIT[1] :]
+    except FetchError:
+        how: Any = dict(near=2.0, far=6.0, axes="opengl", shrink=800 // size)
+        with zipfile.ZipFile(fetch("nerf_synthetic.zip")) as archive:
+            at = next(n for n in archive.namelist() if n.endswith("lego/transforms_train.json"))
+            train, test = (
+                zipfile.Path(archive, at.replace("_train", f"_{part}"))
+                for part in ("train", "test")
+            )
+            return captured_views(train, **how), captured_views(test, every=16, **how)

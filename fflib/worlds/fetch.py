@@ -18,7 +18,6 @@ from fflib.worlds.items import shipped
 
 class Source(NamedTuple):
     """Where a file comes from: checksum (SHA-256), length in bytes, public address if it has one.
-
     Chapter: Photographs and text.
     """
 
@@ -37,17 +36,14 @@ SOURCES = _known()
 
 
 class FetchError(OSError):
-    """A file could not be had; the message says why and what to do.
-
-    Chapter: Photographs and text.
-    """
+    """A file could not be had; why, and what to do. Chapter: Photographs and text."""
 
 
 def cache_folder() -> Path:
     """Where downloads are kept: FFLIB_CACHE, else the platform's place for caches; not created yet.
 
-    Raises: FetchError where there is neither, on a machine without a home folder.
-    Chapter: Photographs and text.
+    Raises: FetchError where there is neither, on a machine without a home folder. Chapter:
+    Photographs and text.
     """
     import pooch
 
@@ -63,14 +59,9 @@ def fetch(name: str, source: Source | None = None) -> Path:
     In the folder FFLIB_DATA the file may have any name and lie at any depth: it is known by its
     checksum. A download appears in the cache only when it is whole and its checksum is right.
 
-    Args:
-        name: the file's name, one of ``SOURCES`` unless ``source`` is given.
-        source: where it comes from.
-
-    Returns: its path.
-
-    Raises: FetchError (an OSError) when it cannot be had, for whatever reason; ValueError for an
-    unknown name or when FFLIB_DATA is no folder. Chapter: Photographs and text.
+    ``name`` is one of ``SOURCES`` unless ``source`` says where the file comes from. Returns: its
+    path. Raises: FetchError (an OSError) when it cannot be had, for whatever reason; ValueError for
+    an unknown name or when FFLIB_DATA is no folder. Chapter: Photographs and text.
     """
     if source is None:
         source = SOURCES[checks.one_of("name", name, tuple(SOURCES))]
@@ -94,8 +85,7 @@ def _in_data_folder(name: str) -> list[Path]:
     if not os.environ.get("FFLIB_DATA"):
         return []
     folder = Path(os.path.expanduser(os.environ["FFLIB_DATA"]))
-    if not folder.is_dir():
-        raise ValueError(f"FFLIB_DATA must name a folder, but got {str(folder)!r}")
+    checks.must(folder.is_dir(), "FFLIB_DATA", "name a folder", repr(str(folder)))
     return sorted(folder.rglob("*"), key=lambda path: (path.name != name, path))
 
 
@@ -121,13 +111,8 @@ def _download(path: Path, source: Source) -> Path:
     """Download to a temporary file, which takes its place once its checksum is right."""
     import pooch
 
-    shelf = pooch.create(
-        path.parent,
-        base_url="",
-        registry={path.name: f"sha256:{source.sha256}"},
-        urls={path.name: source.url},
-        retry_if_failed=2,
-    )
+    known, urls = {path.name: f"sha256:{source.sha256}"}, {path.name: source.url}
+    shelf = pooch.create(path.parent, "", registry=known, urls=urls, retry_if_failed=2)
     bar = not os.environ.get("FFLIB_STATIC")
     how: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 18, timeout=30)
     return Path(shelf.fetch(path.name, downloader=how))

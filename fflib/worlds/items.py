@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from PIL import Image
 
 
 class Items(NamedTuple):
@@ -16,7 +19,7 @@ class Items(NamedTuple):
 
     Attributes:
         names: E strings.
-        array: arrays whose leading axis is E, one array or a dict of them.
+        array: arrays whose leading axis is E, one array or a dict of them; or a tuple of E meshes.
         sha256: of what they were made from, so that a result can say what it is about, or "".
         origin: a sentence that says what they are.
 
@@ -31,7 +34,6 @@ class Items(NamedTuple):
 
 def shipped(name: str) -> io.BytesIO:
     """A file that comes with the library (fflib/worlds/assets/NOTICE.md says whose it is).
-
     Chapter: none; used by the modules beside it.
     """
     return io.BytesIO(resources.files("fflib.worlds").joinpath("assets", name).read_bytes())
@@ -42,13 +44,22 @@ def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
     """The path with ``~`` expanded, for a block that reads a file by a library.
 
     Raises: FileNotFoundError and ImportError as they come; ValueError naming the file for all else,
-    since damage makes libraries raise almost anything.
-    Chapter: none; used by the modules beside it.
+    since damage makes libraries raise almost anything, and for pictures of more pixels than Pillow
+    takes (179 million; its warning about half as many is not passed on). Chapter: none; used by the
+    modules beside it.
     """
     try:
-        yield Path(path).expanduser()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield Path(path).expanduser()
     except (FileNotFoundError, ImportError):
         raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise ValueError(
+            f"{kind} {str(path)!r} must have at most {most:.0f} megapixels, but has more: make it "
+            f"smaller first, or give an array"
+        ) from error
     except Exception as error:
         why = str(error) or type(error).__name__
         raise ValueError(f"{kind} {str(path)!r} cannot be read ({why}): is it whole?") from error

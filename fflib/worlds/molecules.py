@@ -26,9 +26,7 @@ from fflib import checks
 class Molecule(NamedTuple):
     """Blobs at ``centres`` (m, 3) Å, of masses ``weights`` (m,) and standard deviation ``width`` Å.
 
-    A pytree, so that ``jax.vmap`` takes many at once.
-
-    Chapter: A molecule in motion.
+    A pytree, so that ``jax.vmap`` takes many at once. Chapter: A molecule in motion.
     """
 
     centres: jax.Array
@@ -40,6 +38,10 @@ class Molecule(NamedTuple):
         """Root mean square of a coordinate of the mass in Å, √(Σw‖c‖²/3Σw + s²)."""
         spread = self.weights @ jnp.sum(self.centres**2, -1) / jnp.sum(self.weights)
         return jnp.sqrt(spread / 3 + self.width**2)
+
+    def turn(self, pose) -> Molecule:
+        """The molecule turned by a matrix ``pose`` (3, 3) about the origin: c ↦ R c."""
+        return self._replace(centres=self.centres @ jnp.asarray(pose).T)
 
 
 def _coil(path, normal, binormal, radius: float, turns: float) -> np.ndarray:
@@ -53,9 +55,8 @@ def _ball(centre, radius: float, count: int) -> np.ndarray:
     height = 1 - (2 * np.arange(count) + 1) / count
     turn = np.pi * (3 - 5**0.5) * np.arange(count)
     across = np.sqrt(1 - height**2)
-    return np.asarray(centre) + radius * np.stack(
-        [across * np.cos(turn), across * np.sin(turn), height], -1
-    )
+    around = np.stack([across * np.cos(turn), across * np.sin(turn), height], -1)
+    return np.asarray(centre) + radius * around
 
 
 RING, GAP = 34.0, np.deg2rad(42.0)  # Å; half of the opening of the ring
@@ -69,12 +70,9 @@ def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
     tells left from right. The arm is hinged at the lower end of the ring and turns about z. The 330
     blobs have a total mass of 1; the whole is centred where it is half open, at 35 degrees.
 
-    Args:
-        opening: in degrees, from 0 (the arm spans the gap) to about 70; may be traced.
-        scale: of all places, not of the width.
-        width: of a blob, in Å.
-
-    Raises: ValueError for a scale or width that is not positive. Chapter: A molecule in motion.
+    ``opening`` is in degrees, from 0 (the arm spans the gap) to about 70, and may be traced;
+    ``scale`` is of all places, not of the ``width`` of a blob in Å. Raises: ValueError for a scale
+    or width that is not positive. Chapter: A molecule in motion.
     """
     scale, width = checks.positive("scale", scale), checks.positive("width", width)
     centres, weights = _claw(jnp.asarray(opening, jnp.zeros(()).dtype), scale)
@@ -86,8 +84,8 @@ def _claw(opening, scale):
     """Centres and weights."""
     body, arm, hinge = _claw_parts()
     angle = jnp.deg2rad(opening)
-    moved = hinge + (arm - hinge) @ rotation(UP, -angle).T
-    half_open = hinge + (arm - hinge) @ rotation(UP, -np.deg2rad(35.0)).T
+    moved = hinge + (arm - hinge) @ _about_z(-angle).T
+    half_open = hinge + (arm - hinge) @ _about_z(-np.deg2rad(35.0)).T
     weights = np.full(len(body) + len(arm), 1.0 / (len(body) + len(arm)))
     middle = jnp.concatenate([body, half_open]).mean(0)
     centres = scale * (jnp.concatenate([jnp.asarray(body, moved.dtype), moved]) - middle)
@@ -109,30 +107,14 @@ def _claw_parts():
     return np.concatenate([ring, knob]), arm, hinge
 
 
-def rotation(axis, angle) -> jax.Array:
-    """The right-handed turn by ``angle`` radians about ``axis`` (3,): a matrix (3, 3) (Rodrigues).
-
-    R = I + sin θ [u]ₓ + (1 − cos θ) [u]ₓ², u = axis/‖axis‖. (On a GPU jax.scipy's is rounded.)
-
-    Raises: ValueError for an axis of another shape or of no length. Chapter: A molecule in motion.
-    """
-    axis = checks.real_array("axis", axis, integers=True)
-    if axis.shape != (3,) or (not checks.traced(axis) and float(jnp.linalg.norm(axis)) == 0):
-        raise ValueError(f"axis must be a vector (3,) with a length, but got {axis}")
-    cross = jnp.cross(jnp.eye(3, dtype=axis.dtype), axis / jnp.linalg.norm(axis))
-    twice = jnp.matmul((1 - jnp.cos(angle)) * cross, cross, precision="highest")
-    return jnp.eye(3, dtype=cross.dtype) + jnp.sin(angle) * cross + twice
+def _about_z(angle):
+    c, s = jnp.cos(angle), jnp.sin(angle)
+    return jnp.stack(
+        [jnp.stack([c, -s, 0 * c]), jnp.stack([s, c, 0 * c]), jnp.asarray(UP, c.dtype)]
+    )
 
 
-def turned(mol: Molecule, pose) -> Molecule:
-    """The molecule turned by a matrix ``pose`` (3, 3) about the origin: c ↦ R c.
-
-    Chapter: A molecule in motion.
-    """
-    return mol._replace(centres=mol.centres @ jnp.asarray(pose).T)
-
-
-def transform(mol: Molecule, k) -> jax.Array:
+def fourier_transform(mol: Molecule, k) -> jax.Array:
     """V̂(k) in closed form; k (..., 3) in cycles per Å; complex, of shape (...). V̂(0) is the mass.
 
     Raises: ValueError when the last axis of k is not 3. Chapter: A molecule in motion.
@@ -155,21 +137,16 @@ def _bumps(mol: Molecule, n: int, pixel: float):
 def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
     """The shadow along z, (n, n), axes x and y: density at the pixels × pixel², mass per pixel.
 
-    Args:
-        mol: the molecule, turned before if another view is wanted.
-        n: pixels along a side.
-        pixel: side of a pixel in Å.
-
-    Raises: ValueError for n < 1 or a pixel that is not positive. Chapter: A molecule in motion.
+    ``pixel`` is the side of one in Å. Raises: ValueError for n < 1 or a pixel that is not positive.
+    Chapter: A molecule in motion.
     """
     x, y, _ = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
 
 
 def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
-    """The density on the voxels' centres × pixel³, mass per voxel: (n, n, n), axes x, y, z.
-
-    Arguments and errors as in :func:`projection`. Chapter: A molecule in motion.
+    """The density on the voxels' centres × pixel³, mass per voxel: (n, n, n), axes x, y, z; else as
+    :func:`projection`. Chapter: A molecule in motion.
     """
     x, y, z = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj,mk->ijk", mol.weights, x, y, z, precision="highest")
@@ -178,28 +155,18 @@ def volume(mol: Molecule, n: int, pixel: float) -> jax.Array:
 def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecule:
     """A map as a molecule: one blob for each voxel above ``part`` of the largest, of mass 1 in all.
 
-    Its density is the map, blurred by ``width``. The centre of mass comes to the origin.
-
-    Args:
-        voxels: (n₁, n₂, n₃), axes x, y, z.
-        pixel: side of a voxel in Å.
-        width: of the blobs, in Å.
-        part: of the largest value, in [0, 1); voxels below it are taken for ice.
-
-    Raises: ValueError for another shape, NaN, no positive voxel, or a part outside [0, 1).
+    Its density is the map, voxels (n₁, n₂, n₃) of side ``pixel`` Å, axes x, y, z, blurred by
+    ``width`` Å. The centre of mass comes to the origin. Voxels below ``part``, in [0, 1), are taken
+    for ice. Raises: ValueError for another shape, NaN, no positive voxel, or a part outside [0, 1).
     Chapter: A molecule in motion.
     """
     voxels = np.asarray(checks.real_array("voxels", voxels, integers=True))
-    pixel = checks.positive("pixel", pixel)
-    if voxels.ndim != 3 or voxels.max() <= 0:
-        raise ValueError(
-            f"voxels must be a volume with a positive value, but got {checks.describe(voxels)}"
-        )
-    if checks.positive("part", part, zero=True) >= 1:
-        raise ValueError(f"part must lie in [0, 1), but got {part}")
+    right = voxels.ndim == 3 and voxels.max() > 0
+    checks.must(right, "voxels", "be a volume with a positive value", checks.describe(voxels))
+    checks.must(0 <= part < 1, "part", "lie in [0, 1)", part)
+    pixel, width = checks.positive("pixel", pixel), checks.positive("width", width)
     where = np.argwhere(voxels > part * voxels.max())
     weights = voxels[tuple(where.T)].astype(np.float64)
     weights /= weights.sum()
     centres = pixel * (where - weights @ where)
-    width = checks.positive("width", width)
     return Molecule(jnp.asarray(centres, "f4"), jnp.asarray(weights, "f4"), width)

@@ -18,9 +18,8 @@ def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
     """A volume from an MRC file, also one packed by gzip or bzip2: (voxels, pixel).
 
     Voxels are float32 of shape (n_x, n_y, n_z), whatever order of axes and bytes and real type the
-    file has. ``pixel`` is the side of a voxel in Å; 0.0 where the file does not say.
-
-    Raises: ValueError that says what the file has instead, voxels that are no cubes among it;
+    file has. ``pixel`` is the side of a voxel in Å; 0.0 where the file does not say. Raises:
+    ValueError that says what the file has instead, voxels that are no cubes among it;
     FileNotFoundError; ImportError without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
@@ -30,38 +29,31 @@ def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
         cell, angles = (np.array(head[word].tolist()) for word in ("cella", "cellb"))
         samples = np.array([int(head[word]) for word in ("mx", "my", "mz")])
     axes = [1, 2, 3] if axes == [0, 0, 0] else axes
-    wrong = ""
-    if stored.ndim not in (2, 3) or stored.size == 0 or np.iscomplexobj(stored):
-        wrong = f"must hold one volume of real numbers, but has {checks.describe(stored)}"
-    elif sorted(axes) != [1, 2, 3]:
-        wrong = f"is damaged: its axes are {axes}, not an order of 1, 2, 3"
-    elif cell.any() and angles.any() and not np.allclose(angles, 90, atol=0.01):
-        wrong = f"has a skewed cell, of angles {angles.tolist()}°, not of 90°"
+    name, kind = f"MRC file {str(path)!r}", checks.describe(stored)
+    right = stored.ndim in (2, 3) and stored.size and not np.iscomplexobj(stored)
+    checks.must(right, name, "hold one volume of real numbers", kind)
+    checks.must(sorted(axes) == [1, 2, 3], name, "have axes in an order of 1, 2, 3", axes)
+    right = not (cell.any() and angles.any()) or np.allclose(angles, 90, atol=0.01)
+    checks.must(right, name, "have a cell of 90°, not a skewed one", angles.tolist())
     pixel = np.divide(cell, samples, out=np.zeros(3), where=samples > 0)
-    if not wrong and not np.allclose(pixel, pixel[0], rtol=1e-3):
-        wrong = f"has uneven voxels, of {' × '.join(f'{side:g}' for side in pixel)} Å, not cubes"
-    if wrong:
-        raise ValueError(f"MRC file {str(path)!r} {wrong}")
+    sides = f"{' × '.join(f'{side:g}' for side in pixel)} Å"
+    checks.must(np.allclose(pixel, pixel[0], rtol=1e-3), name, "have cubes for voxels", sides)
     voxels = stored.reshape(-1, *stored.shape[-2:]).T.transpose(np.argsort(axes))
     return np.ascontiguousarray(voxels, np.float32), float(pixel[0])
 
 
 def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
-    """Write a real volume (n_x, n_y, n_z) as float32, or int16 where it has that type.
+    """Write a real volume (n_x, n_y, n_z), voxels of side ``pixel`` Å, and replace what was there.
 
-    Args:
-        path: of the file, which is replaced.
-        voxels: three axes, x, y, z.
-        pixel: side of a voxel in Å.
-
+    It is written as float32, or as int16 where it has that type.
     Raises: ValueError for another number of axes, NaN, or a pixel that is not positive; ImportError
     without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
     short = getattr(voxels, "dtype", None) == np.int16
     array = np.asarray(voxels if short else checks.real_array("voxels", voxels, integers=True))
-    if array.ndim != 3 or array.size == 0:
-        raise ValueError(f"voxels must have shape (n_x, n_y, n_z), but got {array.shape}")
+    right = array.ndim == 3 and array.size
+    checks.must(right, "voxels", "have shape (n_x, n_y, n_z)", array.shape)
     pixel = checks.positive("pixel", pixel)
     with mrcfile.new(os.path.expanduser(path), overwrite=True) as file:
         file.set_data(np.ascontiguousarray(array.T, np.int16 if short else np.float32))

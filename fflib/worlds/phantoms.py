@@ -48,7 +48,6 @@ ELLIPSOIDS = np.array(
 
 def perturbed(key: jax.Array, parameters=ELLIPSES) -> jax.Array:
     """Another head, as the paper draws them: N(0, 1)/20 added to every parameter (angles: radians).
-
     Chapter: Computed tomography.
     """
     parameters = checks.real_array("parameters", parameters)
@@ -62,24 +61,17 @@ def shepp_logan(n: int, parameters=ELLIPSES, oversample: int = 1) -> jax.Array:
     before it, and in 3-D z along the first. Edges are hard, as in the paper; ``oversample=k``
     averages kᵈ points around each point of the grid.
 
-    Args:
-        n: points along a side.
-        parameters: (·, 6) ellipses, see ``ELLIPSES``, or (·, 8) ellipsoids, see ``ELLIPSOIDS``.
-        oversample: points along each side of a pixel.
-
-    Returns: (n, n) or (n, n, n), float32.
-
-    Raises: ValueError for sizes below 1 or another number of parameters.
-
-    Chapter: Computed tomography; in 3-D: Magnetic resonance.
+    ``parameters`` are (·, 6) ellipses, see ``ELLIPSES``, or (·, 8) ellipsoids, see ``ELLIPSOIDS``.
+    Returns: (n, n) or (n, n, n), float32. Raises: ValueError for sizes below 1 or another number of
+    parameters. Chapter: Computed tomography; in 3-D: Magnetic resonance.
     """
     n, k = checks.count("n", n), checks.count("oversample", oversample)
     parameters = np.asarray(checks.real_array("parameters", parameters), np.float64)
-    if parameters.ndim != 2 or parameters.shape[1] not in (6, 8):
-        raise ValueError(
-            f"parameters must have 6 (ellipses) or 8 (ellipsoids) columns, but got shape "
-            f"{parameters.shape}"
-        )
+    right, asked = (
+        parameters.shape[1:] in ((6,), (8,)),
+        "have 6 (ellipses) or 8 (ellipsoids) columns",
+    )
+    checks.must(right, "parameters", asked, f"shape {parameters.shape}")
     d = parameters.shape[1] // 2 - 1
     points = (2 * np.arange(n * k) + 1 - k) / (n * k) - 1  # k = 1: −1, −1 + 2/n, …, 1 − 2/n
     x, y, z = points, -points[:, None], points[:, None, None]
@@ -103,14 +95,8 @@ def ellipse_sinogram(n: int, angles, parameters=ELLIPSES) -> np.ndarray:
     2ρab √(w² − s²)/w² with w² = a² cos²φ + b² sin²φ, φ the angle from its first axis to the
     detector's. The side of the square is the unit of length. Nothing is clipped to [0, 1].
 
-    Args:
-        n: detectors, at s = j/n − ½.
-        angles: (k,) radians.
-        parameters: (·, 6), see ``ELLIPSES``.
-
-    Returns: (k, n), float64.
-
-    Chapter: Computed tomography.
+    Detectors are at s = j/n − ½; ``angles`` (k,) are in radians. Returns: (k, n), float64. Chapter:
+    Computed tomography.
     """
     n = checks.count("n", n)
     angles = np.asarray(checks.real_array("angles", angles, integers=True), float)
@@ -131,23 +117,13 @@ def heads(count: int, n: int, d: int = 2) -> Items:
     reports the last eight. It drew them with a generator that JAX has since replaced, so their
     parameters ship as a table.
 
-    Args:
-        count: 1 … 8.
-        n: points along a side.
-        d: 2 or 3.
-
+    ``count`` is from 1 to 8, ``n`` points a side, ``d`` 2 or 3. Raises: ValueError for others.
     Chapter: Computed tomography.
     """
-    if checks.count("count", count) > 8:
-        raise ValueError(f"count must be at most 8, but got {count}")
-    kind = {2: "ellipses", 3: "ellipsoids"}.get(d)
-    if kind is None:
-        raise ValueError(f"d must be 2 or 3, but got {d!r}")
+    checks.must(checks.count("count", count) <= 8, "count", "be at most 8", count)
+    kind = {2: "ellipses", 3: "ellipsoids"}[checks.one_of("d", d, (2, 3))]
     with np.load(shipped("heads.npz")) as file:
         drawn = file[kind][:count]
-    return Items(
-        tuple(f"head{k + 1}" for k in range(count)),
-        jnp.stack([shepp_logan(n, parameters) for parameters in drawn]),
-        "",
-        "Shepp–Logan heads with perturbed parameters",
-    )
+    names = tuple(f"head{k + 1}" for k in range(count))
+    array = jnp.stack([shepp_logan(n, parameters) for parameters in drawn])
+    return Items(names, array, "", "Shepp–Logan heads with perturbed parameters")

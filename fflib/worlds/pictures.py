@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
+import itertools
 import os
 import string
 import warnings
 import zipfile
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,21 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from fflib import checks
 from fflib.worlds.fetch import FetchError, fetch
-from fflib.worlds.items import Items, reading
+from fflib.worlds.items import Items, reading, shipped
 
 IMAGES = ("astronaut", "cat", "coffee")
-PHOTOGRAPHS = ("div2k", "kodak", "builtin")
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")
 
 
 def collect(names, pictures, origin: str) -> Items:
     """:class:`Items` from a list of arrays (H, W, 3) of one size with values in [0, 1].
 
-    Their checksum is that of all their bytes, as 8-bit numbers.
-
-    Raises: ValueError when the shapes differ or there are none. Chapter: Photographs and text.
+    Their checksum is that of all their bytes, as 8-bit numbers. Raises: ValueError when the shapes
+    differ or there are none. Chapter: Photographs and text.
     """
     shapes = sorted({np.shape(p) for p in pictures})
-    if len(shapes) != 1 or len(names) != len(pictures):
-        raise ValueError(
-            f"pictures must be {len(names)} arrays of one shape, but got shapes {shapes}"
-        )
+    right = len(shapes) == 1 and len(names) == len(pictures)
+    checks.must(right, "pictures", f"be {len(names)} arrays of one shape", f"shapes {shapes}")
     array = jnp.stack(list(pictures))
     pixels = np.asarray(jnp.round(255 * array), np.uint8)
     return Items(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
@@ -48,43 +43,16 @@ def image(name: str, size: int | None = None) -> jax.Array:
     """A built-in photograph, (size, size, 3), float32 in [0, 1].
 
     "astronaut" (NASA, public domain, 512²), "cat" (Stéfan van der Walt, CC0, 300²), "coffee"
-    (Rachel Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md.
-
-    Args:
-        name: one of the three.
-        size: pixels along a side; smaller than the original is averaged down (default: original).
-
-    Raises: ValueError for an unknown name or a size larger than the original.
-
-    Chapter: Why is it blurry?
+    (Rachel Michetti, CC0, 400²). Where each comes from: fflib/worlds/assets/NOTICE.md. A ``size``
+    smaller than the original is averaged down. Raises: ValueError for an unknown name or a size
+    larger than the original. Chapter: Why is it blurry?
     """
-    checks.one_of("name", name, IMAGES)
-    picture = Image.open(
-        io.BytesIO(resources.files("fflib.worlds").joinpath(f"assets/{name}.webp").read_bytes())
-    )
-    size = picture.width if size is None else checks.count("size", size)
-    if size > picture.width:
-        raise ValueError(f"size must be at most {picture.width} for {name!r}, but got {size}")
+    picture = Image.open(shipped(f"{checks.one_of('name', name, IMAGES)}.webp"))
+    most = picture.width
+    size = most if size is None else checks.count("size", size)
+    checks.must(size <= most, "size", f"be at most {most} for {name!r}", size)
     picture = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
     return jnp.asarray(np.asarray(picture), jnp.float32) / 255
-
-
-def gaussian_blur(image, radius: float) -> jax.Array:
-    """The image (H, W, 3) blurred by a Gaussian of standard deviation ``radius`` pixels.
-
-    Beyond the borders the nearest pixels go on.
-
-    Raises: ValueError for another shape or a negative radius.
-
-    Chapter: Why is it blurry?
-    """
-    image = checks.real_array("image", image)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"image must have shape (H, W, 3), but got {image.shape}")
-    radius = checks.positive("radius", radius, zero=True)
-    from scipy import ndimage  # slow to load
-
-    return jnp.asarray(ndimage.gaussian_filter(image, (radius, radius, 0), mode="nearest"))
 
 
 def fractions(name: str, value: Any) -> np.ndarray:
@@ -144,11 +112,9 @@ def load_image(source, size: int | None = None) -> jax.Array:
     y = fractions(name, pixels)
     if y.ndim == 2:
         y = y[..., None]
-    if y.ndim != 3 or y.shape[2] not in (1, 3, 4) or min(y.shape[:2]) < 2:
-        raise ValueError(
-            f"{name} must have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at "
-            f"least 2, but got {np.shape(pixels)}"
-        )
+    right = y.ndim == 3 and y.shape[2] in (1, 3, 4) and min(y.shape[:2]) > 1
+    asked = "have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at least 2"
+    checks.must(right, name, asked, np.shape(pixels))
     if y.shape[2] == 4:
         y = y[..., :3] * y[..., 3:] + 1 - y[..., 3:]
     y = np.broadcast_to(y, (*y.shape[:2], 3))
@@ -165,16 +131,10 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     with matplotlib, so the same key gives the same page everywhere (up to the rounding of Pillow's
     font drawing).
 
-    Args:
-        key: jax random key.
-        size: pixels along a side, even and at least 32.
-
-    Returns: (size, size, 3), float32 in [0, 1].
-
-    Raises: ValueError for an odd or too small size. Chapter: Photographs and text.
+    ``size`` is the number of pixels along a side, even and at least 32. Returns: (size, size, 3),
+    float32 in [0, 1]. Raises: ValueError for another size. Chapter: Photographs and text.
     """
-    if checks.count("size", size, least=32) % 2:
-        raise ValueError(f"size must be even, but got {size}")
+    checks.must(checks.count("size", size, least=32) % 2 == 0, "size", "be even", size)
     rng = np.random.default_rng(np.asarray(jax.random.bits(checks.key("key", key), (4,))))
     fonts = Path(matplotlib.get_data_path()) / "fonts/ttf"
     page = Image.new("RGB", (size, size), "white")
@@ -202,39 +162,29 @@ def text_pages(key: jax.Array, count: int, size: int = 512) -> Items:
 
     Raises: ValueError for count < 1 or a bad size. Chapter: Photographs and text.
     """
-    pages = [
-        text_image(jax.random.fold_in(key, i), size) for i in range(checks.count("count", count))
-    ]
-    return collect(
-        [f"text{i:02d}" for i in range(count)], pages, "generated pages of random strings"
-    )
+    which = range(checks.count("count", count))
+    pages = [text_image(jax.random.fold_in(key, i), size) for i in which]
+    return collect([f"text{i:02d}" for i in which], pages, "generated pages of random strings")
 
 
 def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Items:
-    """Photographs, cut to the square in their middle.
+    """At most ``count`` photographs, cut to the square in their middle, ``size`` pixels a side.
 
     "div2k": the first pictures of the DIV2K validation set, 512² cut out of the middle of each and
     averaged down to ``size``; which crops the paper took is not known. "kodak": the Kodak test
-    pictures 1–16, of 768 × 512. "builtin": those shipped with fflib, which are few and small. What
-    cannot be fetched is replaced by the next in this list, with a warning that says why.
-
-    Args:
-        count: how many at most: 16 of DIV2K or Kodak, 3 built in.
-        size: pixels along a side, even, at most 512.
-        source: where to begin in that list.
-
-    Raises: ValueError for an unknown source, a size that is odd or larger than 512.
-    Chapter: Photographs and text.
+    pictures 1–16, of 768 × 512. "builtin": the three shipped with fflib, which are small. What
+    cannot be fetched is replaced by the next in this list, with a warning that says why. Raises:
+    ValueError for an unknown source, a size that is odd or larger than 512. Chapter: Photographs
+    and text.
     """
-    count = min(checks.count("count", count), 16)
-    checks.one_of("source", source, PHOTOGRAPHS)
-    for place, load, following in (("div2k", _div2k, "kodak"), ("kodak", _kodak, "builtin")):
+    loaders = {"div2k": _div2k, "kodak": _kodak, "builtin": _builtin}
+    names, count = tuple(loaders), min(checks.count("count", count), 16)
+    first = names.index(checks.one_of("source", source, names))
+    for name, following in itertools.pairwise(names[first:]):
         try:
-            if source == place:
-                return load(count, size)
+            return loaders[name](count, size)
         except FetchError as error:
             warnings.warn(f"{error}. Taking the {following} photographs instead", stacklevel=2)
-            source = following
     return _builtin(count, size)
 
 
@@ -247,9 +197,8 @@ def _div2k(count, size) -> Items:
                 picture = np.asarray(Image.open(file).convert("RGB"))
             top, left = (picture.shape[0] - 512) // 2, (picture.shape[1] - 512) // 2
             crops.append(load_image(picture[top : top + 512, left : left + 512], size))
-    return collect(
-        names, crops, "DIV2K validation pictures 801 to " + names[-1][1:] + ", middle 512²"
-    )
+    origin = f"DIV2K validation pictures 801 to {names[-1][1:]}, middle 512²"
+    return collect(names, crops, origin)
 
 
 def _kodak(count, size) -> Items:
@@ -260,13 +209,11 @@ def _kodak(count, size) -> Items:
 
 def _builtin(count, size) -> Items:
     sides = {name: image(name).shape[0] for name in IMAGES}
+    most = max(sides.values())
+    checks.must(size <= most, "size", f"be at most {most} for the built-in pictures", size)
     names = [name for name in IMAGES if sides[name] >= size][:count]
-    if not names:
-        most = max(sides.values())
-        raise ValueError(f"size must be at most {most} for the built-in pictures, but got {size}")
-    return collect(
-        names, [load_image(image(name), size) for name in names], "the built-in photographs"
-    )
+    crops = [load_image(image(name), size) for name in names]
+    return collect(names, crops, "the built-in photographs")
 
 
 def _decoded(picture: Image.Image) -> np.ndarray:
@@ -280,18 +227,14 @@ def _decoded(picture: Image.Image) -> np.ndarray:
 def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
     """The square in the middle, each channel averaged down to (size, size)."""
     side = min(y.shape[:2])
-    if size > side or size % 2:
-        raise ValueError(
-            f"size must be even and at most {side}, the shorter side of {name}, but got {size}"
-        )
+    right = size <= side and size % 2 == 0
+    checks.must(right, "size", f"be even and at most {side}, the shorter side of {name}", size)
     top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
     y = y[top : top + side, left : left + side]
     if size == side:
         return y
     channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
-    return np.stack(
-        [np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels], -1
-    )
+    return np.stack([c.resize((size, size), Image.Resampling.BOX) for c in channels], -1)
 
 
 # --------------------------------------------------------------------------------------------------

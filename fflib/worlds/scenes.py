@@ -36,9 +36,8 @@ COLOURS = {
 LAMP = np.array([0.45, -0.30, 0.84]) / np.linalg.norm([0.45, -0.30, 0.84])
 
 
-class Solids(NamedTuple):
-    """Boxes and upright elliptic cylinders: centre, half size and colour (k, 3), round (k,).
-
+class Blocks(NamedTuple):
+    """k boxes and upright elliptic cylinders: centre, half size and colour (k, 3), round (k,).
     Chapter: Radiance fields.
     """
 
@@ -48,22 +47,9 @@ class Solids(NamedTuple):
     round: jax.Array
 
 
-class Seen(NamedTuple):
-    """The truth about rays: colour (..., 3) on black, depth (...), ``inf`` for a miss, hit (...).
-
-    Chapter: Radiance fields.
-    """
-
-    colour: jax.Array
-    depth: jax.Array
-    hit: jax.Array
-
-
-def bricks() -> Solids:
-    """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above.
-
-    It lies inside −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51, so within 1.5 of the middle.
-    Chapter: Radiance fields.
+def bricks() -> Blocks:
+    """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above, inside
+    −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51. Chapter: Radiance fields.
     """
     parts = [((0.0, 0.0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
     cell, bridge_level = PITCH / 2, 4
@@ -82,33 +68,30 @@ def bricks() -> Solids:
     centre, half, hue, is_round = zip(*parts, strict=True)
     centre, half = jnp.array(centre, jnp.float32), jnp.array(half, jnp.float32)
     colour = jnp.array([COLOURS[h] for h in hue], jnp.float32)
-    return Solids(centre, half, colour, jnp.array(is_round))
+    return Blocks(centre, half, colour, jnp.array(is_round))
 
 
-def trace(solids: Solids, origins, directions) -> Seen:
-    """The exact answer: what a ray meets first, in what light.
-
-    Args: origins and unit directions, (..., 3).
-
-    Returns: :class:`Seen`. Chapter: Radiance fields.
+def trace(blocks: Blocks, origins, directions) -> tuple[jax.Array, jax.Array]:
+    """The exact answer: what rays, origins and unit directions (..., 3), meet first, in what light:
+    colour (..., 3) on black and depth (...), ``inf`` for a miss. Chapter: Radiance fields.
     """
-    t, which = _first(solids, origins, directions)
+    t, which = _first(blocks, origins, directions)
     hit = jnp.isfinite(t)
     point = origins + jnp.where(hit, t, 0.0)[..., None] * directions
-    half, is_round = solids.half[which], solids.round[which]
-    normal = _normal((point - solids.centre[which]) / half, half, is_round)
+    half, is_round = blocks.half[which], blocks.round[which]
+    normal = _normal((point - blocks.centre[which]) / half, half, is_round)
     lamp = jnp.broadcast_to(jnp.asarray(LAMP, point.dtype), point.shape)
-    lit = ~jnp.isfinite(_first(solids, point + 1e-3 * normal, lamp)[0])
+    lit = ~jnp.isfinite(_first(blocks, point + 1e-3 * normal, lamp)[0])
     light = 0.4 + 0.6 * lit * jnp.maximum((normal * lamp).sum(-1), 0.0)
     tone = _pattern(point - 1e-3 * normal, is_round)
-    colour = solids.colour[which] * (light * tone * hit)[..., None]
-    return Seen(colour, jnp.where(hit, t, jnp.inf), hit)
+    colour = blocks.colour[which] * (light * tone * hit)[..., None]
+    return colour, jnp.where(hit, t, jnp.inf)
 
 
-def _first(solids: Solids, origins, directions):
+def _first(blocks: Blocks, origins, directions):
     """Distance to the first solid along each ray (inf: none) and its number."""
-    o = (origins[..., None, :] - solids.centre) / solids.half  # every solid becomes a unit one
-    d = directions[..., None, :] / solids.half
+    o = (origins[..., None, :] - blocks.centre) / blocks.half  # every solid becomes a unit one
+    d = directions[..., None, :] / blocks.half
     safe = jnp.where(jnp.abs(d) < 1e-12, 1e-12, d)
     low, high = (-jnp.sign(safe) - o) / safe, (jnp.sign(safe) - o) / safe  # three pairs of planes
     a, b, c = (d[..., :2] ** 2).sum(-1), (o * d)[..., :2].sum(-1), (o[..., :2] ** 2).sum(-1) - 1
@@ -116,12 +99,9 @@ def _first(solids: Solids, origins, directions):
     upright = a < 1e-9  # such a ray is inside the round side for ever, or never
     a, meets = jnp.where(upright, 1.0, a), jnp.where(upright, c < 0, root > 0)
     reach = jnp.where(upright, jnp.inf, jnp.sqrt(jnp.maximum(root, 0.0)) / a)
-    side_low = jnp.where(
-        solids.round, jnp.where(meets, -b / a - reach, jnp.inf), low[..., :2].max(-1)
-    )
-    side_high = jnp.where(
-        solids.round, jnp.where(meets, -b / a + reach, -jnp.inf), high[..., :2].min(-1)
-    )
+    near, far = (jnp.where(meets, -b / a + s * reach, -s * jnp.inf) for s in (-1, 1))
+    side_low = jnp.where(blocks.round, near, low[..., :2].max(-1))
+    side_high = jnp.where(blocks.round, far, high[..., :2].min(-1))
     enter, leave = jnp.maximum(side_low, low[..., 2]), jnp.minimum(side_high, high[..., 2])
     t = jnp.where((enter < leave) & (enter > 0), enter, jnp.inf)
     which = t.argmin(-1)
@@ -150,12 +130,9 @@ def _pattern(point, is_round):
 def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
     """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
 
-    Args:
-        size: pixels along a side; the focal length is 1.25 times that.
-        poses: cameras, (n, 4, 4).
-        oversample: rays along each side of a pixel.
-
-    Raises: ValueError for sizes below 1 or poses that are no rotations. Chapter: Radiance fields.
+    From cameras ``poses`` (n, 4, 4) come n pictures of size × size pixels; the focal length is
+    1.25 · size. Raises: ValueError for sizes below 1 or poses that are no rotations. Chapter:
+    Radiance fields.
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
     poses, focal = cameras.check_poses(poses), 1.25 * size
@@ -165,19 +142,18 @@ def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
 
 def depth(size: int, pose, focal: float) -> jax.Array:
     """True distance along the ray through every pixel's centre, (size, size); inf where it misses.
-
     Chapter: Radiance fields.
     """
     pixels = cameras.pixel_centres(size, size)
-    return trace(bricks(), *cameras.rays(pose, pixels, focal, (size, size))).depth
+    return trace(bricks(), *cameras.rays(pose, pixels, focal, (size, size)))[1]
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))
-def _photographs(solids, poses, focal, size, oversample):
+def _photographs(blocks, poses, focal, size, oversample):
     pixels = cameras.pixel_centres(size * oversample, size * oversample) / oversample
 
     def one(pose):
-        colour = trace(solids, *cameras.rays(pose, pixels, focal, (size, size))).colour
+        colour, _ = trace(blocks, *cameras.rays(pose, pixels, focal, (size, size)))
         return colour.reshape(size, oversample, size, oversample, 3).mean((1, 3))
 
     return jax.lax.map(one, poses)

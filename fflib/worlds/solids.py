@@ -1,27 +1,31 @@
-"""Meshes to learn: your own files, solids the book makes itself, and the paper's scans."""
+"""Solids to learn: your own files, those the book makes itself, the paper's scans; labelled points.
+
+A mesh is asked once, beforehand, so that a training step with new points costs a few comparisons.
+"""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import os
 import warnings
 from pathlib import Path
-from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks
-from fflib.operators.contour import contour
-from fflib.operators.meshes import Mesh, mesh, normalise
+from fflib.operators import meshes
+from fflib.operators.meshes import Mesh, contour, mesh, normalise
 from fflib.worlds.fetch import FetchError, fetch
+from fflib.worlds.items import Items, reading
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
 BUILTIN = ("rope", "gyroid", "urchin", "chain")
-
-
-# --------------------------------------------------------------------------------------------------
-# Made here
+SIGMA = 0.01  # how far test points lie from the surface
+NEAR = 0.03  # how far from it, along a vertical line, training points of "ours" lie
 
 
 def builtin(name: str) -> Mesh:
@@ -29,25 +33,15 @@ def builtin(name: str) -> Mesh:
 
     "rope": a trefoil knot of rope with strands; "gyroid": a ball with the passages of a gyroid cut
     out; "urchin": a ball with 80 bumps; "chain": a ring with ridges, on which scales are chosen.
-
-    Raises: ValueError for another name.
-    Chapter: Solid shapes.
+    Raises: ValueError for another name. Chapter: Solid shapes.
     """
     checks.one_of("name", name, BUILTIN)
     made = {"rope": _rope, "gyroid": _gyroid, "urchin": _urchin, "chain": _chain}[name]()
     return normalise(made)[0]
 
 
-def tube(curve, radius, around: int) -> Mesh:
-    """A closed tube along a closed curve.
-
-    Args:
-        curve: (n, 3) points of the curve, evenly spaced in its parameter.
-        radius: (n, around), distance of the surface from the curve at angles 0 … 2π.
-        around: corners of a cross-section.
-
-    Chapter: Solid shapes.
-    """
+def _tube(curve, radius, around: int) -> Mesh:
+    """A closed tube about a closed curve (n, 3), its surface ``radius`` (n, around) from it."""
     curve, n = np.asarray(curve, float), len(curve)
     along = np.roll(curve, -1, 0) - np.roll(curve, 1, 0)
     along /= np.linalg.norm(along, axis=-1, keepdims=True)
@@ -76,13 +70,13 @@ def _rope() -> Mesh:
     knot = np.stack(
         [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -1.2 * np.sin(3 * t)], -1
     )
-    return tube(knot, 0.62 * _strands(t, 28, 4, 36, 0.3), 28)
+    return _tube(knot, 0.62 * _strands(t, 28, 4, 36, 0.3), 28)
 
 
 def _chain() -> Mesh:
     t = 2 * np.pi * np.arange(360) / 360
     ring = np.stack([2 * np.cos(t), 2 * np.sin(t), 0.4 * np.sin(3 * t)], -1)
-    return tube(ring, 0.7 * _strands(t, 30, 5, 30, 0.3), 30)
+    return _tube(ring, 0.7 * _strands(t, 30, 5, 30, 0.3), 30)
 
 
 def _space(n: int) -> np.ndarray:
@@ -112,96 +106,36 @@ def _urchin() -> Mesh:
     return contour(0.68 + 0.27 * np.exp(60 * (cosine - 1)).sum(-1) - r, -1, 1)
 
 
-# --------------------------------------------------------------------------------------------------
-# From files
-
-
 def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
     """A closed mesh from a file, also gzipped, of any kind that trimesh reads: .obj, .ply, .stl,
     .off, .glb, .3mf and more.
 
     Faces of more than three corners are cut, the parts of a scene become one mesh; textures,
     normals and colours are not read. ``~`` is expanded; ``holes`` as in
-    :func:`fflib.operators.meshes.mesh`.
-
-    Raises: FileNotFoundError; ValueError for another kind of file, a damaged one, or a mesh that
-    has no inside (see :func:`fflib.operators.meshes.mesh`). Chapter: Solid shapes.
+    :func:`fflib.operators.meshes.mesh`, whose errors it raises, too. Raises: FileNotFoundError;
+    ValueError for another kind of file or a damaged one. Chapter: Solid shapes.
     """
-    trimesh, path = checks.extra("trimesh", "meshes"), Path(path).expanduser()
-    packed = path.suffix.lower() == ".gz"
-    kind = (Path(path.stem) if packed else path).suffix.lower().removeprefix(".")
-    if kind not in (kinds := trimesh.available_formats()):
-        raise ValueError(
-            f"path must name a file of {', '.join(sorted(kinds))}, but got {str(path)!r}"
-        )
-    data = path.read_bytes()
-    try:
+    trimesh, named = checks.extra("trimesh", "meshes"), Path(path)
+    packed = named.suffix.lower() == ".gz"
+    kind = (Path(named.stem) if packed else named).suffix.lower().removeprefix(".")
+    kinds = sorted(trimesh.available_formats())
+    checks.must(kind in kinds, "path", f"name a file of {', '.join(kinds)}", repr(str(path)))
+    with reading("mesh", path) as where:
+        data = where.read_bytes()
         file = io.BytesIO(gzip.decompress(data) if packed else data)
         read = trimesh.load_mesh(file, file_type=kind, process=False, skip_materials=True)
         vertices, faces = read.vertices, read.faces
-    except Exception as error:  # damage makes it raise almost anything
-        raise ValueError(
-            f"{str(path)!r} cannot be read as a mesh ({error}): is it whole?"
-        ) from error
-    return mesh(vertices, faces, path.name, holes=holes)
+    return mesh(vertices, faces, named.name, holes=holes)
 
 
-def ply(made: Mesh) -> bytes:
-    """A mesh as a binary PLY file, about 12 V + 13 F bytes: what :func:`load_mesh` and 3-D viewers
-    read.
-
-    Vertices are rounded to float32.
-
-    Chapter: Solid shapes.
-    """
-    return _trimesh(made).export(file_type="ply")
-
-
-def save_stl(made: Mesh, path: str | os.PathLike) -> Path:
-    """Write a mesh as binary STL, 84 + 50 F bytes, which 3-D viewers and printers read.
-
-    Chapter: Solid shapes.
-    """
-    path = Path(path).expanduser()
-    path.write_bytes(_trimesh(made).export(file_type="stl"))
-    return path
-
-
-def _trimesh(made: Mesh):
-    return checks.extra("trimesh", "meshes").Trimesh(*made, process=False)
-
-
-# --------------------------------------------------------------------------------------------------
-# As items of an experiment
-
-
-class Meshes(NamedTuple):
-    """Several meshes in [0, 1]³.
-
-    Attributes:
-        names: one name a mesh.
-        meshes: the meshes.
-        origin: a sentence that says what they are.
-
-    Chapter: Solid shapes.
-    """
-
-    names: tuple[str, ...]
-    meshes: tuple[Mesh, ...]
-    origin: str
-
-
-def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
-    """Scans of the Stanford repository, as the paper used; else the built-in solids, with a
-    warning.
+def scans(names=SCANS[:3]) -> Items:
+    """Meshes of the Stanford repository, as the paper used; else the built-in ones, with a warning.
 
     The files known here are watertight reductions of the originals to 20 000–100 000 faces, coarser
     than the paper's, which have no address of their own: they are found in FFLIB_DATA by checksum.
     The originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes, for
-    :func:`load_mesh` with ``holes=True``.
-
-    Raises: ValueError for an unknown name.
-    Chapter: Solid shapes.
+    :func:`load_mesh` with ``holes=True``. Raises: ValueError for an unknown name. Chapter: Solid
+    shapes.
     """
     for name in names:
         checks.one_of("names", name, SCANS)
@@ -211,16 +145,80 @@ def scans(names=("dragon", "armadillo", "buddha")) -> Meshes:
         warnings.warn(f"{error}. Taking the built-in solids instead", stacklevel=2)
         return solids(BUILTIN[: len(names)])
     faces = ", ".join(f"{len(m.faces)}" for m in found)
-    return Meshes(
-        tuple(names),
-        found,
-        f"Stanford scans, watertight reductions of {faces} faces, coarser than the paper's",
-    )
+    origin = f"Stanford scans, watertight reductions of {faces} faces, coarser than the paper's"
+    return Items(tuple(names), found, "", origin)
 
 
-def solids(names=BUILTIN[:3]) -> Meshes:
-    """Built-in solids by their names.
+def solids(names=BUILTIN[:3]) -> Items:
+    """Meshes of built-in solids by their names. Chapter: Solid shapes."""
+    return Items(tuple(names), tuple(map(builtin, names)), "", "solids made by this book")
 
-    Chapter: Solid shapes.
+
+def prepare(
+    found: Items, key: jax.Array, lines: int, tests: int, *, by_face: bool = False
+) -> Items:
+    """Ask E meshes everything that training and tests will want to know, once.
+
+    A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step,
+    so that its label is exact and costs a comparison with a few numbers. Test points are uniform in
+    the box, and on the surface with N(0, 0.01²) added to every coordinate: uniform there, or, as
+    published, with ``by_face`` on faces drawn regardless of their area. Returns: items of a dict of
+    arrays: ``box`` (E, 2, 3); for training ``xy`` (E, C, 2), vertical lines uniform in the box, and
+    ``heights`` (E, C, K), where they enter and leave the solid; for tests ``uniform`` and ``near``
+    (E, T, 3), points of which ``uniform_inside`` and ``near_inside`` (E, T) tell the truth. Raises:
+    ValueError when a number is below 1. Chapter: Solid shapes.
     """
-    return Meshes(tuple(names), tuple(builtin(name) for name in names), "solids made by this book")
+    lines, tests = checks.count("lines", lines), checks.count("tests", tests)
+    keys = jax.random.split(key, len(found.array))
+    made = [_prepare(m, k, lines, tests, by_face) for m, k in zip(found.array, keys, strict=True)]
+    most = max(len(one["heights"][0]) for one in made)
+    for one in made:
+        more = ((0, 0), (0, most - len(one["heights"][0])))
+        one["heights"] = np.pad(one["heights"], more, constant_values=np.inf)
+    data = b"".join(x.tobytes() for m in found.array for x in (m.vertices, m.faces))
+    array = {k: jnp.asarray(np.stack([one[k] for one in made])) for k in made[0]}
+    return Items(found.names, array, hashlib.sha256(data).hexdigest(), found.origin)
+
+
+def _prepare(m: Mesh, key, lines: int, tests: int, by_face: bool) -> dict[str, np.ndarray]:
+    k_lines, k_uniform, k_surface, k_noise = jax.random.split(key, 4)
+    low, high = box = meshes.box(m).astype(np.float32)
+    xy = low[:2] + (high - low)[:2] * np.asarray(jax.random.uniform(k_lines, (lines, 2)))
+    uniform = low + (high - low) * np.asarray(jax.random.uniform(k_uniform, (tests, 3)))
+    noise = SIGMA * np.asarray(jax.random.normal(k_noise, (tests, 3)))
+    surface = meshes.on_surface(m, k_surface, tests, by_face=by_face)
+    near = (surface + noise).astype(np.float32)
+    return {
+        "box": box,
+        "xy": xy,
+        "heights": meshes.columns(m, xy).astype(np.float32),
+        "uniform": uniform,
+        "uniform_inside": meshes.inside(m, uniform),
+        "near": near,
+        "near_inside": meshes.inside(m, near),
+    }
+
+
+def random_points(
+    key: jax.Array, solid: dict[str, jax.Array], n: int, near: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
+    """n points, uniform in the box of one solid, and whether they lie inside: (n, 3) and (n,).
+
+    The first ``near · n`` of them are moved along their lines to where one of the line's crossings
+    of the surface is, plus N(0, 0.03²); those on lines that cross nothing stay where they are.
+    Raises: ValueError when ``near`` is no share. Chapter: Solid shapes; ``near``: Beating Table 1.
+    """
+    checks.must(0 <= near <= 1, "near", "be a share from 0 to 1", repr(near))
+    k_line, k_z = jax.random.split(key)
+    line = jax.random.randint(k_line, (n,), 0, len(solid["xy"]))
+    heights, (low, high) = solid["heights"][line], solid["box"][:, 2]
+    z = jax.random.uniform(k_z, (n,), minval=low, maxval=high)
+    if moved := round(near * n):
+        k_which, k_off = jax.random.split(jax.random.fold_in(key, 2))
+        crossings = jnp.isfinite(heights[:moved]).sum(-1)
+        which = jnp.floor(jax.random.uniform(k_which, (moved,)) * crossings).astype(int)
+        at = jnp.take_along_axis(heights[:moved], which[:, None], 1)[:, 0]
+        at = jnp.clip(at + NEAR * jax.random.normal(k_off, (moved,)), low, high)
+        z = z.at[:moved].set(jnp.where(crossings > 0, at, z[:moved]))
+    points = jnp.concatenate([solid["xy"][line], z[:, None]], -1)
+    return points, meshes.below(heights, z)

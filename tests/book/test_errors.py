@@ -128,9 +128,9 @@ CASES = {
         ["levels", "finite in float32", "200"],
     ),
     "gaussian: frequencies overflow": (
-        lambda: ff.gaussian(KEY, 8, 2, 1e39),
+        lambda: ff.gaussian(KEY, 8, 2, 3e38),
         ValueError,
-        ["scale", "finite in float32", "1e+39"],
+        ["scale", "finite in float32", "3e+38"],
     ),
     "on_axes: m no multiple of d": (
         lambda: features.on_axes(7, 2, jnp.ones),
@@ -795,16 +795,6 @@ CASES = {
         ["size", "300", "'cat'", "301"],
     ),
     "image: size 0": (lambda: pictures.image("cat", 0), ValueError, ["size", "at least 1", "0"]),
-    "gaussian_blur: grey": (
-        lambda: pictures.gaussian_blur(PICTURE[..., 0], 1.0),
-        ValueError,
-        ["image", "(H, W, 3)", "(4, 6)"],
-    ),
-    "gaussian_blur: negative radius": (
-        lambda: pictures.gaussian_blur(PICTURE, -1.0),
-        ValueError,
-        ["radius", ">= 0", "-1"],
-    ),
 }
 
 

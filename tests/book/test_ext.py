@@ -438,6 +438,26 @@ def test_a_page_has_one_line_of_claims_a_section_and_answers_at_its_end(tiny_boo
     assert after.count("How it is checked") >= 1 and 'ff-claim"' not in page
 
 
+def test_a_page_of_the_short_path_ends_in_its_foot(tiny_book):
+    path = "parts:\n- caption: The short path\n  chapters: [{file: index}, {file: chapter1}]\n"
+    (tiny_book.folder / "_toc.yml").write_text(path)
+    made = tiny_book(
+        "1\n```\n\n## Last\n\n```{code-cell} python\nfrom fflib import show\nshow.check('it', 1)",
+        "2",
+        extensions=["cells", "chapter"],
+        PYTHONPATH=str(ROOT),
+    )
+    assert made.returncode == 0, made.stderr
+    first, second = (
+        (tiny_book.folder / f"_build/html/{name}.html").read_text(encoding="utf-8")
+        for name in ("index", "chapter1")
+    )
+    link = '<a class="reference internal" href="chapter1.html">Title</a>'
+    foot = f'<p class="chapter-foot">Short path 1 of 2 · next: {link}</p>'
+    assert first.index("✓ 1 claim checked") < first.index(foot)
+    assert '<p class="chapter-foot">Short path 2 of 2 · you are there.</p>' in second
+
+
 # --- Weight and address ---------------------------------------------------------------------------
 
 

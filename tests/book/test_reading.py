@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ TITLES = {
     "Set-up", "How the figure is drawn", "How the table is made", "How it is checked", "Checker",
     "Solution",
 }  # fmt: skip
+SKIP = "*Deeper: this section can be skipped.*"
 LONGEST_FOLD, WORDS_BEFORE, SHORT_PATH = 40, 90, 20_000
 
 each_chapter = pytest.mark.parametrize("name", CHAPTERS)
@@ -44,27 +46,33 @@ def folded(block: export.Block) -> bool:
     return bool(FOLD.search(block.options.get("tags", "")) or (called and all(shows)))
 
 
-def before_exercises(page: export.Page) -> list[export.Block]:
-    found = []
+def in_short(page: export.Page) -> Iterator[tuple[export.Block, str]]:
+    """What is to be read up to the exercises, sections that say they can be skipped left out."""
+    skipped = 0  # level of the heading of such a section
     for block in page.blocks:
-        if block.kind == "exercise":
-            break
-        found.append(block)
-    return found
+        if block.kind != "text":
+            if block.kind == "exercise":
+                return
+            if not skipped:
+                yield block, f"{block.argument} {block.body}"
+            continue
+        for part in re.split(r"^(?=#)", block.body, flags=re.M):
+            level = len(re.match("#*", part)[0])
+            if level and (not skipped or level <= skipped):
+                skipped = level if SKIP in part else 0
+            if part.startswith("## Exercises"):
+                return
+            if not skipped:
+                yield block, part
 
 
 def words_outside_folds(page: export.Page) -> int:
-    """Prose, formulas and open cells up to the exercises, boxes that are closed left out."""
-    count = 0
-    for block in before_exercises(page):
-        hidden = (
-            folded(block)
-            if block.kind == "code-cell"
-            else "dropdown" in block.options.get("class", "")
-        )
-        text = block.body.split("\n## Exercises")[0]
-        count += 0 if hidden else len(f"{block.argument} {text}".split())
-    return count
+    """Prose, formulas and open cells; boxes that are closed are left out."""
+    return sum(
+        len(text.split())
+        for block, text in in_short(page)
+        if not (folded(block) if block.kind == "code-cell" else "dropdown" in str(block.options))
+    )
 
 
 def test_the_short_path_is_short():
@@ -80,6 +88,13 @@ def test_a_page_of_the_short_path_says_where_it_stands(name):
     assert words.startswith(f"Short path {at} of 9 · ")
     assert following == (PATH[at] if at < 9 else "")
     assert chapter.place(name, CONTENTS) == f"short path {at} of 9"
+
+
+def test_sections_that_can_be_skipped_are_marked():
+    marked = [name for name in PATH if SKIP in BOOK.pages[name].source]
+    assert len(marked) >= 4
+    page = BOOK.pages[marked[0]]
+    assert words_outside_folds(page) < len(page.source.split()) / 2
 
 
 def test_what_is_deeper_says_that_it_can_be_skipped():

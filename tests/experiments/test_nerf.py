@@ -215,7 +215,7 @@ def lego_folder(tmp_path, monkeypatch):
         focal=np.float32(8.3),
     )
     monkeypatch.setattr(
-        sys.modules["fflib.worlds.lego"], "fetch", lambda name: tmp_path / "lego.npz"
+        sys.modules["fflib.worlds.captures"], "fetch", lambda name: tmp_path / "lego.npz"
     )
     return tmp_path
 

@@ -8,7 +8,7 @@ from jax.tree_util import Partial
 
 from fflib.experiments import plain, protocol
 from fflib.operators import scanner
-from fflib.worlds import labels, phantoms, solids
+from fflib.worlds import phantoms, solids
 
 
 def test_bilinear_is_the_mean_of_the_neighbours_and_bicubic_is_exact_on_cubics():
@@ -94,7 +94,7 @@ def test_every_column_has_a_row_zero_with_finite_scores(name):
     if name.startswith("image"):
         array = jax.random.uniform(jax.random.key(2), (1, 32, 32, 3))
     elif name.startswith("shape"):
-        found = labels.prepare(solids.solids(("rope",)), jax.random.key(0), 1 << 12, 200)
+        found = solids.prepare(solids.solids(("rope",)), jax.random.key(0), 1 << 12, 200)
         array = found.array
     else:
         array = phantoms.heads(1, 16, 2 if name.startswith("ct") else 3).array

@@ -12,13 +12,14 @@ import pytest
 from fflib.experiments import protocol, records, shape
 from fflib.experiments.protocol import MAPPINGS, item_keys
 from fflib.operators import meshes
-from fflib.worlds import labels, solids
+from fflib.worlds import solids
+from fflib.worlds.items import Items
 
 TINY = shape.SolidSetting(
     40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0}
 )
 FOUND = solids.solids(("rope", "chain"))
-READY = labels.prepare(FOUND, jax.random.key(0), 4096, 4096)
+READY = solids.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
 
 def one(e):
@@ -26,7 +27,7 @@ def one(e):
 
 
 def test_the_truth_scores_one_and_ignorance_less():
-    for e, made in enumerate(FOUND.meshes):
+    for e, made in enumerate(FOUND.array):
 
         def truth(v, made=made):
             return 2.0 * jnp.asarray(meshes.inside(made, v)) - 1
@@ -104,7 +105,7 @@ def test_the_surface_of_a_function():
         lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), 48, [[0, 0, 0], [1, 1, 0.5]]
     )
     assert half.volume == pytest.approx(made.volume / 2, rel=0.03)  # one layer of the border more
-    ready = labels.prepare(solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 4096)
+    ready = solids.prepare(Items(("ball",), (made,), "", "a ball"), jax.random.key(0), 16, 4096)
     ball = jax.tree.map(lambda x: x[0], ready.array)
     found = shape.score(lambda v: 0.3 - jnp.linalg.norm(v - 0.5, axis=-1), ball)
     assert found["iou"] > 0.97 and found["iou_uniform"] > 0.98
@@ -113,15 +114,13 @@ def test_the_surface_of_a_function():
 def test_near_the_surface_the_overlap_measures_the_offset():
     """A surface too far out by δ: IoU = Φ(0)/Φ(δ/σ) for a flat one, nearly so for a large ball."""
     made = shape.surface(lambda v: 0.4 - jnp.linalg.norm(v - 0.5, axis=-1), 80)
-    ready = labels.prepare(
-        solids.Meshes(("ball",), (made,), "a ball"), jax.random.key(0), 16, 60_000
-    )
+    ready = solids.prepare(Items(("ball",), (made,), "", "a ball"), jax.random.key(0), 16, 60_000)
     ball = jax.tree.map(lambda x: x[0], ready.array)
     for delta in (0.005, 0.02):
         found = shape.score(lambda v, d=delta: 0.4 + d - jnp.linalg.norm(v - 0.5, axis=-1), ball)[
             "iou"
         ]
-        want = 0.5 / float(jax.scipy.stats.norm.cdf(delta / labels.SIGMA))
+        want = 0.5 / float(jax.scipy.stats.norm.cdf(delta / solids.SIGMA))
         assert found == pytest.approx(want, abs=0.02)
 
 

@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from oracles import in_float64, x64
+from scipy.spatial.transform import Rotation
 
 from fflib import features
 from fflib.experiments import particles
 from fflib.operators import cameras, microscope
-from fflib.operators.resolution import shell_correlation
+from fflib.operators.microscope import shell_correlation
 from fflib.worlds import molecules
-from fflib.worlds.molecules import claw, rotation, turned
+from fflib.worlds.molecules import claw
 
 N, PIXEL = 24, 7.0
 MOL = claw(35.0, width=7.0)
@@ -98,9 +99,9 @@ def test_central_slice_theorem():
     """The transform of a shadow is the cut through the molecule's transform: real space against
     closed form.
     """
-    shadows = jnp.stack([molecules.projection(turned(MOL, R), N, PIXEL) for R in POSES])
+    shadows = jnp.stack([molecules.projection(MOL.turn(R), N, PIXEL) for R in POSES])
     at = microscope.slice_points(kept(), POSES)
-    cut = molecules.transform(MOL, at / PIXEL)
+    cut = molecules.fourier_transform(MOL, at / PIXEL)
     low = np.linalg.norm(kept(), axis=1) < 0.4
     np.testing.assert_allclose(
         particles.half_transforms(shadows, N)[:, low], cut[:, low], atol=5e-4
@@ -112,7 +113,7 @@ def test_central_slice_theorem_from_voxels():
     grid.
     """
     V = np.asarray(molecules.volume(MOL, N, PIXEL))
-    quarter = np.asarray(rotation([0.0, 1.0, 0.0], np.pi / 2))  # z' = −x, x' = z
+    quarter = np.asarray(Rotation.from_rotvec([0.0, np.pi / 2, 0.0]).as_matrix())  # z' = −x, x' = z
     shadow = np.zeros((N, N))
     shadow[:] = V.sum(0).T  # axes (z, y): the view along x
     spectrum = np.asarray(microscope.centred_fft(jnp.asarray(V), 3))
@@ -128,11 +129,13 @@ def test_central_slice_theorem_from_voxels():
 
 def test_turning_the_molecule_or_the_slice():
     """Molecule turned by Q and seen from R is the molecule seen from RQ."""
-    Q = rotation([1.0, 2.0, 3.0], 0.7)
-    turned_molecule = molecules.transform(
-        turned(MOL, Q), microscope.slice_points(kept(), POSES) / PIXEL
+    Q = Rotation.from_rotvec([0.2, 0.4, 0.6]).as_matrix()
+    turned_molecule = molecules.fourier_transform(
+        MOL.turn(Q), microscope.slice_points(kept(), POSES) / PIXEL
     )
-    turned_slices = molecules.transform(MOL, microscope.slice_points(kept(), POSES @ Q) / PIXEL)
+    turned_slices = molecules.fourier_transform(
+        MOL, microscope.slice_points(kept(), POSES @ Q) / PIXEL
+    )
     np.testing.assert_allclose(turned_molecule, turned_slices, atol=1e-5)
 
 
@@ -210,7 +213,7 @@ def test_noise_has_the_variance_that_was_asked_for():
     noise = np.asarray(images - calm)
     ratio = np.asarray(calm).var(axis=(1, 2)).mean() / noise.var()
     assert abs(ratio - 0.5) < 0.02
-    exact = molecules.transform(MOL, microscope.slice_points(data.k, MANY) / PIXEL)
+    exact = molecules.fourier_transform(MOL, microscope.slice_points(data.k, MANY) / PIXEL)
     whitened = np.asarray(data.y - data.gain * exact)
     assert abs((np.abs(whitened[:, 1:]) ** 2).mean() - 1) < 0.02  # P·N values: 5 standard errors
     assert (
@@ -226,7 +229,7 @@ def test_each_image_its_own_molecule_and_contrast():
 
     data, _ = particles.observe(KEY, many, POSES[:2], k_dependent, N, PIXEL, snr=1e10)
     for i, angle in enumerate((0.0, 60.0)):
-        exact = molecules.transform(
+        exact = molecules.fourier_transform(
             claw(angle, width=7.0), microscope.slice_points(data.k, POSES[i : i + 1])[0] / PIXEL
         )
         error = np.abs(data.y[i] / data.gain[i] * 1.0 - exact)[

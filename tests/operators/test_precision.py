@@ -38,10 +38,8 @@ CASES = {
     "gradient_descent": (lambda K, y: dynamics.gradient_descent(K, y, 9, 0.1), K, V),
     "roughness": (lambda z, u: graphs.roughness(graphs.adjacency(z, 0.1), u), V, V),
     "rays": (lambda poses, at: cameras.rays(poses, at, 9.0, (4, 4)), cameras.hemisphere(5), 4 * V),
-    "turn": (cameras.turn, cameras.hemisphere(2), POSES[0]),
     "slice_points": (microscope.slice_points, V, POSES),
-    "rotation": (lambda angle: molecules.rotation([0.0, 0.6, 0.8], angle), 0.3),
-    "molecules.transform": (molecules.transform, molecules.claw(20.0), jnp.ones((4, 3))),
+    "fourier_transform": (molecules.fourier_transform, molecules.claw(20.0), jnp.ones((4, 3))),
     "molecules.volume": (lambda molecule: molecules.volume(molecule, 4, 9.0), molecules.claw(20.0)),
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fflib.operators import microscope
-from fflib.operators.resolution import resolution, shell_correlation
+from fflib.operators.microscope import resolution, shell_correlation
 
 
 def test_shell_correlation_with_itself_and_with_noise():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fflib import show
-from fflib.show import live, markup
+from fflib.show import guesses, markup
 
 
 @pytest.fixture
@@ -129,9 +129,9 @@ def bundles(monkeypatch):
 def told_live(bundles, monkeypatch):
     """What the last revealed widget says, as a function."""
     shown = []
-    follow = live.Question.follow
+    follow = guesses.Asked._follow
     monkeypatch.setattr(
-        live.Question, "follow", lambda *given: shown.append(follow(*given)) or shown[-1]
+        guesses.Asked, "_follow", lambda *given: shown.append(follow(*given)) or shown[-1]
     )
     return lambda: html.unescape(re.search(r'<p role="status">(.*?)</p>', shown[-1].value)[1])
 
@@ -139,7 +139,7 @@ def told_live(bundles, monkeypatch):
 def test_a_live_choice_is_told_and_may_change(told_live, bundles):
     asked = show.guess("Which < that?", ["a <", "b"], why={"a <": "It is first."})
     asked.reveal("b", "Because.")
-    [radio] = asked._live.inputs
+    [radio] = asked.inputs
     assert asked.value is None and told_live() == ""
     radio.index = 0
     assert asked.value == 0
@@ -148,7 +148,7 @@ def test_a_live_choice_is_told_and_may_change(told_live, bundles):
     assert asked.value == 1 and told_live() == "You guessed “b”: that is what came out."
     question, answer = bundles
     assert question["text/plain"] == "Which < that?\n  ( ) a <\n  ( ) b"
-    assert question[markup.VIEW]["model_id"] == asked._live.box.model_id
+    assert question[markup.VIEW]["model_id"] == asked.box.model_id
     assert answer["text/plain"] == "Measured: b. Because."
     # where widgets cannot be shown, question and answer are HTML that belongs together
     [group] = set(re.findall(r'type="radio" name="([^"]+)"', question["text/html"]))
@@ -159,7 +159,7 @@ def test_a_live_choice_is_told_and_may_change(told_live, bundles):
 def test_a_live_number_is_told(told_live, typed, says):
     asked = show.guess_number("How many?", "dB")
     asked.reveal(4.0)
-    [field] = asked._live.inputs
+    [field] = asked.inputs
     assert asked.value is None and told_live() == ""
     field.value = typed
     assert asked.value == float(typed) and told_live() == f"You guessed {typed} dB: {says}"
@@ -170,7 +170,7 @@ def test_a_live_number_is_told(told_live, typed, says):
 def test_a_live_number_that_is_none(told_live):
     asked = show.guess_number("How many?")
     asked.reveal(4.0)
-    [field] = asked._live.inputs
+    [field] = asked.inputs
     for typed in ("about 3", "nan", "inf", "2,5"):
         field.value = typed
         assert asked.value is None and told_live() == f"“{typed}” is not a number."
@@ -184,7 +184,7 @@ def test_a_live_number_that_is_none(told_live):
 def test_a_live_order_is_told_and_no_two_share_a_place(told_live):
     asked = show.guess_order("In which order?", ["a", "b", "c"])
     asked.reveal(["c", "a", "b"])
-    a, b, c = asked._live.inputs
+    a, b, c = asked.inputs
     assert asked.value == [None] * 3 and told_live() == ""
     a.index, b.index = 1, 2  # the first option is no place
     assert asked.value == [0, 1, None]
@@ -207,16 +207,16 @@ def test_live_fields_have_labels_and_show_them_whole(bundles):
     long = "a text that is longer than the three hundred pixels that a widget has by default"
     choice, number = show.guess("Which?", [long, "b"]), show.guess_number("How many?", "dB")
     order = show.guess_order("In which order?", [long, "b"])
-    fields = [field for asked in (choice, number, order) for field in asked._live.inputs]
+    fields = [field for asked in (choice, number, order) for field in asked.inputs]
     assert {field.layout.width for field in fields} == {"auto"}
-    assert choice._live.inputs[0].options[0] == (long, 0)
+    assert choice.inputs[0].options[0] == (long, 0)
     assert [field.description for field in fields[1:]] == ["A number:", long, "b"]
     assert {field.style.description_width for field in fields[1:]} == {"initial"}
     assert [option for option, _ in fields[2].options] == ["–", "1, best", "2, worst"]
     for asked in (choice, number, order):
-        assert "ff-live" in asked._live.box._dom_classes
-        assert f"Your guess: {asked.question}</p>" in asked._live.box.children[0].value
-    assert number._live.box.children[1].children[1].value == "dB"
+        assert "ff-live" in asked.box._dom_classes
+        assert f"Your guess: {asked.question}</p>" in asked.box.children[0].value
+    assert number.box.children[1].children[1].value == "dB"
 
 
 def test_on_colab_there_is_only_the_widget(bundles, monkeypatch):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fflib import show
-from fflib.show import drawing, layout, markup
+from fflib.show import drawing, markup
 
 ALT = "A line that rises from zero to one."
 
@@ -223,6 +223,7 @@ def test_images_round_trip_and_clip():
         (np.zeros(5), "shape"),
         (np.zeros((4, 4, 2)), "shape"),
         (np.zeros((0, 4)), "shape"),
+        (np.zeros((1, 16_384)), "at most 16383 pixels a side"),
         (np.full((4, 4), np.nan), "16 values that are not finite"),
         (np.zeros((4, 4), complex), "real"),
     ],
@@ -655,17 +656,17 @@ def labelled(label: str):
 
 def test_a_label_that_fits_is_left_alone():
     fig, ax = labelled("error (dB)")
-    assert layout.overflowing(fig) == []
-    layout.fit_texts(fig)
+    assert drawing.overflowing(fig) == []
+    drawing.fit_texts(fig)
     assert ax.get_ylabel() == "error (dB)"
 
 
 def test_a_label_too_long_is_broken_in_two():
     fig, ax = labelled("PSNR of the blurred photograph (dB)")
-    assert layout.overflowing(fig) == [ax.yaxis.label]
-    layout.fit_texts(fig)
+    assert drawing.overflowing(fig) == [ax.yaxis.label]
+    drawing.fit_texts(fig)
     assert ax.get_ylabel() == "PSNR of the blurred\nphotograph (dB)"
-    assert layout.overflowing(fig) == []
+    assert drawing.overflowing(fig) == []
 
 
 @pytest.mark.parametrize("where", ["label", "legend", "title", "annotation"])
@@ -679,10 +680,10 @@ def test_a_text_that_cannot_fit_fails_the_build_and_not_the_reader(monkeypatch, 
         "annotation": lambda: ax.text(0.5, 0.5, text, in_layout=False),
     }[where]()
     monkeypatch.setenv("FFLIB_STATIC", "0")
-    layout.fit_texts(fig)
+    drawing.fit_texts(fig)
     monkeypatch.setenv("FFLIB_STATIC", "1")
     with pytest.raises(ValueError, match="cuts off its text 'immeasurably"):
-        layout.fit_texts(fig)
+        drawing.fit_texts(fig)
 
 
 # --- files to take home --------------------------------------------------------------------------

@@ -20,16 +20,18 @@ def test_built_in_brain():
     assert volume.shape == (48, 48, 48) and volume.min() == 0 and 0.8 < volume.max() <= 1
     np.testing.assert_allclose(half.mean(), volume.mean(), rtol=0.02)
     assert (volume[[0, -1]] == 0).all() and (volume[:, [0, -1]] == 0).all()
-    for which in range(4):
-        plane = np.asarray(brains.plane(64, which))
+    for plane in np.asarray(brains.slices(4, 64).array):
         assert plane.shape == (64, 64) and plane.max() == 1 and 0.1 < (plane > 0.2).mean() < 0.5
 
 
-def test_slices_of_a_full_volume():
+def test_slices_of_a_full_volume(monkeypatch):
     source = np.zeros((20, 30, 10), np.uint8)
-    source[5, 10:20, :3] = 100  # the bottom of one slice
-    plane = np.asarray(brains.plane(30, 0.26, source))
-    assert plane.max() == 1 and plane[-1, 15] == 1 and plane[0].max() == 0  # bottom stays down
+    source[:, 10:20, :3] = 100  # the bottom of every slice
+    monkeypatch.setattr(brains, "full", lambda: source)
+    found = brains.slices(5, 30)
+    assert found.names[1] == "slice0.35" and found.array.shape == (5, 30, 30) and found.sha256
+    for plane in found.array:  # bottom stays down
+        assert plane.max() == 1 and plane[-1, 15] == 1 and plane[0].max() == 0
     assert brains.volume(8, source).shape == (8, 8, 8)
 
 
@@ -178,7 +180,11 @@ def test_without_the_full_brain_there_is_the_small_one(monkeypatch):
 
 
 CASES = {
-    "too fine": (lambda: brains.volume(64), ValueError, ["n is 64", "48", "read_nifti"]),
+    "too fine": (
+        lambda: brains.volume(64),
+        ValueError,
+        ["n must be at most 48", "read_nifti", "64"],
+    ),
     "NaN": (
         lambda: brains.volume(8, np.full((8, 8, 8), np.nan)),
         ValueError,
@@ -204,13 +210,7 @@ CASES = {
         ValueError,
         ["source", "48 masked", "filled"],
     ),
-    "no such slice": (lambda: brains.plane(8, 9), ValueError, ["which", "0 … 3", "9"]),
-    "outside": (
-        lambda: brains.plane(8, 1.5, np.ones((4, 4, 4))),
-        ValueError,
-        ["which", "(0, 1)", "1.5"],
-    ),
-    "empty": (lambda: brains.plane(8, 0.5, np.zeros((4, 4, 4))), ValueError, ["0.5", "empty"]),
+    "no slices": (lambda: brains.slices(0, 8), ValueError, ["count", "at least 1", "0"]),
 }
 
 

@@ -77,8 +77,12 @@ def test_axes_are_told_never_guessed(tmp_path):
 @pytest.mark.parametrize(
     ("told", "frame", "says"),
     [
-        (TOLD | {"k1": 0.1}, {}, "'./0' must be undistorted first: its lens has {'k1': 0.1}"),
-        ({}, {}, "'./0' must have fl_x or camera_angle_x, but has"),
+        (
+            TOLD | {"k1": 0.1},
+            {},
+            "'./0' must be undistorted first, but got a lens with {'k1': 0.1}",
+        ),
+        ({}, {}, "'./0' must have fl_x or camera_angle_x, but got"),
         (TOLD, {"transform_matrix": [[1.0]]}, r"'./0' must have a transform_matrix \(3, 4\)"),
         (TOLD, {"transform_matrix": (2 * POSES[0]).tolist()}, r"poses\[0\] is no rotation"),
         (TOLD | {"fl_x": -3.0}, {}, "lens must have focal lengths > 0, but got -3"),
@@ -108,8 +112,8 @@ def test_a_frame_that_lacks_something_is_named(tmp_path, lost):
     ("text", "says"),
     [
         ("not json", "poses file .*t.json' cannot be read"),
-        ("[]", "must have frames, but has \\[\\]"),
-        ('{"frames": 3}', "must have frames, but has \\['frames'\\]"),
+        ("[]", "must have frames, but got \\[\\]"),
+        ('{"frames": 3}', "must have frames, but got \\['frames'\\]"),
     ],
 )
 def test_files_that_are_no_poses(tmp_path, text, says):

@@ -110,7 +110,7 @@ BAD = {
     "an unknown mode": (hand_made(GOOD, 5), "mode '5'"),
     "cut off": (hand_made(GOOD, 2)[:-1], "31"),
     "half a download": (gzip.compress(hand_made(GOOD, 2))[:60], "end"),
-    "one axis twice": (hand_made(GOOD, 2, axes=(1, 1, 3)), "damaged"),
+    "one axis twice": (hand_made(GOOD, 2, axes=(1, 1, 3)), "have axes in an order"),
     "no sections": (hand_made(GOOD[:0], 2, cell=(4.0, 4.0, 4.0)), "one volume"),
     "many volumes": (hand_made(GOOD, 2, group=401), "one volume"),
     "a skewed cell": (hand_made(GOOD, 2, angles=(90.0, 90.0, 120.0)), "skewed"),

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fflib.operators import meshes
-from fflib.worlds import labels, solids
+from fflib.worlds import solids
 
 FOUND = solids.solids(("rope", "chain"))
-READY = labels.prepare(FOUND, jax.random.key(0), 4096, 4096)
+READY = solids.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
 
 def one(e):
@@ -18,12 +18,12 @@ def one(e):
 @pytest.mark.parametrize("e", [0, 1])
 def test_training_points_are_labelled_right(e):
     """Counting heights of prepared lines is what asking the mesh would give."""
-    points, inside = labels.random_points(jax.random.key(1), one(e), 5000)
-    np.testing.assert_array_equal(inside, meshes.inside(FOUND.meshes[e], points))
+    points, inside = solids.random_points(jax.random.key(1), one(e), 5000)
+    np.testing.assert_array_equal(inside, meshes.inside(FOUND.array[e], points))
     low, high = READY.array["box"][e]
     assert (points >= low).all() and (points <= high).all()
     np.testing.assert_allclose((points.mean(0) - low) / (high - low), 0.5, atol=0.02)
-    share = FOUND.meshes[e].volume / np.prod(high - low)
+    share = FOUND.array[e].volume / np.prod(high - low)
     assert abs(inside.mean() - share) < 0.03
 
 
@@ -32,22 +32,22 @@ def test_points_near_the_surface():
     was.
     """
     key, solid = jax.random.key(1), one(1)
-    plain, _ = labels.random_points(key, solid, 4000)
-    points, inside = labels.random_points(key, solid, 4000, near=0.5)
+    plain, _ = solids.random_points(key, solid, 4000)
+    points, inside = solids.random_points(key, solid, 4000, near=0.5)
     np.testing.assert_array_equal(points[2000:], plain[2000:])
     np.testing.assert_array_equal(points[:, :2], plain[:, :2])
-    np.testing.assert_array_equal(inside, meshes.inside(FOUND.meshes[1], points))
-    heights = meshes.columns(FOUND.meshes[1], np.asarray(points[:2000, :2]))
+    np.testing.assert_array_equal(inside, meshes.inside(FOUND.array[1], points))
+    heights = meshes.columns(FOUND.array[1], np.asarray(points[:2000, :2]))
     off = np.abs(heights - np.asarray(points[:2000, 2:])).min(1)
     crossing = np.isfinite(heights).any(1)
     assert (
-        0.2 < crossing.mean() < 1 and np.quantile(off[crossing], 0.5) < 0.68 * labels.NEAR
+        0.2 < crossing.mean() < 1 and np.quantile(off[crossing], 0.5) < 0.68 * solids.NEAR
     )  # at most: of the nearest
     np.testing.assert_array_equal(points[:2000][~crossing], plain[:2000][~crossing])
     assert 0.4 < inside[:2000][crossing].mean() < 0.6
     for share in (-0.1, 1.5):
         with pytest.raises(ValueError, match="near must be a share"):
-            labels.random_points(key, solid, 10, near=share)
+            solids.random_points(key, solid, 10, near=share)
 
 
 def test_test_points_lie_where_they_should():
@@ -55,12 +55,12 @@ def test_test_points_lie_where_they_should():
     part.
     """
     near = np.asarray(READY.array["near"][1])
-    surface = meshes.on_surface(FOUND.meshes[1], jax.random.key(5), 60_000)
+    surface = meshes.on_surface(FOUND.array[1], jax.random.key(5), 60_000)
     nearest = np.min(
         [((near[:300, None] - part) ** 2).sum(-1).min(1) for part in np.split(surface, 20)], axis=0
     )
     assert (
-        np.sqrt(nearest).max() < 4.5 * labels.SIGMA and np.sqrt(nearest).mean() > 0.3 * labels.SIGMA
+        np.sqrt(nearest).max() < 4.5 * solids.SIGMA and np.sqrt(nearest).mean() > 0.3 * solids.SIGMA
     )
     assert 0.3 < READY.array["near_inside"].mean() < 0.7
 
@@ -71,4 +71,4 @@ def test_bad_counts():
         (5, 0, "tests must be at least 1"),
     ):
         with pytest.raises(ValueError, match=says):
-            labels.prepare(FOUND, jax.random.key(0), lines, tests)
+            solids.prepare(FOUND, jax.random.key(0), lines, tests)
