@@ -64,8 +64,9 @@ def captured_views(
     images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
     sizes = sorted({image.shape[:2] for image in images})
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
-    lenses = [_lens(told | frame, *sizes[0], shrink) for frame in frames]
-    poses = np.stack([_pose(frame) for frame in frames]) * AXES[axes]
+    height, width = sizes[0]
+    lenses = [_lens(told | frame, height, width, shrink) for frame in frames]
+    poses = np.stack([_pose(frame) for frame in frames]) * AXES[str(axes)]
     return cameras.views(np.stack(images), poses, np.array(lenses), near, far)
 
 

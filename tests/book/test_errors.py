@@ -739,7 +739,6 @@ CASES = {
         ["n", "2 sizes", "d is 3"],
     ),
     "grid: no axes": (lambda: data.grid(()), ValueError, ["n", "at least one size", "empty tuple"]),
-    "frame: one place": (lambda: data.frame(np.ones((3, 2))), ValueError, ["places", "all be one"]),
     "power_law_signal: too short": (
         lambda: data.power_law_signal(KEY, 3, 1.0),
         ValueError,
