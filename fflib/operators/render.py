@@ -70,7 +70,7 @@ def composite(density, colour, t, far: float) -> Rendered:
     lengths = jnp.diff(t, append=far)
     if not checks.traced(lengths) and (least := np.min(lengths)) < -1e-6 * far:
         raise ValueError(f"t must rise and end before far = {far}, but falls by {-least:.3g}")
-    if not isinstance(density, Tracer) and (least := np.min(density)) < 0:
+    if not checks.traced(density) and (least := np.min(density)) < 0:
         raise ValueError(f"density must be ≥ 0, but reaches {least:.3g}")
     thickness = density * lengths
     # the sum of those before; a difference of sums would cancel behind a wall
