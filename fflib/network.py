@@ -68,7 +68,8 @@ class Layers:
         wanted = [(fan, fan[1:]) for fan in self.fans]
         shapes = [(jnp.shape(W), jnp.shape(b)) for W, b in params]
         if shapes != wanted:
-            raise ValueError(f"params must have (W, b) of shapes {wanted}, but got {shapes}")
+            told = f"weights and biases of shapes {wanted}"
+            raise ValueError(f"params must have {told}, but got {shapes}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fflib.network import mlp
 from fflib.operators import cameras, meshes, microscope, render, scanner
 from fflib.theory import kernels
 from fflib.training import fit
-from fflib.worlds import phantoms, pictures, solids
+from fflib.worlds import phantoms, pictures
 
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
 SIDES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
@@ -66,7 +66,6 @@ ARRAYS = {
     "poses: poses": cameras.check_poses,
     "mesh: vertices": lambda a: meshes.mesh(a, SIDES),
     "mesh: faces": lambda a: meshes.mesh(CORNERS, a),
-    "blur: image": lambda a: pictures.gaussian_blur(a, 1.0),
     "load: source": lambda a: pictures.load_image(a),
 }
 
@@ -112,11 +111,3 @@ def test_pictures_beyond_the_ends_by_rounding(step):
     near = np.full((2, 4, 4, 3), max(0.0, np.sign(step)) + step)
     seen = cameras.views(near, cameras.hemisphere(2), 5.0).images
     assert 0 <= seen.min() and seen.max() <= 1
-
-
-def test_a_solid_is_written_into_the_home_folder(tmp_path, monkeypatch):
-    pytest.importorskip("trimesh")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    path = solids.save_stl(meshes.Mesh(CORNERS, SIDES), "~/a.stl")
-    assert path == tmp_path / "a.stl" and path.exists() and not (tmp_path / "~").exists()

@@ -51,21 +51,22 @@ def captured_views(
     path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
     with reading("poses file", str(path)):
         told = json.loads(path.read_text(encoding="utf-8"))
-    frames = told.get("frames") if isinstance(told, dict) else None
-    checks.must(isinstance(frames, list) and frames, repr(str(path)), "have frames", sorted(told))
+    frames: Any = told.get("frames") if isinstance(told, dict) else None
+    right = isinstance(frames, list) and frames
+    checks.must(right, repr(str(path)), "have frames", sorted(told))
     frames = frames[:: checks.count("every", every)]
     for i, frame in enumerate(frames):
-        lacking = {"file_path", "transform_matrix"} - set(frame)
-        asked = "have file_path and transform_matrix"
-        checks.must(not lacking, f"frame {i} of {path.name!r}", asked, sorted(frame))
+        for what in ("file_path", "transform_matrix"):
+            checks.must(what in frame, f"frame {i} of {path.name!r}", f"have {what}", sorted(frame))
     axes = told.get("axes") if axes is None else axes
     asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
     checks.must(axes in AXES, "axes", asked, repr(axes))
     images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
     sizes = sorted({image.shape[:2] for image in images})
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
-    lenses = [_lens(told | frame, *sizes[0], shrink) for frame in frames]
-    poses = np.stack([_pose(frame) for frame in frames]) * AXES[axes]
+    height, width = sizes[0]
+    lenses = [_lens(told | frame, height, width, shrink) for frame in frames]
+    poses = np.stack([_pose(frame) for frame in frames]) * AXES[str(axes)]
     return cameras.views(np.stack(images), poses, np.array(lenses), near, far)
 
 

@@ -234,7 +234,8 @@ def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
     if size == side:
         return y
     channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
-    return np.stack([c.resize((size, size), Image.Resampling.BOX) for c in channels], -1)
+    small = [np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels]
+    return np.stack(small, -1)
 
 
 # --------------------------------------------------------------------------------------------------

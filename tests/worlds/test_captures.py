@@ -112,8 +112,8 @@ def test_a_frame_that_lacks_something_is_named(tmp_path, lost):
     ("text", "says"),
     [
         ("not json", "poses file .*t.json' cannot be read"),
-        ("[]", "must have frames, but has \\[\\]"),
-        ('{"frames": 3}', "must have frames, but has \\['frames'\\]"),
+        ("[]", "must have frames, but got \\[\\]"),
+        ('{"frames": 3}', "must have frames, but got \\['frames'\\]"),
     ],
 )
 def test_files_that_are_no_poses(tmp_path, text, says):
