@@ -245,7 +245,7 @@ def suggestion(repeats: int) -> None:
     """Print the time of a suggested scale against that of a sweep: 7 scales times 3 seeds
     trainings.
     """
-    from fflib.theory.scale import Budget, suggest_scale
+    from fflib.theory.scale import suggest_scale
 
     (v, seen), _ = data.train_test_image(pictures.image("astronaut", 256))
     gamma = features.gaussian(jax.random.key(0), m=128, d=2, scale=6.0)
@@ -268,7 +268,7 @@ def suggestion(repeats: int) -> None:
         return fit(start, loss, observed, **how)[0]
 
     def suggest():
-        return suggest_scale(v, seen, model, Budget(300, 1e-3, 2048)).mse
+        return suggest_scale(v, seen, model).mse
 
     times = seconds({"train": train, "suggest": suggest}, repeats)
     train_s, suggest_s = (float(np.median(times[k])) for k in ("train", "suggest"))

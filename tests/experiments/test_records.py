@@ -95,7 +95,7 @@ def test_shipped_records_are_sound():
         made = records.recorded(path.stem)
         assert made["experiment"] == path.stem and made["device"]
         reduced = "reduced" if "_reduced" in path.stem else "full"
-        assert made["scale"] == ("quick" if path.stem.startswith("sigma_") else reduced)
+        assert made["scale"] == reduced
         if "runs" in made:
             cells = [
                 tuple(r[key] for key in ("item", "mapping", "seed", "metric")) for r in made["rows"]
