@@ -261,7 +261,7 @@ CASES = {
     "apply: biases of one number": (
         lambda: NET.apply([(W, b[:1]) for W, b in PARAMS], X),
         ValueError,
-        ["params", "(8,)", "(1,)"],
+        ["params", "biases", "(8,)", "(1,)"],
     ),
     # --- kernel regression
     "gaussian_kernel: width 0": (
