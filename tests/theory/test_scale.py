@@ -114,6 +114,7 @@ def test_it_is_the_best_scale_of_a_grid_with_half_the_points(beta=1.0, d=2, n=32
     assert np.max(lost) < 0.2, lost  # decibels
 
 
+@pytest.mark.xfail(strict=True, reason="one ridge for all takes too small a scale for rough fields")
 def test_rough_fields_ask_for_larger_scales_and_noise_does_not():
     v, model = data.grid(32, 2), mlp(128, 64, 3, biases=0.1)
     rough, smooth = (
