@@ -138,7 +138,7 @@ def suggest_scale(
 
 
 def hidden_error(K, y, shown, hidden, noise: float = 0.0) -> np.ndarray:
-    r"""The mean squared error (c,) predicted at hidden points for a network that is shown the others.
+    r"""Mean squared error (c,) predicted at hidden points for a network shown the others.
 
     That of regression with the ridge ρ = k(0)/3. Noise of power ν that was learned, at the n shown
     points ν/n times the squared norm of K (K + ρI)⁻¹, a kernel smooths in between; a network of
