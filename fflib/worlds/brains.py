@@ -48,8 +48,10 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
     with reading("NIfTI file", path) as where:
         raw = where.read_bytes()
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        second = int.from_bytes(raw[:4], "little") == 540 or int.from_bytes(raw[:4], "big") == 540
-        file = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
+        begins = {int.from_bytes(raw[:4], order) for order in ("little", "big")}
+        if not begins & {348, 540}:
+            raise ValueError("it does not begin with the size of a NIfTI header, 348 or 540")
+        file = (nibabel.Nifti2Image if 540 in begins else nibabel.Nifti1Image).from_bytes(raw)
         if file.dataobj.offset < file.header.single_vox_offset:
             raise ValueError(f"its voxels begin at byte {file.dataobj.offset}, within the header")
         stored = np.asanyarray(file.dataobj)
