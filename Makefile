@@ -80,7 +80,7 @@ pdf: $(READY)  ## print the built book into one PDF (needs Chromium)
 
 zip: $(READY)  ## pack the built pages, to be read from disk
 	@test -f $(HTML)/index.html || $(MAKE) book
-	@cd $(HTML) && rm -f book.zip && $(abspath $(PY)) -m zipfile -c book.zip *
+	@cd $(HTML) && rm -f book.zip && $(if $(VENV),$(abspath $(PY)),$(PY)) -m zipfile -c book.zip *
 	@echo "The pages are packed in $(HTML)/book.zip"
 
 full: $(READY)  ## run chapters at full scale, without Jupyter: all, or CHAPTER=theory/ntk

@@ -1,7 +1,7 @@
 """Accessibility: corrections to what the theme, myst-nb and sphinx-exercise write.
 
 Found with axe-core and a screen reader's eyes; `tests/book/test_pages.py` keeps them found. The
-labels of the search and the colour-mode buttons are in the overridden templates of `_templates/`.
+label of the search button is in the overridden template of `_templates/`.
 """
 
 from __future__ import annotations

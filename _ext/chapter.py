@@ -1,7 +1,7 @@
 """Chapters have numbers, and so have their figures; a line under the title says what to expect.
 
 The line tells the minutes that reading takes, the seconds that the cells ran on two cores, from
-`book/seconds.json` (made by `tools/seconds.py`; committed, so that two builds are equal), and where
+`book/seconds.json` where that is (made by `tools/seconds.py` after an idle build), and where
 the chapter opens on Colab. Pages of the short path (the first part of `_toc.yml`) say there and at
 their foot how far the reader has come, those of the part "Deeper" that they can be skipped.
 """

@@ -33,7 +33,13 @@ from sphinx.util import logging
 log = logging.getLogger(__name__)
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "matplotlib", "libigl", "trimesh")
-SOURCES = ("fflib/**/*.py", "fflib/worlds/assets/*", "requirements.txt", "pyproject.toml")
+SOURCES = (
+    "fflib/**/*.py",
+    "fflib/results/**/*.*",
+    "fflib/worlds/assets/*",
+    "requirements.txt",
+    "pyproject.toml",
+)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 

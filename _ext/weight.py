@@ -62,11 +62,12 @@ def rules_in_use(style: str, used: set[str]) -> str:
     """A style sheet without the rules for classes that are not `used`; Bootstrap's own stay."""
 
     def kept(selector: str) -> bool:
-        names = re.findall(r"\.((?:[\w-]|\\.)+)", selector)
+        positive = re.sub(r":not\([^()]*\)", "", selector)
+        names = re.findall(r"\.((?:[\w-]|\\.)+)", positive)
         return all(name.replace("\\", "") in used or name.startswith("bs-") for name in names)
 
     def rule(found: re.Match) -> str:
-        selectors = [part for part in found[1].split(",") if kept(part)]
+        selectors = [s for s in re.split(r",(?![^()]*\))", found[1]) if kept(s)]
         return f"{','.join(selectors)}{{{found[2]}}}" if selectors else ""
 
     return re.sub(r"([^{}@]+)\{([^{}]*)\}", rule, style)

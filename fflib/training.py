@@ -205,7 +205,7 @@ def _started(params, data, optimizer, key, batch, vmap):
         raise ValueError("key must be given with batch: random batches need a jax random key")
     if key is not None:
         checks.key("key", key)
-    if vmap not in (None, 0, (0, 0), (0, None)):
+    if isinstance(vmap, bool) or vmap not in (None, 0, (0, 0), (0, None)):
         raise ValueError(f"vmap must be None, 0, (0, 0) or (0, None), but got {vmap!r}")
     vmap = (0, 0) if vmap == 0 else vmap
     members = _check_members(params.params if isinstance(params, State) else params, data, vmap)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
 import os
-import re
+import textwrap
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,9 +26,9 @@ def kept(name: str, compute: Callable[..., dict[str, Any]], **settings) -> dict[
     """``compute(**settings)``, read from ``<name>.npz`` where that was made by the same call.
 
     The same are the name, the settings and the text of ``compute`` (of this one function, not of
-    those it calls; spaces do not count). With other ones it is computed here and now, and nothing
-    is written, so that a page can be changed and run. FFLIB_REMAKE names a folder: then all is
-    computed anew and written there.
+    those it calls; its layout does not count). With other ones it is computed here and now, and
+    nothing is written, so that a page can be changed and run. FFLIB_REMAKE names a folder: then all
+    is computed anew and written there.
 
     Args:
         name: of the file, lower-case letters, digits and ``_``.
@@ -57,6 +58,6 @@ def kept(name: str, compute: Callable[..., dict[str, Any]], **settings) -> dict[
 
 
 def _digest(function: Callable) -> str:
-    """Of a function's text, whatever its layout."""
-    text = re.sub(r"\s+|,(?=\s*[)\]}])", "", inspect.getsource(function))
+    """Of what a function's text says, whatever its layout and comments."""
+    text = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -7,7 +7,7 @@ other items, by ``tools/weights.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 
@@ -43,7 +43,7 @@ def interpolated(picture, order: int) -> np.ndarray:
 
 @partial(jax.jit, static_argnames=("shape", "steps"))
 def least_variation(
-    observed, how, weight, *, operator: Callable, shape: Sequence[int], steps: int = STEPS
+    observed, how, weight, *, operator: Callable, shape: tuple[int, ...], steps: int = STEPS
 ) -> jax.Array:
     """The f in [0, 1] with the least ½‖(A f − y)/‖A‖‖² + weight·Σ|∇f|, ∇ of forward differences.
 

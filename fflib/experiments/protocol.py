@@ -222,7 +222,7 @@ def run(
             data_hash=found.sha256, notes=found.origin, command=command, commit=commit,
             folder=folder,
         )  # fmt: skip
-        row = made[job.name]["rows"][-len(scores[0])]
+        row = made[job.name]["rows"][-sum(map(len, scores))]
         say(
             f"{job.name}: {names[0]}, {job.mapping}, seed {job.seed}: {row['metric']} "
             f"{row['value']:.4g} in {row['seconds']:.0f} s; {_told(made, left + todo[k + 1 :])}"

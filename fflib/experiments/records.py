@@ -164,8 +164,8 @@ def matching(
         return None
     there = made["settings"].get(mapping, settings)
     if there != settings or made["data_hash"] != data_hash or "runs" not in made:
-        changed = {k: v for k, v in settings.items() if there.get(k) != v}
-        differ = [f"{k} {there.get(k)!r} and not {v!r}" for k, v in changed.items()]
+        changed = [k for k in settings | there if there.get(k) != settings.get(k)]
+        differ = [f"{k} {there.get(k)!r} and not {settings.get(k)!r}" for k in changed]
         raise ValueError(
             f"{experiment!r} is recorded with other settings or data "
             f"({mapping}: {', '.join(differ) or 'the data'}): "

@@ -228,6 +228,9 @@ def rays(
     if lens.ndim == 0:
         checks.positive("lens", lens)
         lens = jnp.stack([lens, lens, jnp.asarray(size[1] / 2), jnp.asarray(size[0] / 2)])
+    elif not checks.traced(lens):
+        least = lens[..., :2].min()
+        checks.must(least > 0, "lens", "have focal lengths > 0", least)
     f_x, f_y, c_x, c_y = jnp.moveaxis(lens, -1, 0)
     row, column = pixels[..., 0], pixels[..., 1]
     d = jnp.stack([(column - c_x) / f_x, (c_y - row) / f_y, -jnp.ones_like(row)], -1)

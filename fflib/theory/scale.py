@@ -254,8 +254,8 @@ def _together(place, y, model, key):
         split = order[few:], order[:few]
         return lambda gamma: _dense_ntk(model, gamma(x)), np.asarray(y, float)[:, None], [split]
     d, side = place.d, max(int(POINTS ** (1 / place.d) + 1e-9), 2)
-    shape = tuple(min(n, side) for n in place.shape)
-    many = [n // m for n, m in zip(place.shape, shape, strict=True)]
+    many = [-(-n // side) for n in place.shape]
+    shape = tuple(n // q for n, q in zip(place.shape, many, strict=True))
     y = np.asarray(y, float)[tuple(slice(q * m) for q, m in zip(many, shape, strict=True))]
     y = y.reshape(*np.stack([many, shape], 1).ravel(), -1)
     y = y.transpose(*range(1, 2 * d, 2), *range(0, 2 * d, 2), 2 * d)

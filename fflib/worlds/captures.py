@@ -51,16 +51,19 @@ def captured_views(
     path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
     with reading("poses file", str(path)):
         told = json.loads(path.read_text(encoding="utf-8"))
-    frames: Any = told.get("frames") if isinstance(told, dict) else None
+    told = told if isinstance(told, dict) else {}
+    frames: Any = told.get("frames")
     right = isinstance(frames, list) and frames
     checks.must(right, repr(str(path)), "have frames", sorted(told))
     frames = frames[:: checks.count("every", every)]
     for i, frame in enumerate(frames):
+        asked = f"frame {i} of {path.name!r}"
+        checks.must(isinstance(frame, dict), asked, "be a table", repr(frame))
         for what in ("file_path", "transform_matrix"):
             checks.must(what in frame, f"frame {i} of {path.name!r}", f"have {what}", sorted(frame))
     axes = told.get("axes") if axes is None else axes
     asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
-    checks.must(axes in AXES, "axes", asked, repr(axes))
+    checks.must(str(axes) in AXES, "axes", asked, repr(axes))
     images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
     sizes = sorted({image.shape[:2] for image in images})
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)

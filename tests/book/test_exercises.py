@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
-import export
 import pytest
+
+pytest.importorskip("yaml")
+import export
 from slices import exercises, needed
 from variants import VARIANTS
 

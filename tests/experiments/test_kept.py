@@ -1,5 +1,8 @@
 """What is kept is what the same call gave, and nothing else."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -59,6 +62,33 @@ def test_layout_is_no_other_code(tmp_path, monkeypatch):
     import spread_out
 
     assert module._digest(laid_out.f) == module._digest(spread_out.f)
+
+
+def test_indentation_is_other_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    loop = (
+        "def f():\n    t = 0\n    for k in range(3):\n        t += k\n{}    t *= 2\n    return t\n"
+    )
+    (tmp_path / "after.py").write_text(loop.format(""))
+    (tmp_path / "within.py").write_text(loop.format("    "))
+    import after
+    import within
+
+    assert (after.f(), within.f()) == (6, 8)
+    assert module._digest(after.f) != module._digest(within.f)
+
+
+def test_chapters_read_what_their_own_code_gave(monkeypatch):
+    """The functions whose results ship are those of the chapters, word for word."""
+    shipped = {module.files.read(path)[0]["source"] for path in module.FOLDER.glob("*.npz")}
+    found = set()
+    for path in (Path(__file__).parents[2] / "book").rglob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"\bkept\(\s*\"\w+\",\s*(\w+)", text):
+            source = re.search(rf"^def {name}\(.*?(?=^\S)", text, re.DOTALL | re.MULTILINE)[0]
+            monkeypatch.setattr("inspect.getsource", lambda _, source=source: source)
+            found.add(module._digest(None))
+    assert found == shipped
 
 
 def test_without_a_file_it_computes_and_writes_nothing(folder):

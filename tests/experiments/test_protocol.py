@@ -333,10 +333,16 @@ def test_the_tool_refuses_unknown_names(capsys):
 
 
 def test_the_tool_chooses_by_scale_and_name():
-    """Every column at both scales; the fifth row only when asked for."""
-    assert tool.chosen([], "reduced").keys() == {f"{name}_reduced" for name in records.TABLE1}
-    assert tool.chosen([], "full").keys() == {*records.TABLE1, "mri_shepp"}
-    assert tool.chosen(["image_t"], "reduced").keys() == {"image_text_reduced"}
+    """Every column at both scales, with row zero; the fifth row only when asked for."""
+    zero = {f"{name}_plain" for name in records.TABLE1 if name != "nerf_lego"}
+    zero_reduced = {name.replace("_plain", "_reduced_plain") for name in zero}
+    four = {f"{name}_reduced" for name in records.TABLE1}
+    assert tool.chosen([], "reduced").keys() == four | zero_reduced
+    assert tool.chosen([], "full").keys() == {*records.TABLE1, "mri_shepp"} | zero
+    assert tool.chosen(["image_t"], "reduced").keys() == {
+        "image_text_reduced",
+        "image_text_reduced_plain",
+    }
     assert all(name.endswith("_ours") for name in tool.chosen(["ours"], "full"))
     assert len(tool.chosen(["ours"], "reduced")) == 7
 
