@@ -255,7 +255,7 @@ V, Y = data.grid(12, 2), jnp.zeros((12, 12))
     ("call", "error", "says"),
     [
         (lambda: suggest_scale(V**2, Y, MODEL), ValueError, "regular grid"),
-        (lambda: suggest_scale(V, Y[:-1], MODEL), ValueError, "y must have the grid's shape"),
+        (lambda: suggest_scale(V, Y[:-1], MODEL), ValueError, r"y must have shape \(12, 12\)"),
         (
             lambda: suggest_scale(V.reshape(-1, 2), Y.ravel()[1:], MODEL),
             ValueError,
