@@ -230,7 +230,7 @@ def test_the_reference_has_every_public_name():
 
 def test_previous_and_next_lead_through_the_whole_book():
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    order = [contents["root"], *(c["file"] for part in contents["parts"] for c in part["chapters"])]
+    order = list(export.walk_toc(contents))
     for before, name, after in zip([None, *order], order, [*order[1:], None], strict=False):
         text = (BOOK / f"{name}.html").read_text(encoding="utf-8")
         found = dict(re.findall(r'class="(left|right)-(?:prev|next)"\s*href="([^"]+)"', text))
