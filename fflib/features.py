@@ -22,12 +22,9 @@ from fflib import checks
 
 
 def _warn_of_units(v, B) -> None:
-    """Coordinates that go over many units, with more waves than there are points to tell them
-    apart.
-    """
-    if checks.traced(v) or checks.traced(B) or B.ndim != 2:
-        return
-    if not getattr(v, "is_fully_addressable", True):  # shared by several processes
+    """Coordinates over many units, with more waves than there are points to tell them apart."""
+    looked = not (checks.traced(v) or checks.traced(B)) and B.ndim == 2
+    if not looked or not getattr(v, "is_fully_addressable", True):  # shared by processes
         return
     v, B = np.asarray(v).reshape(-1, B.shape[1]), np.asarray(B, np.float64)
     span, cycles = np.ptp(v, axis=0), np.sqrt(np.mean(B**2, axis=0))
@@ -152,9 +149,8 @@ def _whole(B, periodic: Sequence[int]):
         whole = jnp.round(B[:, axis])
         if not checks.traced(whole) and not np.asarray(whole).any():
             raise ValueError(
-                f"B must be larger (by a larger scale) for the periodic axis {axis}: the {len(B)} "
-                f"frequencies are at most {float(abs(B[:, axis]).max()):.2g} cycles and would all "
-                f"round to 0"
+                f"B must be larger (a larger scale) on the periodic axis {axis}: at most "
+                f"{float(abs(B[:, axis]).max()):.2g} cycles in {len(B)} would all round to 0"
             )
         B = B.at[:, axis].set(whole)
     return B
