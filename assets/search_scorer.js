@@ -1,7 +1,6 @@
-const CALLED = { "σ": "scale", sigma: "scale", bandwidth: "scale", "neural tangent kernel": "ntk" };
-
 // How Sphinx's search ranks what it found: chapters and the glossary before the names of the library,
 // and first the chapter whose file is called as the question.
+const CALLED = { "σ": "scale", sigma: "scale", bandwidth: "scale", "neural tangent kernel": "ntk" };
 var Scorer = {
   objNameMatch: 4,
   objPartialMatch: 2,

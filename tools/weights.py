@@ -14,7 +14,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 
 from fflib.experiments import plain, scans
 from fflib.worlds import brains, phantoms
@@ -41,16 +40,11 @@ COLUMNS = {
 def main(columns: list[str]) -> None:
     for name in columns or COLUMNS:
         load, instrument = COLUMNS[name]
-        items = load()
-        size = items.shape[1:]
-        how, operator = instrument.how(size[-1]), Partial(instrument.operator)
+        items, how = load(), dict(instrument=instrument)
         for weight in WEIGHTS:
-            made = [
-                plain.least_variation(operator(f, how), how, weight, operator=operator, shape=size)
-                for f in items
-            ]
-            psnr = [scans.score(*pair)["psnr"] for pair in zip(made, items, strict=True)]
-            print(f"{name}: weight {weight:.1e}, {np.mean(psnr):.2f} dB", flush=True)
+            scores = plain.scanned(items, None, "total variation", weight=weight, **how)
+            psnr = np.mean([told["psnr"] for told in scores])
+            print(f"{name}: weight {weight:.1e}, {psnr:.2f} dB", flush=True)
 
 
 if __name__ == "__main__":

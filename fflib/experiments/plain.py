@@ -24,7 +24,7 @@ from fflib.operators import meshes, scanner
 ORDERS = {"bilinear": 1, "bicubic": 3}
 STEPS = 2000  # of the search for the least total variation
 CELLS = 77  # nodes a side of the grid of labels: as many numbers as the network has
-WEIGHT = 10**-3.5  # of the total variation: of half-decades the best in each of the three columns
+WEIGHT = 10**-3.5  # of the total variation: of half-decades the best in all columns, reduced size
 
 
 def interpolated(picture, order: int) -> np.ndarray:
@@ -123,7 +123,14 @@ def _solids(array, keys, mapping):
     return [shape.score(occupied(solid), solid) for solid in each]
 
 
-def _scanned(truth, keys, mapping, *, instrument: scans.Instrument):
+def scanned(
+    truth, keys, mapping: str, *, instrument: scans.Instrument, weight: float = WEIGHT
+) -> list[dict[str, float]]:
+    """Scores of what a scanner's measurements of each item give without a network.
+
+    ``mapping`` is "direct" or "total variation", of this ``weight``; ``keys`` are not used.
+    Chapter: Reproducing Table 1.
+    """
     size, operator = truth.shape[1:], Partial(instrument.operator)
     how = instrument.how(size[-1])
 
@@ -131,7 +138,7 @@ def _scanned(truth, keys, mapping, *, instrument: scans.Instrument):
         y = operator(f, how)
         if mapping == "direct":
             return instrument.direct(y, how)
-        return least_variation(y, how, WEIGHT, operator=operator, shape=size)
+        return least_variation(y, how, weight, operator=operator, shape=size)
 
     return [scans.score(made(f), f) for f in truth]
 
@@ -145,7 +152,7 @@ def _experiments():
             solve, settings, mappings = _solids, {"cells": CELLS}, ("grid of labels",)
         elif kind in ("ct_shepp", "ct_brain", "mri_brain"):
             instrument = scans.RESONANCE if kind.startswith("mri") else scans.TOMOGRAPH
-            solve = partial(_scanned, instrument=instrument)
+            solve = partial(scanned, instrument=instrument)
             settings = {"weight": WEIGHT, "steps": STEPS}
             mappings = ("direct", "total variation")
         else:

@@ -91,9 +91,7 @@ def test_labels_on_a_grid_are_right_a_cell_away_from_the_surface():
     np.testing.assert_array_equal(field(v)[sure] > 0, depth[sure] > 0)
 
 
-COLUMNS = [
-    f"{name}_reduced_plain" for name in records.TABLE1 if name not in ("nerf_lego", "mri_shepp")
-]
+COLUMNS = [f"{name}_reduced_plain" for name in records.TABLE1 if name != "nerf_lego"]
 
 
 @pytest.mark.parametrize("name", COLUMNS)
