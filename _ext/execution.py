@@ -4,7 +4,9 @@ Three things that myst-nb leaves open:
 
 *The kernel.* Chapters run in a kernel of our own description, written into the build folder:
 this interpreter, this checkout's ``fflib``, static figures, a fixed hash seed, no start-up files
-of the person who builds, and none of ipykernel's notices.
+of the person who builds, and none of ipykernel's notices. Compiling is half of their time, so XLA
+does less of it than it does for readers (not at full scale), and what it made is kept in the build folder, where the
+next run of the same chapter finds it: a folder a chapter, since jax writes there without a lock.
 
 *The cache.* myst-nb executes a chapter again when its code cells change. Its results also
 depend on ``fflib``, the requirements, the versions installed and the scale, so a hash of those
@@ -16,6 +18,7 @@ and the traceback.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import hashlib
 import importlib.metadata
@@ -27,6 +30,7 @@ import sys
 from pathlib import Path
 
 from myst_nb.core.execute.cache import NotebookClientCache
+from nbclient import NotebookClient
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
@@ -40,6 +44,9 @@ SOURCES = (
     "requirements.txt",
     "pyproject.toml",
 )
+PROGRAMS = ".programs"  # in the build folder: what XLA compiled
+LEVEL = "--xla_backend_optimization_level=1"  # as in tests/conftest.py, so that they share programs
+CHAPTER = contextvars.ContextVar("CHAPTER", default="other")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -101,6 +108,7 @@ def kernel_description(root: Path, folder: Path) -> dict:
     """The ``kernel.json`` of the kernel that executes the chapters."""
     path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    brief = scale() == "quick"
     return {
         "argv": [*argv, "--log-level=ERROR"],
         "display_name": "Python 3",
@@ -108,11 +116,24 @@ def kernel_description(root: Path, folder: Path) -> dict:
         "env": {
             "FFLIB_STATIC": "1",
             "IPYTHONDIR": str(folder / "ipython"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": os.pathsep.join(path),
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {LEVEL if brief else ''}".strip(),
         },
     }
+
+
+def with_programs(start_kernel, folder: Path):
+    """Wrap nbclient's start of a kernel: jax keeps compiled programs in the chapter's folder."""
+
+    @functools.wraps(start_kernel)
+    async def wrapper(self, **how):
+        env = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(folder / CHAPTER.get())}
+        await start_kernel(self, **{"env": env} | how)
+
+    return wrapper
 
 
 def install_kernel(root: Path, folder: Path) -> None:
@@ -162,6 +183,7 @@ def named_failures(start_client):
 
     @functools.wraps(start_client)
     def wrapper(self):
+        CHAPTER.set(Path(self.path).stem if self.path else "other")
         try:
             return start_client(self)
         except Exception as error:
@@ -182,6 +204,10 @@ def configure(app, config) -> None:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))  # the API page imports this checkout's fflib
     install_kernel(root, build / ".kernel")
+    start = getattr(
+        NotebookClient.async_start_new_kernel, "__wrapped__", NotebookClient.async_start_new_kernel
+    )
+    NotebookClient.async_start_new_kernel = with_programs(start, build / PROGRAMS)
     config.nb_execution_cache_path = str(
         build / ".jupyter_cache" / f"{scale()}-{fingerprint(root)}"
     )

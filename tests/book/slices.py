@@ -76,18 +76,23 @@ def names(node: ast.AST) -> tuple[set[str], set[str], set[str]]:
     return bound, changed, used
 
 
-def needed(cells: list[str], wanted: str) -> str:
-    """The statements of ``cells`` on which the code ``wanted`` depends, in their order."""
-    statements = [node for cell in cells for node in ast.parse(cell).body]
-    want = set()
-    for node in reversed(ast.parse(wanted).body):
-        bound, _, used = names(node)
-        want = (want - bound) | used
-    kept = []
-    for node in reversed(statements):
-        bound, changed, used = names(node)
-        shown = isinstance(node, ast.Expr) and ast.unparse(node).startswith("show.")
-        if (bound | changed) & want and not shown:
-            want = (want - bound) | used
-            kept.append(ast.unparse(node))
-    return "\n".join(reversed(kept))
+def needed(cells: list[str], wanted: dict[int, str]) -> dict[int, str]:
+    """The statements of ``cells`` on which code hangs that stands before cell n, for all n at once.
+
+    Returns: for each n what is to be run between the one before and it.
+    """
+    pieces: dict[int, list[str]] = {n: [] for n in wanted}
+    want, n = set(), max(wanted)
+    for i in reversed(range(max(wanted) + 1)):
+        if i in wanted:
+            n = i
+            for node in reversed(ast.parse(wanted[i]).body):
+                bound, _, used = names(node)
+                want = (want - bound) | used
+        for node in reversed(ast.parse(cells[i - 1]).body if i else []):
+            bound, changed, used = names(node)
+            shown = isinstance(node, ast.Expr) and ast.unparse(node).startswith("show.")
+            if (bound | changed) & want and not shown:
+                want = (want - bound) | used
+                pieces[n].append(ast.unparse(node))
+    return {n: "\n".join(reversed(lines)) for n, lines in pieces.items()}

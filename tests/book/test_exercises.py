@@ -12,24 +12,35 @@ from slices import exercises, needed
 from variants import VARIANTS
 
 BOOK = export.Book()
+PAGES = {e.label: page.name for page in BOOK.pages.values() for e in exercises(page)}
 EXERCISES = {e.label: e for page in BOOK.pages.values() for e in exercises(page)}
 RIGHT = [(label, code) for label, found in VARIANTS.items() for code in found["right"]]
 WRONG = [(label, *pair) for label, found in VARIANTS.items() for pair in found["wrong"]]
 
 
 @cache
-def set_up(label: str) -> dict:
-    """The names a reader has who ran what the checker needs of the chapter, and nothing else."""
-    exercise, names = EXERCISES[label], {}
-    given = [code for name, code in RIGHT if name == label]
-    given += [code for name, code, _ in WRONG if name == label]
-    exec(needed(exercise.before, "\n".join([exercise.checker, *given, exercise.stub])), names)
-    exec(exercise.checker, names)
-    return names
+def set_ups(page: str) -> dict[str, dict]:
+    """For every exercise of a chapter the names of a reader who ran what the checkers need, no more.
+
+    The chapter runs once; each exercise has a copy of the names as they are where it stands.
+    """
+    found = [e for e in EXERCISES.values() if PAGES[e.label] == page]
+    wanted = {}
+    for e in found:
+        given = [code for name, code in RIGHT if name == e.label]
+        given += [code for name, code, _ in WRONG if name == e.label]
+        wanted[len(e.before)] = "\n".join([e.checker, *given, e.stub])
+    names, copies = {}, {}
+    pieces = needed(found[-1].before, wanted)
+    for e in found:
+        exec(pieces[len(e.before)], names)
+        copies[e.label] = dict(names)
+        exec(e.checker, copies[e.label])
+    return copies
 
 
 def attempt(label: str, code: str) -> None:
-    names = dict(set_up(label))
+    names = dict(set_ups(PAGES[label])[label])
     checker, answer = EXERCISES[label].call
     exec(code, names)
     names[checker](names[answer])

@@ -170,12 +170,17 @@ def test_only_older_caches_of_the_same_scale_are_dropped(tmp_path):
 def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setenv("JUPYTER_PATH", "others")
+    monkeypatch.setenv("XLA_FLAGS", "--given")
     execution.install_kernel(tmp_path, tmp_path / "kernel")
     execution.install_kernel(tmp_path, tmp_path / "kernel")
     assert os.environ["JUPYTER_PATH"] == os.pathsep.join([str(tmp_path / "kernel"), "others"])
     written = json.loads((tmp_path / "kernel/kernels/python3/kernel.json").read_text())
     assert written["argv"][0] == sys.executable
     assert written["env"]["FFLIB_STATIC"] == "1" and written["env"]["PYTHONHASHSEED"] == "0"
+    assert written["env"]["XLA_FLAGS"] == f"--given {execution.LEVEL}"
+    monkeypatch.setenv("FFLIB_SCALE", "full")
+    full = execution.kernel_description(tmp_path, tmp_path)["env"]
+    assert full["XLA_FLAGS"] == "--given"  # what takes hours is compiled as well as XLA can
     assert written["env"]["PYTHONPATH"] == os.pathsep.join([str(tmp_path), "elsewhere"])
 
 
@@ -221,7 +226,7 @@ def test_a_chapter_without_code_still_says_what_happened():
 
 def test_the_wrapper_is_put_on_once():
     wrapped = execution.named_failures(lambda self: "done")
-    assert wrapped(SimpleNamespace()) == "done"
+    assert wrapped(SimpleNamespace(path=None)) == "done"
     assert execution.named_failures(wrapped) is wrapped
 
 
