@@ -154,7 +154,7 @@ def fit(
     if done > steps:
         raise ValueError(f"steps must be at least the {done} of the given state, but got {steps}")
     # once: numpy arrays would be sent again for every chunk
-    data = jax.tree.map(lambda x: x if isinstance(x, jax.Array) else jax.device_put(x), data)
+    data = jax.tree.map(_put, data)
     _look_at_values(loss, state.params, data, batch, vmap)
     what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
     history: dict[str, list] = {}
@@ -182,6 +182,10 @@ def fit(
     finally:
         bar.close()
     return state.params, {name: np.stack(values) for name, values in history.items()}
+
+
+def _put(x):
+    return x if isinstance(x, jax.Array) else jax.device_put(checks.as_array("data", x))
 
 
 def _look_at_values(loss, params, data, batch, vmap):

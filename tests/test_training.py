@@ -562,6 +562,12 @@ def test_a_loss_that_is_lost_at_once_points_at_the_data():
         fit(PARAMS, loss, (X, np.nan * X), steps=3, **QUIET)
 
 
+def test_a_mask_in_the_data_is_not_lost_in_silence():
+    y = np.ma.masked_less(np.asarray(DATA[1], np.float32), np.median(DATA[1]))
+    with pytest.raises(ValueError, match=r"data has \d+ masked values: fill them"):
+        fit(PARAMS, loss, (X, y), steps=3, **QUIET)
+
+
 def test_the_bar_shows_label_and_can_be_silenced(capsys, monkeypatch):
     monkeypatch.delenv("FFLIB_STATIC", raising=False)
     fit(PARAMS, loss, DATA, steps=3, optimizer=ADAM, label="my training")
