@@ -3,12 +3,14 @@
 The line tells the minutes that reading takes, the seconds that the cells ran on two cores, from
 `book/seconds.json` where that is (made by `tools/seconds.py` after an idle build), and where
 the chapter opens on Colab. Pages of the short path (the first part of `_toc.yml`) say there and at
-their foot how far the reader has come, those of the part "Deeper" that they can be skipped.
+their foot how far the reader has come, those of the part "Deeper" that they can be skipped. The
+front page's link to the first chapter has its number and minutes, too.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 from html import escape
 from pathlib import Path
 
@@ -100,6 +102,25 @@ class Chapter(SphinxPostTransform):
                 output[:] = [nodes.Text(text.replace(CAPTION, numbered))]
 
 
+class Start(SphinxPostTransform):
+    """Chapters linked from a box of class "start" tell their numbers and the minutes they take."""
+
+    default_priority = 189
+    formats = ("html",)
+
+    def run(self, **kwargs) -> None:
+        for box in self.document.findall(nodes.container):
+            if "start" not in box["classes"]:
+                continue
+            for link in box.findall(nodes.reference):
+                here = posixpath.dirname(self.env.docname)
+                name = posixpath.normpath(posixpath.join(here, link["refuri"]))
+                name = name.removesuffix(".html")
+                read = minutes(self.env.get_doctree(name))
+                link.insert(0, nodes.Text(f"{number(self.env, name)} · "))
+                link.append(nodes.Text(f" · {read} min"))
+
+
 class Foot(SphinxPostTransform):
     """Runs when claims and answers are at the ends of their sections (190)."""
 
@@ -124,5 +145,6 @@ class Foot(SphinxPostTransform):
 
 def setup(app) -> dict:
     app.add_post_transform(Chapter)
+    app.add_post_transform(Start)
     app.add_post_transform(Foot)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

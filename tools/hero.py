@@ -1,16 +1,16 @@
-"""Paint the picture of the README and the front page: `python tools/hero.py` writes book/hero.webp.
+"""Paint the picture of the README and the slider of the front page, book/hero.webp and hero.html.
 
 One photograph, and what two networks remember of it after the same training: one is given the
 coordinates of the pixels, the other Gaussian Fourier features of them. Everything is fixed by the
 seeds below; on two CPU cores it takes about two minutes, and small differences in rounding between
 machines do not show.
 
-    python tools/hero.py [file.webp]
+    python tools/hero.py
 """
 
 from __future__ import annotations
 
-import sys
+import os
 from pathlib import Path
 
 import jax
@@ -20,13 +20,16 @@ import optax
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from fflib import data, features, metrics
+from fflib import data, features, metrics, show
 from fflib.network import mlp
 from fflib.training import fit
 from fflib.worlds import pictures
 
 PHOTO, SIZE = "cat", 300
 STEPS, BATCH, RATE = 700, 8192, 3e-3
+LOOKS = (0, 50, 100, 200, 400, STEPS)  # frames of the slider
+SMALL = 180  # pixels of its pictures
+BOOK = Path(__file__).resolve().parent.parent / "book"
 WIDTH, M, SIGMA = 256, 256, 7.0
 PANEL, GAP, STRIP = 388, 18, 40  # pixels of the finished picture: 3 panels and 2 gaps are 1200 wide
 
@@ -38,18 +41,20 @@ def pixels(key: jax.Array, seen: dict) -> dict:
 
 
 def remember(gamma, photo: jax.Array) -> np.ndarray:
-    """Train a network on every pixel of the photo (H, W, 3), through γ; the picture it then paints."""
+    """Train a network on every pixel of the photo (H, W, 3), through γ; what it paints at LOOKS."""
     model = mlp(gamma.num_features, WIDTH, depth=4, d_out=3, output="sigmoid", biases=0.01)
     v = data.grid(photo.shape[:2]).reshape(-1, 2)
 
     def loss(params, seen):
         return 0.5 * jnp.mean((model(params, gamma(seen["v"])) - seen["y"]) ** 2)
 
-    params, _ = fit(
+    _, history = fit(
         model.init(jax.random.key(0)), loss, {"v": v, "y": photo.reshape(-1, 3)}, steps=STEPS,
         optimizer=optax.adam(optax.cosine_decay_schedule(RATE, STEPS)), key=jax.random.key(1), batch=pixels,
+        every=50, metrics=lambda params, seen: {"picture": model(params, gamma(v))},
     )  # fmt: skip
-    return np.asarray(model(params, gamma(v))).reshape(photo.shape)
+    looks = np.isin(history["step"], LOOKS)
+    return history["picture"][looks].reshape(-1, *photo.shape)
 
 
 def panel(picture: np.ndarray, caption: str) -> Image.Image:
@@ -72,26 +77,48 @@ def row(panels: list[Image.Image]) -> Image.Image:
     return whole
 
 
-def main(target: Path) -> None:
-    """Train both networks and write the picture, at most 100 kB."""
+def slider(photo: np.ndarray, painted: dict[str, np.ndarray]) -> str:
+    """The front page's figure: the photo and what both networks paint of it, as they learn."""
+    os.environ["FFLIB_STATIC"] = "1"
+
+    def small(picture):
+        image = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+        return np.asarray(image.resize((SMALL, SMALL), Image.Resampling.LANCZOS)) / 255
+
+    def at(step):
+        frames = {name: small(each[LOOKS.index(step)]) for name, each in painted.items()}
+        return {"the photo": small(photo)} | frames
+
+    return show.slider(
+        at, "step", LOOKS, label="training step", start=STEPS, live=False,
+        alt="A photo of a cat's face and what two networks paint of it after {value} steps. The "
+        "one that is given coordinates stays a brown and green smear; the one with Fourier "
+        "features soon has eyes, fur and whiskers.",
+    ).static_html()  # fmt: skip
+
+
+def main() -> None:
+    """Train both networks; write the picture, at most 100 kB, and the slider."""
     photo = pictures.image(PHOTO, SIZE)
-    panels = [panel(np.asarray(photo), "the photo")]
     mappings = {
-        "a network of coordinates": features.none(2),
-        "the same, with Fourier features": features.gaussian(jax.random.key(2), M, 2, SIGMA),
+        "coordinates alone": features.none(2),
+        "with Fourier features": features.gaussian(jax.random.key(2), M, 2, SIGMA),
     }
-    for caption, gamma in mappings.items():
-        picture = remember(gamma, photo)
-        print(f"{caption}: {float(metrics.psnr(picture, photo)):.1f} dB")
-        panels.append(panel(picture, caption))
-    quality = 92
+    painted = {caption: remember(gamma, photo) for caption, gamma in mappings.items()}
+    for caption, each in painted.items():
+        print(f"{caption}: {float(metrics.psnr(each[-1], photo)):.1f} dB")
+    panels = [panel(np.asarray(photo), "the photo")]
+    panels += [panel(each[-1], caption) for caption, each in painted.items()]
+    target, quality = BOOK / "hero.webp", 92
     row(panels).save(target, quality=quality, method=6)
     while target.stat().st_size > 100_000:
         quality -= 2
         row(panels).save(target, quality=quality, method=6)
-    print(f"{target}: {target.stat().st_size / 1000:.0f} kB at quality {quality}")
+    page = BOOK / "hero.html"
+    page.write_text(slider(np.asarray(photo), painted) + "\n", encoding="utf-8")
+    for path in (target, page):
+        print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
-    default = Path(__file__).resolve().parent.parent / "book" / "hero.webp"
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else default)
+    main()
