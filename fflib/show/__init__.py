@@ -51,8 +51,7 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
     Raises TypeError for other things, ValueError without figures or `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
-    drawn = drawing.content(figs, "figure's arguments", alt, drawing.Sheet())
-    _display(drawn, alt, caption)
+    _display(drawing.content(figs, "figure's arguments", alt, drawing.Sheet()), alt, caption)
 
 
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
@@ -60,8 +59,7 @@ def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) ->
 
     Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
     clipped. Each pixel takes `zoom` CSS pixels, the least that makes the widest picture 160 wide
-    unless given. Raises ValueError for other shapes, for values that are not finite and for a short
-    `alt`. Chapter: all chapters.
+    unless given. Raises ValueError for other shapes, NaN and a short `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
     _display(drawing.pictures_html(pictures, alt, zoom), alt)
@@ -71,9 +69,8 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
     """Display results as a table with headings `columns`; the first cell of a row names it.
 
     The floats of a column share their decimals, 4 digits for the largest, unless their sizes differ
-    too much; give strings for another format. Minus signs, powers of ten (3e-5) and exponents (f^2)
-    are typeset on a page. Columns of numbers end at the right, columns of words begin at the left.
-    Raises ValueError when a row has another length than `columns`. Chapter: all chapters.
+    too much; give strings for another format. A page typesets minus signs, powers of ten (3e-5) and
+    exponents (f^2). Raises ValueError for a row of another length. Chapter: all chapters.
     """
     caption = words("caption", caption)
     for k, row in enumerate(rows):

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,7 +19,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 from fflib import checks
-from fflib.checks import must
 from fflib.show.markup import PLACEHOLDER, escape, static, typeset, words
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
@@ -27,13 +27,9 @@ LINESTYLES = ["-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, 
 MARKERS = ["o", "s", "^", "D", "v", "x"]
 INK = "#010203"  # drawn in this colour, a line or a text takes the colour of the page's text
 
-STYLE = matplotlib.rc_params_from_file(
-    Path(__file__).parent / "assets" / "book.mplstyle", use_default_template=False
-)
+RC = Path(__file__).with_name("assets") / "book.mplstyle"
+STYLE = matplotlib.rc_params_from_file(RC, use_default_template=False)
 STYLE["axes.prop_cycle"] = cycler(color=COLORS) + cycler(linestyle=LINESTYLES)
-PIXELS_PER_POINT = 96 / 72
-DPI = 144  # of rasters
-SLACK = 1.0  # pixels
 WEBP = 16383  # pixels a side, at most
 PAGE, GAP = 654, 16  # CSS pixels: the width of a slider's box on a page, and between pictures
 SHAPE = r'<path id="([^"]+)"[^>]*/>'
@@ -66,12 +62,12 @@ class Sheet:
         fit_texts(figure)
         buffer, nothing = io.StringIO(), dict.fromkeys(["Creator", "Date", "Format", "Type"])
         with matplotlib.rc_context(STYLE.find_all("^svg")):
-            figure.savefig(buffer, format="svg", dpi=DPI, metadata=nothing, bbox_inches=None)
+            figure.savefig(buffer, format="svg", dpi=144, metadata=nothing, bbox_inches=None)
         if pyplot := sys.modules.get("matplotlib.pyplot"):
             pyplot.close(figure)
         head, _, drawn = _tidy(buffer.getvalue()).partition(">")
         box = head.split('viewBox="')[1].split('"')[0]
-        width, height = (float(side) * PIXELS_PER_POINT for side in box.split()[2:])
+        width, height = (float(side) * 96 / 72 for side in box.split()[2:])
         said = 'aria-hidden="true"' if alt is None else f'role="img" aria-label="{escape(alt)}"'
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" fill="currentColor" {said} '
@@ -99,7 +95,7 @@ def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
     if isinstance(drawn, Mapping):
         return pictures_html(drawn, alt)
     figs: list = list(drawn) if isinstance(drawn, tuple | list) else [drawn]
-    must(figs, what, "hold at least one figure", "none")
+    checks.must(figs, what, "hold at least one figure", "none")
     for fig in figs:
         checks.is_a(f"each of {what}", fig, Figure)
     together = f' role="img" aria-label="{escape(alt)}"' if len(figs) > 1 else ""
@@ -114,10 +110,10 @@ def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
 def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> str:
     """HTML of pictures in a row; see `show.images`."""
     full = isinstance(pictures, Mapping) and pictures
-    must(full, "pictures", "be a non-empty dict caption -> array", type(pictures).__name__)
+    checks.must(full, "pictures", "be a non-empty dict caption -> array", type(pictures).__name__)
     drawn = {words("a caption", name): _picture(name, array) for name, array in pictures.items()}
     widest = max(picture.width for picture in drawn.values())
-    zoom = checks.positive("zoom", max(1, math.ceil(160 / widest)) if zoom is None else zoom)
+    zoom = max(1, math.ceil(160 / widest)) if zoom is None else checks.count("zoom", zoom)
     sharp = ' style="image-rendering:pixelated"' if zoom > 1 else ""
     items = []
     for caption, picture in drawn.items():
@@ -135,13 +131,13 @@ def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = N
     return f'<div class="ff-pictures" {row} aria-label="{escape(alt)}">{"".join(items)}</div>'
 
 
-def _picture(caption: str, array: object) -> Image.Image:
+def _picture(caption: str, array: Any) -> Image.Image:
     """A picture of an array (H, W), (H, W, 1) or (H, W, 3), clipped to [0, 1]."""
     array, name = np.asarray(array), f"picture {caption!r}"
     right = array.size and not np.iscomplexobj(array)
-    must(right, name, "hold real numbers", checks.describe(array))
+    checks.must(right, name, "hold real numbers", checks.describe(array))
     checks.shaped(name, array, ("H", "W"), ("H", "W", 1), ("H", "W", 3))
-    must(max(array.shape) <= WEBP, name, f"have at most {WEBP} pixels a side", array.shape)
+    checks.must(max(array.shape) <= WEBP, name, f"have at most {WEBP} pixels a side", array.shape)
     array = np.clip(checks.finite(name, array.astype(np.float64)), 0.0, 1.0)
     array = array[..., 0] if array.shape[2:] == (1,) else array
     return Image.fromarray(np.round(array * 255).astype(np.uint8))
@@ -169,7 +165,7 @@ def overflowing(figure: Figure) -> list[Text]:
     def outside(text: Text) -> bool:
         box, frame = text.get_window_extent(), figure.bbox
         low, high = min(box.x0, box.y0), max(box.x1 - frame.width, box.y1 - frame.height)
-        return low < -SLACK or high > SLACK
+        return low < -1 or high > 1  # pixels
 
     texts = [text for text in figure.findobj(Text) if text not in ticks]
     return [text for text in texts if text.get_visible() and text.get_text() and outside(text)]
@@ -198,12 +194,11 @@ def _tidy(svg: str) -> str:
         return re.sub(r"-?\d+\.\d{3,}", lambda value: _short(float(value[0])), found[0])
 
     svg = re.sub(r' (?:d|x|y)="[^"]*"', rounded, svg)
-    return re.sub('data:image/png;base64,([^"]+)', _as_webp, svg)
 
+    def webp(found: re.Match) -> str:
+        return data_uri(Image.open(io.BytesIO(base64.b64decode(found[1]))))
 
-def _as_webp(found: re.Match) -> str:
-    picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
-    return data_uri(picture if picture.mode in ("RGB", "RGBA") else picture.convert("RGBA"))
+    return re.sub('data:image/png;base64,([^"]+)', webp, svg)
 
 
 def _short(value: float) -> str:

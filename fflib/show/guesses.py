@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fflib.checks import must
+from fflib.checks import must, one_of
 from fflib.show import markup
 from fflib.show.markup import escape, typeset, words
 
@@ -102,11 +102,10 @@ class guess(Asked):
             for k, option in enumerate(self.options)
         )
         text = "".join(f"\n  ( ) {option}" for option in self.options)
-        self._ask(question, html, text, self._widgets)
-
-    def _widgets(self, ipywidgets) -> list:
-        numbered = [(option, k) for k, option in enumerate(self.options)]
-        return [ipywidgets.RadioButtons(options=numbered, value=None, layout={"width": "auto"})]
+        how = dict(options=[(option, k) for k, option in enumerate(self.options)], value=None)
+        self._ask(
+            question, html, text, lambda kit: [kit.RadioButtons(layout=WIDE["layout"], **how)]
+        )
 
     @property
     def value(self) -> int | None:
@@ -262,7 +261,8 @@ def _different(argument: str, texts: Sequence[str]) -> list[str]:
 
 
 def _index(argument: str, answer: int | str, texts: list[str]) -> int:
-    index = texts.index(answer) if answer in texts else answer
-    right = not isinstance(index, str) and 0 <= operator.index(index) < len(texts)
+    if isinstance(answer, str):
+        return texts.index(one_of(argument, answer, texts))
+    right = 0 <= operator.index(answer) < len(texts)
     must(right, argument, f"be one of {texts} or its index", repr(answer))
-    return operator.index(index)
+    return operator.index(answer)

@@ -1,12 +1,12 @@
 """How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere."""
 
 import hashlib
-import html
 import itertools
 import os
 import re
 import sys
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,8 +20,6 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 MIN_ALT = 20
 PLAIN = str.maketrans({"✓": "OK", "✗": "NO", "−": "-"})
 _outputs, _entries, _files = itertools.count(1), itertools.count(1), itertools.count(1)
-
-escape = html.escape
 
 
 def shell():

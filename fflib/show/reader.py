@@ -50,8 +50,7 @@ def attempt(check_fn: Callable, fn: Callable) -> None:
     Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
     fails, "✓ right" when it passes. Chapter: all chapters.
     """
-    name = getattr(fn, "__name__", "your function")
-    passed = False
+    name, passed = getattr(fn, "__name__", "your function"), False
     try:
         check_fn(fn)
     except NotImplementedError:
@@ -70,9 +69,8 @@ def download(data: bytes, name: str, says: str) -> None:
     """Offer a file to take home: a link that holds the file, so that a page needs no server for it.
 
     `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary
-    PLY, 812 vertices", and stands in the link together with the size. Raises TypeError for
-    something else than bytes, ValueError for none or more than 1.5 MB of them, a name that is no
-    plain file name, or an empty `says`. Chapter: Solid shapes.
+    PLY, 812 vertices". Raises TypeError for something else than bytes, ValueError for none or more
+    than 1.5 MB, no plain file name, or an empty `says`. Chapter: Solid shapes.
     """
     fits = 0 < len(is_a("data", data, bytes)) <= MAX_DOWNLOAD
     must(fits, "data", f"hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page", len(data))

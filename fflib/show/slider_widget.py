@@ -13,7 +13,6 @@ from fflib.show.drawing import Sheet, content
 from fflib.show.markup import MIN_ALT, escape, words
 
 MAX_FRAMES = 16
-MAX_BYTES = 1_000_000
 
 
 class slider:
@@ -22,14 +21,12 @@ class slider:
     `draw(value)` returns a figure, a tuple of figures or a dict of pictures (see `images`).
     `values` are 2 to 16 numbers or strings; `start` is one of them (default: the first). `alt` is a
     string with {value} or a function value -> description. `label` (default `name`) and `unit` are
-    what the reader sees.
-
-    On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and travel with it, at most
-    1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is computed when it is
-    made, and any other number may be typed; a failing `draw` leaves the last picture and says what
-    went wrong. A plain script without FFLIB_OUT draws the start frame only. Raises ValueError for
-    other numbers of values, repeated ones, another `start`, frames above 1 MB, a short `alt`;
-    TypeError when `draw` returns something else. Chapter: all chapters.
+    what the reader sees. On a page (FFLIB_STATIC=1, or `live=False`) the frames are drawn now and
+    travel with it, at most 1 MB. With a kernel that has ipywidgets (or `live=True`) each choice is
+    computed when it is made, and any other number may be typed; a failing `draw` leaves the last
+    picture and says what went wrong. A plain script without FFLIB_OUT draws the start frame only.
+    Raises ValueError for other numbers of values, repeated ones, another `start`, frames above 1
+    MB, a short `alt`; TypeError when `draw` returns something else. Chapter: all chapters.
     """
 
     def __init__(
@@ -53,11 +50,9 @@ class slider:
         # drawn now, so that a mistake in `draw` stops the cell and not only its display
         self.widget = LiveSlider(self) if self.live else None
         self._html = "" if self.live else self._figure(self.values, self.start)
-        size, most = len(self._html.encode()), f"take at most {MAX_BYTES / 1e6:.0f} MB"
-        asked = (
-            f"{most}: give fewer values, smaller panels or pictures, or curves with fewer points"
-        )
-        must(size <= MAX_BYTES, f"the {len(known)} frames", asked, f"{size / 1e6:.2f} MB")
+        size = len(self._html.encode()) / 1e6
+        asked = "take at most 1 MB: give fewer values, smaller pictures or curves with fewer points"
+        must(size <= 1, f"the {len(known)} frames", asked, f"{size:.2f} MB")
         if script:
             markup.write(self._html, repr(self))
 
@@ -118,36 +113,32 @@ class LiveSlider:
         self.slider, self.value, self._busy = slider, slider.start, False
         self.picture = ipywidgets.HTML(self._drawn(slider.start))
         self.message = ipywidgets.HTML("")
-        wide = {"continuous_update": False, "style": {"description_width": "initial"}}
-        wide["value"] = slider.start
-        options = [(slider.text(v), v) for v in slider.values]
-        layout = {"width": "min(100%, 26rem)"}
+        style = {"description_width": "initial"}
+        how: Any = dict(value=slider.start, continuous_update=False, style=style)
         self.control = ipywidgets.SelectionSlider(
-            options=options, description=slider.label, layout=layout, **wide
-        )
+            options=[(slider.text(v), v) for v in slider.values], description=slider.label,
+            layout={"width": "min(100%, 26rem)"}, **how,
+        )  # fmt: skip
         self.entry, fields = None, [self.control]
         if all(isinstance(v, numbers.Real) and not isinstance(v, bool) for v in slider.values):
             whole = all(isinstance(v, numbers.Integral) for v in slider.values)
             layout = {"width": "12rem", "margin": "2px 2px 2px 0.75rem"}
             kind = ipywidgets.IntText if whole else ipywidgets.FloatText
-            self.entry = kind(description="any value", layout=layout, **wide)
+            self.entry = kind(description="any value", layout=layout, **how)
             fields += [self.entry, ipywidgets.Label(slider.unit)]
         for field in fields[:2]:
             field.observe(lambda change: self.choose(change["new"]), names="value")
-        flow = {"flex_flow": "row wrap", "align_items": "center"}
-        row = ipywidgets.HBox(fields, layout=flow)
+        row = ipywidgets.HBox(fields, layout={"flex_flow": "row wrap", "align_items": "center"})
         self.box = ipywidgets.VBox([row, self.message, self.picture])
 
     def _drawn(self, value: object) -> str:
         return markup.styled(markup.unique(self.slider.frame(value))[0])
 
     def choose(self, value: Any) -> None:
-        """Show `value` in the box, the nearest on the slider, and its picture; when drawing fails
-        keep the last one and say why.
-        """
+        """Show `value` and its picture; when drawing fails keep the last one and say why."""
         if self._busy:  # it is this function that changes a field
             return
-        self._busy, nearest = True, value
+        self._busy, nearest = True, value  # on the slider
         try:
             if self.entry is not None:
                 self.entry.value = value
@@ -162,7 +153,7 @@ class LiveSlider:
         except Exception as error:  # whatever a value provokes must not take the picture away
             kept = escape(self.slider.text(self.value))
             why = f"{type(error).__name__}: {escape(str(error))} (still showing {kept})"
-            said = f'<div role="status"><strong>No picture for {said}.</strong> {why}</div>'
-            self.message.value = said
+            said = f"<strong>No picture for {said}.</strong> {why}"
+            self.message.value = f'<div role="status">{said}</div>'
         else:
             self.value, self.message.value = value, ""

@@ -40,9 +40,8 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
     """A volume from a NIfTI file, 1 or 2, also gzipped, whatever its name: (n₁, n₂, n₃) as stored.
 
     Numbers are of the file's type; where the file scales them they are scaled, in float64. Raises:
-    ValueError naming the file when it is damaged, one of a pair, holds anything but one volume, or
-    says that its voxels begin within its header; FileNotFoundError; ImportError without nibabel.
-    Chapter: Magnetic resonance.
+    ValueError naming the file when it is damaged, one of a pair, anything but one volume, or begins
+    within its header; FileNotFoundError; ImportError without nibabel. Chapter: Magnetic resonance.
     """
     nibabel = checks.extra("nibabel", "volumes")
     with reading("NIfTI file", path) as where:

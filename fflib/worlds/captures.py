@@ -60,7 +60,7 @@ def captured_views(
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
     height, width = sizes[0]
     lenses = [_lens(told | frame, height, width, shrink) for frame in frames]
-    poses = np.stack([_pose(frame) for frame in frames]) * AXES[axes]
+    poses = np.stack([_pose(frame) for frame in frames]) * AXES[str(axes)]
     return cameras.views(np.stack(images), poses, np.array(lenses), near, far)
 
 

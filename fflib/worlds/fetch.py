@@ -1,8 +1,8 @@
 """Public data: found in the reader's own folder, or fetched once by pooch, checked, and kept.
 
-``fetch(name)`` returns a file on this machine. It looks in the folder named by the environment
-variable FFLIB_DATA, then in the cache (FFLIB_CACHE, else where the platform keeps caches), then
-downloads. Nothing is used whose SHA-256 differs from the one in fflib/worlds/assets/sources.txt.
+``fetch`` looks in the folder named by the environment variable FFLIB_DATA, at any depth, then in
+the cache (FFLIB_CACHE, else where the platform keeps caches), then downloads. Nothing is used whose
+SHA-256 differs from the one in fflib/worlds/assets/sources.txt.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ class FetchError(OSError):
 
 
 def fetch(name: str) -> Path:
-    """The file called ``name``, from FFLIB_DATA, at any depth, the cache or its public address.
-
-    A download appears in the cache only when it is whole and its checksum is right. Returns: its
-    path. Raises: FetchError (an OSError) when it cannot be had, for whatever reason; ValueError for
-    no name of ``SOURCES`` or when FFLIB_DATA is no folder. Chapter: Photographs and text.
+    """The path of the file called ``name``, whole and with the right checksum. Raises: FetchError
+    (an OSError) when it cannot be had, for whatever reason; ValueError for no name of ``SOURCES``
+    or when FFLIB_DATA is no folder. Chapter: Photographs and text.
     """
     import pooch
 

@@ -48,12 +48,8 @@ def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
             yield Path(path).expanduser()
     except (FileNotFoundError, ImportError):
         raise
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise ValueError(
-            f"{kind} {str(path)!r} must have at most {most:.0f} megapixels, but has more: make it "
-            f"smaller first, or give an array"
-        ) from error
     except Exception as error:
-        why = str(error) or type(error).__name__
-        raise ValueError(f"{kind} {str(path)!r} cannot be read ({why}): is it whole?") from error
+        why = f"cannot be read ({str(error) or type(error).__name__}): is it whole?"
+        if isinstance(error, Image.DecompressionBombError):
+            why = "must have at most 179 megapixels: make it smaller first, or give an array"
+        raise ValueError(f"{kind} {str(path)!r} {why}") from error

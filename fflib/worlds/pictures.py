@@ -116,7 +116,7 @@ def load_image(source, size: int | None = None) -> jax.Array:
         top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
         channels = y[top : top + side, left : left + side].transpose(2, 0, 1)
         whole = [Image.fromarray(np.ascontiguousarray(channel)) for channel in channels]
-        y = np.stack([c.resize((size, size), Image.Resampling.BOX) for c in whole], -1)
+        y = np.stack([np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in whole], -1)
     return jnp.asarray(y[: y.shape[0] // 2 * 2, : y.shape[1] // 2 * 2])
 
 

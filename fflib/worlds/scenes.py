@@ -128,14 +128,6 @@ def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
     return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
 
 
-def depth(size: int, pose, focal: float) -> jax.Array:
-    """True distance along the ray through every pixel's centre, (size, size); inf where it misses.
-    Chapter: Radiance fields.
-    """
-    pixels = cameras.pixel_centres(size, size)
-    return trace(bricks(), *cameras.rays(pose, pixels, focal, (size, size)))[1]
-
-
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))
 def _photographs(blocks, poses, focal, size, oversample):
     pixels = cameras.pixel_centres(size * oversample, size * oversample) / oversample
