@@ -69,11 +69,8 @@ def fractions(name: str, value: Any) -> np.ndarray:
         )
     checks.must(array.size, name, "not be empty", f"shape {array.shape}")
     array = checks.finite(name, array.astype(np.float32))
-    low, high, asked = (
-        array.min(),
-        array.max(),
-        "hold floats in [0, 1]; divide those up to 255 by it",
-    )
+    low, high = array.min(), array.max()
+    asked = "hold floats in [0, 1] (divide numbers up to 255 by 255)"
     checks.must(-1e-6 <= low and high <= 1 + 1e-6, name, asked, f"from {low:g} to {high:g}")
     return array.clip(0, 1)
 

@@ -107,7 +107,11 @@ def test_size_cuts_the_middle_and_averages():
 @pytest.mark.parametrize(
     ("bad", "error", "says"),
     [
-        (np.full((4, 4), 255.0), ValueError, r"\[0, 1\].*divide those up to 255.*from 255 to 255"),
+        (
+            np.full((4, 4), 255.0),
+            ValueError,
+            r"\[0, 1\].*divide numbers up to 255 by 255.*from 255 to 255",
+        ),
         (np.full((4, 4), -0.1), ValueError, r"\[0, 1\]"),
         (np.full((4, 4), np.nan), ValueError, "source has 16 entries that are NaN"),
         (np.zeros((4, 4, 2)), ValueError, r"must have shape .*got \(4, 4, 2\)"),
