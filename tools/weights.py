@@ -29,10 +29,7 @@ def heads(table, n: int):
 
 COLUMNS = {
     "ct_shepp": (lambda: heads(phantoms.ELLIPSES, 128), scans.TOMOGRAPH),
-    "ct_brain": (
-        lambda: jnp.stack([brains.plane(128, place, brains.full()) for place in (0.33, 0.67)]),
-        scans.TOMOGRAPH,
-    ),
+    "ct_brain": (lambda: brains.slices(19, 128).array[4::10], scans.TOMOGRAPH),
     "mri_brain": (lambda: heads(phantoms.ELLIPSOIDS, 48), scans.RESONANCE),
 }
 

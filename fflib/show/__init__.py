@@ -1,8 +1,7 @@
 """Figures, pictures, sliders, guesses and checks as a reader meets them. Chapter: all chapters.
 
 Each function works in the book's HTML, in JupyterLab, on Colab and in a plain Python script (where
-it prints one line). Every picture needs `alt`, a description for readers who cannot see it. IPython
-and ipywidgets are imported only when they are there to be used.
+it prints one line). Every picture needs `alt`, a description for readers who cannot see it.
 """
 
 import math
@@ -13,7 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fflib.checks import scale
+from fflib.checks import must, scale
 from fflib.show import drawing, markup
 from fflib.show.drawing import COLORS, INK, LINESTYLES, MARKERS
 from fflib.show.guesses import guess, guess_number, guess_order
@@ -26,16 +25,16 @@ __all__ = [
     "guess_number", "guess_order", "images", "panel", "pick", "scale", "slider", "table",
 ]  # fmt: skip
 
+REAL = (float, np.floating)
 matplotlib.rcParams.update(drawing.STYLE)  # the book's figure style
 
 
 def panel(title: str | None = None, width: float = 3.5, height: float = 2.6, **subplots_kw):
     """A small figure and its axes, `fig, ax`, made to be read on a phone as well as on a desk.
 
-    `width` and `height` are in inches (3.5 is 336 CSS pixels); `subplots_kw` goes to
-    `matplotlib.figure.Figure.subplots`, so `ncols=2` gives `ax` of shape (2,). Needs no pyplot, and
-    nothing is displayed before `figure`. A legend that would cover the curves finds room below the
-    axes with `fig.legend(loc="outside lower center", ncols=2)`. Chapter: all chapters.
+    `width` and `height` are in inches (3.5 is 336 CSS pixels); with `ncols=2` of
+    `matplotlib.figure.Figure.subplots` `ax` has shape (2,). A legend finds room below the axes with
+    `fig.legend(loc="outside lower center", ncols=2)`. Chapter: all chapters.
     """
     fig = Figure(figsize=(width, height))
     ax = fig.subplots(**subplots_kw)
@@ -48,23 +47,19 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
     """Display matplotlib figures side by side as inline SVG; on a phone they wrap to one per row.
 
     `alt` (at least 20 characters) describes all of them together; `caption` is visible text below.
-    Text, axes and anything drawn in `show.INK` or black take the page's text colour. Rasters inside
-    become WebP. pyplot figures are closed. Raises TypeError for something else than a figure,
-    ValueError without figures or `alt`. Chapter: all chapters.
+    What is drawn in `show.INK` or black takes the page's text colour. pyplot figures are closed.
+    Raises TypeError for other things, ValueError without figures or `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
-    drawn = drawing.content(figs, "figure's arguments", alt, drawing.Sheet())
-    _display(drawn, alt, caption)
+    _display(drawing.content(figs, "figure's arguments", alt, drawing.Sheet()), alt, caption)
 
 
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
     """Display pictures, a dict caption -> array, side by side: up to five in a row, two on a phone.
 
     Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
-    clipped. Each pixel takes `zoom` CSS pixels (sharp-edged); None chooses the least whole zoom
-    that makes the widest picture 160 pixels wide or more. Pictures shrink to share a row. Raises
-    ValueError for other shapes, for values that are not finite and for a short `alt`. Chapter: all
-    chapters.
+    clipped. Each pixel takes `zoom` CSS pixels, the least that makes the widest picture 160 wide
+    unless given. Raises ValueError for other shapes, NaN and a short `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
     _display(drawing.pictures_html(pictures, alt, zoom), alt)
@@ -74,15 +69,12 @@ def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> Non
     """Display results as a table with headings `columns`; the first cell of a row names it.
 
     The floats of a column share their decimals, 4 digits for the largest, unless their sizes differ
-    too much; give strings for another format. Minus signs, powers of ten (3e-5) and exponents (f^2)
-    are typeset on a page, also in strings. Columns of numbers end at the right, columns of words
-    begin at the left. Raises ValueError when a row has another length than `columns`. Chapter: all
-    chapters.
+    too much; give strings for another format. A page typesets minus signs, powers of ten (3e-5) and
+    exponents (f^2). Raises ValueError for a row of another length. Chapter: all chapters.
     """
     caption = words("caption", caption)
     for k, row in enumerate(rows):
-        if (given := len(row)) != len(columns):
-            raise ValueError(f"row {k} has {given} cells, expected {len(columns)} (one per column)")
+        must(len(row) == len(columns), f"row {k}", f"have {len(columns)} cells", len(row))
     heads = [str(column) for column in columns]
     cells = [_column(column) for column in zip(*rows, strict=True)] or [[]] * len(heads)
     kinds = ["", *(' class="ff-words"' * _wordy(column) for column in cells[1:])]
@@ -116,12 +108,11 @@ def pick(*, quick: object, full: object) -> object:
 
 def _column(cells: Sequence) -> list[str]:
     """The texts of a column, its floats with the same decimals where that reads well."""
-    floats = [cell for cell in cells if isinstance(cell, float | np.floating)]
-    sizes = [abs(float(cell)) for cell in floats if np.isfinite(cell) and cell != 0]
+    sizes = [abs(float(c)) for c in cells if isinstance(c, REAL) and np.isfinite(c) and c != 0]
     decimals = None
     if any(size % 1 for size in sizes) and 1e-3 <= min(sizes) <= max(sizes) < 1e3 * min(sizes):
         decimals = max(0, 3 - math.floor(math.log10(max(sizes))))
-    return [number(cell, decimals if any(cell is f for f in floats) else None) for cell in cells]
+    return [number(cell, decimals if isinstance(cell, REAL) else None) for cell in cells]
 
 
 def _wordy(cells: Sequence[str]) -> bool:
@@ -134,5 +125,4 @@ def _display(body: str, alt: str, caption: str | None = None) -> None:
     if caption:
         said = typeset(words("caption", caption))
         body += f'<figcaption class="ff-caption">{said}</figcaption>'
-    body = markup.unique(f'<figure class="ff">{body}</figure>')[0]
-    markup.emit(markup.styled(body), alt)
+    markup.emit(markup.styled(markup.unique(f'<figure class="ff">{body}</figure>')[0]), alt)

@@ -2,26 +2,22 @@
 
 On a page a guess is HTML form controls and a script (`assets/show.js`). With a live kernel it is
 ipywidgets, since some notebooks (Colab) put every output into a frame of its own, where a script
-cannot find the question. Both say the same words, and work with the keyboard and with a finger. A
-plain script prints the question. The classes have the names by which a chapter calls them.
+cannot find the question. Both say the same words. A plain script prints the question.
 """
 
 import itertools
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from fflib.checks import must, one_of
 from fflib.show import markup
 from fflib.show.markup import escape, typeset, words
 
-MAX_OPTIONS = 6
 AS_GUESSED = "that is what came out."
-NO_WHY: Mapping[str, str] = MappingProxyType({})
-EMPTY = ""  # a menu without a choice
 WIDE = {"style": {"description_width": "initial"}, "layout": {"width": "auto"}}
 _GROUP = f"{markup.PLACEHOLDER}g"
 
@@ -30,31 +26,27 @@ class Asked:
     """What the three kinds share: the question is shown, the answer told beside the guess."""
 
     unit = ""
-    _whys: Mapping[str, str] = NO_WHY
 
-    def _ask(self, question: str, fields, text: str) -> None:
-        """Display the question with `fields` in HTML, as widgets, or as `text`."""
+    def _ask(self, question: str, html: Iterable[str], text: str, widgets: Callable) -> None:
+        """Display the question with fields in HTML, as `widgets(ipywidgets)`, or as `text`."""
         self.question = words("question", question)
         legend = f"Your guess: {escape(self.question)}"
-        fieldset = f"<fieldset><legend>{legend}</legend>{''.join(fields)}</fieldset>"
+        fieldset = f"<fieldset><legend>{legend}</legend>{''.join(html)}</fieldset>"
         body, self._prefix = markup.unique(f'<div class="ff ff-guess">{fieldset}</div>')
         self.inputs, self.box = [], None
         if markup.live():
             import ipywidgets
 
-            self.inputs = rows = self._widgets(ipywidgets)
-            if self.unit:
-                row = [*rows, ipywidgets.Label(self.unit)]
-                rows = [ipywidgets.HBox(row, layout={"flex_flow": "row wrap"})]
+            self.inputs = widgets(ipywidgets)
             head = ipywidgets.HTML(markup.styled(f'<p class="ff-legend">{legend}</p>'))
-            self.box = ipywidgets.VBox([head, *rows]).add_class("ff-live")
+            self.box = ipywidgets.VBox([head, *self.inputs]).add_class("ff-live")
         markup.emit(markup.styled(body, script=True), self.question + text, self.box)
 
-    def _tell(self, answer: object, code: object, shown: str, because: str) -> None:
-        """Display what was measured, `shown`, and what the reader's guess is worth.
-
-        A page's script gets the answer as `code`, `_told` as it is. There the answer stays closed
-        below its question until the reader has chosen, or asks for it.
+    def _tell(
+        self, told: Callable[[], str], code: object, shown: str, because: str, whys: str = ""
+    ) -> None:
+        """Display what was measured, `shown`, and what the reader's guess is worth: `told()`, of
+        the script from `code`. On a page it stays closed until the reader has chosen, or asks.
         """
         reason = f" {_sentence(words('because', because))}" if because else ""
         head = f"<p><strong>Measured:</strong> {typeset(shown)}.{typeset(reason)}</p>"
@@ -62,20 +54,15 @@ class Asked:
             f'<p role="status" data-ff-reveal="{self._prefix}g" data-ff-answer="{code}" '
             f'data-ff-unit="{escape(self.unit)}"></p>'
         )
-        whys = "".join(
-            f'<p data-ff-why="{k}">“{escape(option)}”: {typeset(why)}</p>'
-            for k, (option, why) in enumerate(self._whys.items())
-            if why
-        )
 
         def write() -> str:
-            told = f'<p role="status">{escape(self._told(answer))}</p>'
-            return markup.styled(f'<div class="ff ff-reveal">{head}{told}</div>')
+            said = f'<p role="status">{escape(told())}</p>'
+            return markup.styled(f'<div class="ff ff-reveal">{head}{said}</div>')
 
         closed = " ff-closed" if markup.static() else ""
         body = f'<div class="ff ff-reveal{closed}">{head}{room}{whys}</div>'
-        widget, text = self.inputs and self._follow(write), f"Measured: {shown}.{reason}"
-        markup.emit(markup.styled(body, script=True), text, widget or None)
+        widget = self._follow(write) if self.inputs else None
+        markup.emit(markup.styled(body, script=True), f"Measured: {shown}.{reason}", widget)
 
     def _follow(self, write: Callable[[], str]):
         """A widget with the HTML `write()`, written anew whenever an answer changes."""
@@ -90,72 +77,59 @@ class Asked:
             field.observe(again, names="value")
         return shown
 
-    @property
-    def _values(self) -> list:
-        """What the fields of a live kernel hold; none without one."""
-        return [field.value for field in self.inputs]
-
-    def _widgets(self, ipywidgets) -> list:
-        """The fields of a live kernel."""
-        raise NotImplementedError
-
-    def _told(self, answer) -> str:
-        """The words about the reader's guess; none before there is one. As in `show.js`."""
-        raise NotImplementedError
-
 
 class guess(Asked):
     """Ask the reader to predict a result before seeing it: radio buttons, answered by `reveal`.
 
-    `options` are 2 to 6 different texts; `why` has for each a sentence on why it tempts, told with
-    the answer. Without `options` they are those that `why` explains. Raises ValueError otherwise.
-
         g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
         g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
 
-    Chapter: all chapters.
+    `options` are 2 to 6 different texts, else a ValueError; `why` has for each a sentence on why it
+    tempts, told with the answer, and may stand in their place. Chapter: all chapters.
     """
 
     def __init__(
-        self, question: str, options: Sequence[str] | None = None, why: Mapping[str, str] = NO_WHY
+        self, question: str, options: Sequence[str] | None = None, why: Mapping | None = None
     ):
+        why = why or {}
         self.options = _different("options", list(why) if options is None else options)
-        if unknown := set(why) - set(self.options):
-            raise ValueError(f"why must explain options, got {sorted(unknown)}")
-        self._whys = {
-            option: _sentence(why[option]) if option in why else "" for option in self.options
-        }
-        fields = (
+        unknown = sorted(set(why) - set(self.options))
+        must(not unknown, "why", "explain options", unknown)
+        self._whys = [_sentence(why[name]) if name in why else "" for name in self.options]
+        html = (
             f'<label><input type="radio" name="{_GROUP}" value="{k}" autocomplete="off">'
             f"<span>{escape(option)}</span></label>"
             for k, option in enumerate(self.options)
         )
-        text = (f"\n  ( ) {option}" for option in self.options)
-        self._ask(question, fields, "".join(text))
-
-    def _widgets(self, ipywidgets) -> list:
-        numbered = [(option, k) for k, option in enumerate(self.options)]
-        return [ipywidgets.RadioButtons(options=numbered, value=None, layout={"width": "auto"})]
+        text = "".join(f"\n  ( ) {option}" for option in self.options)
+        how = dict(options=[(option, k) for k, option in enumerate(self.options)], value=None)
+        self._ask(
+            question, html, text, lambda kit: [kit.RadioButtons(layout=WIDE["layout"], **how)]
+        )
 
     @property
     def value(self) -> int | None:
         """Index of the choice; None before there is one, and without a live kernel."""
-        return next(iter(self._values), None)
+        return self.inputs[0].value if self.inputs else None
 
     def reveal(self, answer: int | str, because: str = "") -> None:
-        """Show the measured `answer`, an option or its index, beside the reader's guess.
-
-        `because` says in a sentence why, or what was measured. Raises ValueError for another.
+        """Show the measured `answer`, an option or its index, else a ValueError, beside the
+        reader's guess. `because` says in a sentence why, or what was measured.
         """
         index = _index("answer", answer, self.options)
-        self._tell(index, index, self.options[index], because)
+        whys = "".join(
+            f'<p data-ff-why="{k}">“{escape(option)}”: {typeset(why)}</p>'
+            for k, (option, why) in enumerate(zip(self.options, self._whys, strict=True))
+            if why
+        )
 
-    def _told(self, answer: int) -> str:
-        if self.value is None:
-            return ""
-        chosen = self.options[self.value]
-        said = AS_GUESSED if self.value == answer else "not what came out."
-        return f"You guessed “{chosen}”: {said} {self._whys[chosen]}".rstrip()
+        def told() -> str:
+            if (mine := self.value) is None:
+                return ""
+            said = AS_GUESSED if mine == index else "not what came out."
+            return f"You guessed “{self.options[mine]}”: {said} {self._whys[mine]}".rstrip()
+
+        self._tell(told, index, self.options[index], because, whys)
 
 
 class guess_number(Asked):
@@ -174,49 +148,45 @@ class guess_number(Asked):
             f'<label><span>A number:</span> <input type="number" step="any" name="{_GROUP}" '
             f'autocomplete="off">{after}</label>'
         )
-        self._ask(question, field, f"\n  ____ {self.unit}".rstrip())
-
-    def _widgets(self, ipywidgets) -> list:
-        return [ipywidgets.Text(description="A number:", **WIDE)]
+        asked = f"A number ({self.unit}):" if self.unit else "A number:"
+        text = f"\n  ____ {self.unit}".rstrip()
+        self._ask(question, [field], text, lambda kit: [kit.Text(description=asked, **WIDE)])
 
     @property
     def value(self) -> float | None:
         """The number typed; None before there is one, and without a live kernel."""
         try:
-            number = float(self._values[0].replace("−", "-"))
+            number = float(self.inputs[0].value.replace("−", "-"))
         except (IndexError, ValueError):
             return None
         return number if math.isfinite(number) else None
 
     def reveal(self, answer: float, because: str = "") -> None:
-        """Show the measured `answer` beside the reader's number, which is close within a quarter.
-
-        Raises ValueError for an answer that is no finite number.
+        """Show the measured `answer`, a finite number, else a ValueError, beside the reader's,
+        which is close within a quarter.
         """
-        if np.size(answer) != 1 or not math.isfinite(value := float(np.asarray(answer).item())):
-            raise ValueError(f"answer must be one finite number, got {answer!r}")
-        self._tell(value, value, f"{markup.number(value)} {self.unit}".strip(), because)
+        must(np.size(answer) == 1 and np.isfinite(answer), "answer", "be one finite number", answer)
+        found = float(np.asarray(answer).item())
 
-    def _told(self, answer: float) -> str:
-        typed = self._values[0].strip()
-        if self.value is None:
-            return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
-        close = abs(self.value - answer) <= abs(answer) / 4
-        said = "that is close." if close else "too low." if self.value < answer else "too high."
-        return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
+        def told() -> str:
+            typed = self.inputs[0].value.strip()
+            if (mine := self.value) is None:
+                return f"“{typed}” is not a number." if typed.strip("+-−.") else ""
+            close = abs(mine - found) <= abs(found) / 4
+            said = "that is close." if close else "too low." if mine < found else "too high."
+            return f"You guessed {f'{typed} {self.unit}'.strip()}: {said}"
+
+        self._tell(told, found, f"{markup.number(found)} {self.unit}".strip(), because)
 
 
 class guess_order(Asked):
     """Ask the reader to rank `items` before seeing the measured order: a menu of places for each.
 
-    `items` are 2 to 6 different texts, `ends` the names of the first and of the last place. Two
-    items never share a place: the one that had it takes the place that became free. Raises
-    ValueError for other items.
-
         g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
         g.reveal(np.argsort(half_time))
 
-    Chapter: all chapters.
+    `items` are 2 to 6 different texts, else a ValueError, `ends` the names of the first and of the
+    last place. Two items never share a place. Chapter: all chapters.
     """
 
     def __init__(
@@ -225,26 +195,26 @@ class guess_order(Asked):
         self.items = _different("items", items)
         self.ends = first, last = words("ends[0]", ends[0]), words("ends[1]", ends[1])
         n = len(self.items)
-        self.places = places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
-        choices = "".join(f'<option value="{k}">{escape(p)}</option>' for k, p in enumerate(places))
-        fields = (
-            f'<label><select name="{_GROUP}" autocomplete="off"><option value="">–</option>'
-            f"{choices}</select><span>{escape(item)}</span></label>"
+        self.places = [f"1, {first}", *map(str, range(2, n)), f"{n}, {last}"]
+        places = (f'<option value="{k}">{escape(p)}</option>' for k, p in enumerate(self.places))
+        choices = f'<option value="">–</option>{"".join(places)}'
+        html = (
+            f'<label><select name="{_GROUP}" autocomplete="off">{choices}</select>'
+            f"<span>{escape(item)}</span></label>"
             for item in self.items
         )
         text = "".join(f"\n  _ {item}" for item in self.items)
-        text = f" (from {first} to {last}){text}"
-        self._ask(question, fields, text)
+        self._ask(question, html, f" (from {first} to {last}){text}", self._widgets)
 
     def _widgets(self, ipywidgets) -> list:
         """A menu of places for each item; places are exchanged, so that no two items share one."""
-        numbered = [("–", EMPTY), *((place, k) for k, place in enumerate(self.places))]
-        how = dict(options=numbered, value=EMPTY, **WIDE)
+        numbered = [("–", ""), *((place, k) for k, place in enumerate(self.places))]
+        how = dict(options=numbered, value="", **WIDE)
         menus = [ipywidgets.Dropdown(description=item, **how) for item in self.items]
 
         def exchange(change) -> None:
             for menu in menus:
-                if menu is not change["owner"] and menu.value == change["new"] != EMPTY:
+                if menu is not change["owner"] and menu.value == change["new"] != "":
                     menu.value = change["old"]
 
         for menu in menus:
@@ -254,28 +224,28 @@ class guess_order(Asked):
     @property
     def value(self) -> list[int | None]:
         """The place of each item, from 0, or None; empty without a live kernel."""
-        return [None if place == EMPTY else place for place in self._values]
+        return [None if menu.value == "" else menu.value for menu in self.inputs]
 
     def reveal(self, order: Sequence[int | str], because: str = "") -> None:
-        """Show the measured `order`, first to last, beside the reader's.
-
-        It holds each item, or its index, once; else it is a ValueError.
+        """Show the measured `order`, first to last, of each item or its index once, else a
+        ValueError, beside the reader's.
         """
         found = [_index("each of order", item, self.items) for item in order]
-        if sorted(found) != list(range(len(self.items))):
-            raise ValueError(f"order must hold each of {self.items} once, got {list(order)}")
-        shown = f"from {self.ends[0]} to {self.ends[1]}: {', '.join(self.items[k] for k in found)}"
-        self._tell(found, ",".join(map(str, found)), shown, because)
+        once = sorted(found) == list(range(len(self.items)))
+        must(once, "order", f"hold each of {self.items} once", list(order))
 
-    def _told(self, answer: list[int]) -> str:
-        places = [place for place in self.value if place is not None]
-        if len(places) < len(self.items):
-            return "You have not given every item a place yet." if places else ""
-        mine = [places.index(place) for place in sorted(places)]
-        pairs = [answer.index(a) < answer.index(b) for a, b in itertools.combinations(mine, 2)]
-        said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
-        names = ", ".join(self.items[k] for k in mine)
-        return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
+        def told() -> str:
+            places = [place for place in self.value if place is not None]
+            if len(places) < len(self.items):
+                return "You have not given every item a place yet." if places else ""
+            mine = [places.index(place) for place in sorted(places)]
+            pairs = [found.index(a) < found.index(b) for a, b in itertools.combinations(mine, 2)]
+            said = f"{sum(pairs)} of {len(pairs)} pairs are in the measured order."
+            names = ", ".join(self.items[k] for k in mine)
+            return f"You guessed {names}: {AS_GUESSED if all(pairs) else said}"
+
+        shown = f"from {self.ends[0]} to {self.ends[1]}: {', '.join(self.items[k] for k in found)}"
+        self._tell(told, ",".join(map(str, found)), shown, because)
 
 
 def _sentence(text: str) -> str:
@@ -286,13 +256,13 @@ def _sentence(text: str) -> str:
 
 def _different(argument: str, texts: Sequence[str]) -> list[str]:
     texts = [words(f"one of the {argument}", text) for text in texts]
-    if not 2 <= len(texts) <= MAX_OPTIONS or len(set(texts)) < len(texts):
-        raise ValueError(f"{argument} must be 2 to {MAX_OPTIONS} different texts, got {texts}")
+    must(2 <= len(set(texts)) == len(texts) <= 6, argument, "be 2 to 6 different texts", texts)
     return texts
 
 
 def _index(argument: str, answer: int | str, texts: list[str]) -> int:
-    index = texts.index(answer) if answer in texts else answer
-    if isinstance(index, str) or not 0 <= operator.index(index) < len(texts):
-        raise ValueError(f"{argument} must be one of {texts} or its index, got {answer!r}")
-    return operator.index(index)
+    if isinstance(answer, str):
+        return texts.index(one_of(argument, answer, texts))
+    right = 0 <= operator.index(answer) < len(texts)
+    must(right, argument, f"be one of {texts} or its index", repr(answer))
+    return operator.index(answer)

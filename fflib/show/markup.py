@@ -1,14 +1,16 @@
 """How an output reaches the reader: HTML in a notebook or the book, one line of text elsewhere."""
 
 import hashlib
-import html
 import itertools
 import os
 import re
 import sys
 from functools import cache
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
+
+from fflib.checks import is_a, must
 
 PLACEHOLDER = "ff--"  # stands for the prefix of an output's ids until `unique` fixes it
 # myst-nb takes outputs of this prefix out of the page and keeps them; notebooks show nothing.
@@ -18,8 +20,6 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 MIN_ALT = 20
 PLAIN = str.maketrans({"✓": "OK", "✗": "NO", "−": "-"})
 _outputs, _entries, _files = itertools.count(1), itertools.count(1), itertools.count(1)
-
-escape = html.escape
 
 
 def shell():
@@ -67,9 +67,8 @@ def emit(body: str, text: str, widget=None) -> None:
 
 
 def leave(kind: str, **entry) -> None:
-    """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen.
-
-    Only where the book is built (FFLIB_STATIC=1, in a kernel): a reader's notebook stays as it is.
+    """Leave an entry for the book's ledger (`_ext/ledger.py`) in the executed cell, unseen, where
+    the book is built (FFLIB_STATIC=1, in a kernel).
     """
     if not static() or shell() is None:
         return
@@ -89,13 +88,10 @@ def write(body: str, text: str) -> None:
 
 
 def unique(body: str) -> tuple[str, str]:
-    """Replace the placeholder of `body`'s ids by a prefix of its own; returns (body, prefix).
-
-    The prefix counts the outputs of this session and adds a hash of the content: the same notebook
-    run twice gives the same page, and outputs of an earlier session never share ids with new ones.
+    """Replace the placeholder of `body`'s ids by a prefix of its own; returns (body, prefix). It
+    counts outputs, for two runs to give the same page, and hashes `body`, for sessions to differ.
     """
-    digest = hashlib.sha1(body.encode()).hexdigest()[:5]
-    prefix = f"ff{next(_outputs)}-{digest}-"
+    prefix = f"ff{next(_outputs)}-{hashlib.sha1(body.encode()).hexdigest()[:5]}-"
     return body.replace(PLACEHOLDER, prefix), prefix
 
 
@@ -115,13 +111,9 @@ def styled(body: str, script: bool = False) -> str:
 
 def words(argument: str, value: object, least: int = 1) -> str:
     """`value` as a stripped string of at least `least` characters, or a TypeError/ValueError."""
-    if not isinstance(value, str):
-        raise TypeError(f"{argument} must be a string, got {type(value).__name__}")
-    value = " ".join(value.split())
-    if len(value) < least:
-        size = "not be empty" if least == 1 else f"have at least {least} characters"
-        hint = " saying what is to be seen" if argument == "alt" else ""
-        raise ValueError(f"{argument} must {size}{hint}, got {value!r}")
+    value = " ".join(is_a(argument, value, str).split())
+    size = "not be empty" if least == 1 else f"have at least {least} characters"
+    must(len(value) >= least, argument, size, repr(value))
     return value
 
 
@@ -133,10 +125,10 @@ def number(value: object, decimals: int | None = None) -> str:
         as_float = float(value) + 0.0  # no −0  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
         return str(value)
-    if decimals is None:
-        decimals = 0 if abs(as_float) < 1e6 and as_float == int(as_float) else None
+    if decimals is None and abs(as_float) < 1e6 and as_float.is_integer():
+        decimals = 0
     text = f"{as_float:.4g}" if decimals is None else f"{as_float:.{decimals}f}"
-    return text.replace("-", "−", 1) if text.startswith("-") else text
+    return re.sub("^-", "−", text)
 
 
 def typeset(text: str) -> str:
@@ -146,8 +138,7 @@ def typeset(text: str) -> str:
     """
 
     def power(found: re.Match) -> str:
-        mantissa, exponent = found[1], int(found[2])
-        return f"{mantissa} × 10<sup>{exponent}</sup>" if exponent else mantissa
+        return f"{found[1]} × 10<sup>{int(found[2])}</sup>" if int(found[2]) else found[1]
 
     page = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b", power, escape(text))
     page = re.sub(r"(?<=\w)\^(-?\d+(?:\.\d+)?)\b", r"<sup>\1</sup>", page)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fflib.checks import is_a, must
 from fflib.show.markup import emit, escape, leave, say, static, styled, typeset, words
 
 MAX_DOWNLOAD = 1_500_000  # bytes; in a page they take a third more
@@ -21,22 +22,18 @@ def check(
 
     `condition` is a truth value or an array with one element. A claim about one number may also
     give it: the measured `value`, the `published` (or predicted) one and how far apart they may be,
-    `tolerance`. They do not change what is printed; the book's ledger lists them.
-
-    Raises AssertionError naming the claim when it does not hold, ValueError for larger arrays, for
-    numbers that are not finite, and for a published one without the other two. Chapter: all
-    chapters.
+    `tolerance`. They do not change what is printed; the book's ledger lists them. Raises
+    AssertionError naming the claim when it does not hold, ValueError for larger arrays, numbers
+    that are not finite, and a published one without the other two. Chapter: all chapters.
     """
-    claim = words("claim", claim)
-    if np.size(condition) != 1:
-        told = f"got shape {np.shape(condition)}; use .all() or .any()"
-        raise ValueError(f"condition must be one truth value, {told}")
+    claim, shape = words("claim", claim), np.shape(condition)
+    must(np.size(condition) == 1, "condition", "be one truth value, as of .all()", f"shape {shape}")
     given = dict(value=value, published=published, tolerance=tolerance)
     numbers = {name: float(number) for name, number in given.items() if number is not None}
-    if bad := {name: number for name, number in numbers.items() if not math.isfinite(number)}:
-        raise ValueError(f"value, published and tolerance must be finite numbers, got {bad}")
-    if "published" in numbers and len(numbers) < 3:
-        raise ValueError(f"published must come with value and tolerance, got {numbers}")
+    right = all(map(math.isfinite, numbers.values()))
+    must(right, "value, published and tolerance", "be finite numbers", numbers)
+    right = "published" not in numbers or len(numbers) == 3
+    must(right, "published", "come with value and tolerance", numbers)
     tail = f" ({detail})" if detail else ""
     if not bool(np.asarray(condition).item()):
         raise AssertionError(f"this claim of the text does not hold: {claim}{tail}")
@@ -47,22 +44,13 @@ def check(
     leave("claim", claim=claim, detail=detail, **numbers)
 
 
-class Verdict(int):
-    """True or False that a notebook does not echo below the message of `attempt`."""
-
-    def _ipython_display_(self) -> None:
-        pass
-
-
-def attempt(check_fn: Callable, fn: Callable) -> Verdict:
+def attempt(check_fn: Callable, fn: Callable) -> None:
     """Run an exercise's check on the reader's function and say how it went; never raises.
 
     Prints "not written yet" when `fn` still raises NotImplementedError, what is off when the check
-    fails, "✓ right" when it passes. Returns a truth value: whether it passed. Chapter: all
-    chapters.
+    fails, "✓ right" when it passes. Chapter: all chapters.
     """
-    name = getattr(fn, "__name__", "your function")
-    passed = False
+    name, passed = getattr(fn, "__name__", "your function"), False
     try:
         check_fn(fn)
     except NotImplementedError:
@@ -75,25 +63,19 @@ def attempt(check_fn: Callable, fn: Callable) -> Verdict:
         passed, said = True, f"✓ {name}: right"
     say(said)
     leave("attempt", name=name, check=getattr(check_fn, "__name__", ""), passed=passed)
-    return Verdict(passed)
 
 
 def download(data: bytes, name: str, says: str) -> None:
     """Offer a file to take home: a link that holds the file, so that a page needs no server for it.
 
     `name` is what the reader's disk will call it; `says` tells kind and contents, such as "binary
-    PLY, 812 vertices", and stands in the link together with the size. Raises TypeError for
-    something else than bytes, ValueError for none or more than 1.5 MB of them, a name that is no
-    plain file name, or an empty `says`. Chapter: Solid shapes.
+    PLY, 812 vertices". Raises TypeError for something else than bytes, ValueError for none or more
+    than 1.5 MB, no plain file name, or an empty `says`. Chapter: Solid shapes.
     """
-    if not isinstance(data, bytes):
-        raise TypeError(f"data must be bytes, got {type(data).__name__}")
-    if not 0 < len(data) <= MAX_DOWNLOAD:
-        raise ValueError(
-            f"data must hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page, got {len(data)}"
-        )
-    if not isinstance(name, str) or not re.fullmatch(r"\w[\w-]*\.\w+", name, re.ASCII):
-        raise ValueError(f"name must be a plain file name such as 'mesh.ply', got {name!r}")
+    fits = 0 < len(is_a("data", data, bytes)) <= MAX_DOWNLOAD
+    must(fits, "data", f"hold 1 to {MAX_DOWNLOAD} bytes, to fit into a page", len(data))
+    right = re.fullmatch(r"\w[\w-]*\.\w+", name := words("name", name), re.ASCII)
+    must(right, "name", "be a plain file name such as 'mesh.ply'", repr(name))
     size = f"{len(data) / 1e6:.1f} MB" if len(data) >= 1e5 else f"{len(data) / 1e3:.1f} kB"
     label = f"{name} ({words('says', says)}, {size})"
     address = "data:application/octet-stream;base64," + base64.b64encode(data).decode()

@@ -1,7 +1,7 @@
 """What is put into the scanner: the MNI152 brain, an average of 152 heads.
 
-It is smoother than any one head. A small version is built in (fflib/worlds/assets/NOTICE.md says
-whose it is), the full one is fetched by its public address and read by nibabel (extra ``volumes``).
+It is smoother than any one head. A small version is built in (see fflib/worlds/assets/NOTICE.md),
+the full one is fetched by its public address and read by nibabel (extra ``volumes``).
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ def volume(n: int, source=None) -> jax.Array:
     """The MNI152 brain at n³ voxels, each axis stretched to the same length, values in [0, 1].
 
     Axes: left to right, back to front, bottom to top. Up to 48³ is built in; finer volumes are made
-    from ``source``, the full one (197, 233, 189), for example ``read_nifti(fetch(...))``. Raises:
-    ValueError when n > 48 and there is no source, or source is no volume in [0, 1] (bytes and
-    16-bit numbers are, see ``fflib.checks``) or has NaN. Chapter: Magnetic resonance.
+    from ``source``, for example ``read_nifti(fetch(...))``. Raises: ValueError when n > 48 without
+    it, or it is no volume of what ``pictures.fractions`` takes. Chapter: Magnetic resonance.
     """
     n = checks.count("n", n)
-    whole = _built_in("volume", n) if source is None else _unit("source", source)
-    return _resize(whole, (n, n, n))
+    asked = "be at most 48 without source=read_nifti(…) of the full volume"
+    checks.must(n <= 48 or source is not None, "n", asked, n)
+    return _resized(_built_in("volume") if source is None else source, n, n, n)
 
 
 def read_nifti(path: str | os.PathLike) -> np.ndarray:
     """A volume from a NIfTI file, 1 or 2, also gzipped, whatever its name: (n₁, n₂, n₃) as stored.
 
     Numbers are of the file's type; where the file scales them they are scaled, in float64. Raises:
-    ValueError naming the file when it is damaged, one of a pair, holds anything but one volume, or
-    says that its voxels begin within its header; FileNotFoundError; ImportError without nibabel.
-    Chapter: Magnetic resonance.
+    ValueError naming the file when it is damaged, one of a pair, anything but one volume, or begins
+    within its header; FileNotFoundError; ImportError without nibabel. Chapter: Magnetic resonance.
     """
     nibabel = checks.extra("nibabel", "volumes")
     with reading("NIfTI file", path) as where:
@@ -65,35 +64,23 @@ def read_nifti(path: str | os.PathLike) -> np.ndarray:
 def slices(count: int, n: int) -> Items:
     """``count`` slices across the MNI152 brain, (count, n, n); the paper has slices of one subject.
 
-    From front to back, stretched to a square as in the paper, the largest value of each 1. Up to
-    four of 128² are built in. Finer or more ones need the full volume, which is fetched; where it
-    cannot be had, a warning says so and the built-in ones are used. Raises: ValueError for numbers
-    below 1. Chapter: Computed tomography.
+    From front to back, stretched to a square as in the paper, the largest value of each 1. Finer or
+    more ones than four of 128², which are built in, need the full volume; where it cannot be had, a
+    warning says so. Raises: ValueError for numbers below 1. Chapter: Computed tomography.
     """
     count, n = checks.count("count", count), checks.count("n", n)
     source = None if count <= 4 and n <= 128 else full()
     if source is None:
         n, places = min(n, 128), range(min(count, 4))
-        cuts = [_stretched(_built_in("slices", n)[place], n) for place in places]
+        cuts = _built_in("slices")[: len(places)]
     else:
         places = np.linspace(0.2, 0.8, count).round(3).tolist()
-        cuts = [plane(n, place, source) for place in places]
+        # top of the head up
+        cuts = [source[int(place * len(source))].T[::-1] for place in places]
+    found = [np.asarray(_resized(cut, n, n)) for cut in cuts]
+    array = jnp.stack([cut / cut.max() for cut in found])
     origin = "slices of the MNI152 average of 152 heads, in place of ATLAS"
-    return Items(tuple(f"slice{k}" for k in places), jnp.stack(cuts), _sha256(source), origin)
-
-
-def plane(n: int, place: float, source) -> jax.Array:
-    """A slice (n, n) of a volume as in :func:`slices`, ``place`` in (0, 1) across the head, else a
-    ValueError. Chapter: Computed tomography.
-    """
-    whole = _unit("source", source)
-    checks.must(0 < place < 1, "place", "lie in (0, 1)", place)
-    return _stretched(whole[int(place * len(whole))].T[::-1], n)  # top of the head up
-
-
-def _stretched(cut, n: int) -> jax.Array:
-    cut = np.asarray(_resize(cut, (n, n)))
-    return jnp.asarray(cut / cut.max())
+    return Items(tuple(f"slice{k}" for k in places), array, _sha256(source), origin)
 
 
 def volumes(n: int) -> Items:
@@ -121,19 +108,11 @@ def _sha256(source: np.ndarray | None) -> str:
     return "" if source is None else hashlib.sha256(source.tobytes()).hexdigest()
 
 
-def _built_in(what: str, n: int) -> jax.Array:
+def _built_in(what: str) -> np.ndarray:
     with np.load(shipped("mni152.npz")) as file:
-        array = _unit(what, file[what])
-    asked = f"be at most {array.shape[-1]} without source=read_nifti(…) of the full volume"
-    checks.must(n <= array.shape[-1], "n", asked, n)
-    return array
+        return file[what]
 
 
-def _unit(name: str, value) -> jax.Array:
-    array = fractions(name, value)
-    checks.must(array.ndim == 3, name, "have 3 axes", f"shape {array.shape}")
-    return jnp.asarray(array)
-
-
-def _resize(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    return jnp.clip(jax.image.resize(array, shape, "linear"), 0.0, 1.0)
+def _resized(source, *shape: int) -> jax.Array:
+    array = checks.shaped("source", fractions("source", source), ("x", "y", "z")[-len(shape) :])
+    return jnp.clip(jax.image.resize(jnp.asarray(array), shape, "linear"), 0.0, 1.0)

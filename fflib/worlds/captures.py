@@ -28,24 +28,18 @@ def captured_views(
     path: str | os.PathLike | zipfile.Path, *, near: float, far: float, axes: str | None = None,
     every: int = 1, shrink: int = 1,
 ) -> cameras.Views:  # fmt: skip
-    """The views that a ``transforms.json`` describes, as COLMAP's converters, nerfstudio and
-    Blender write it.
+    """The views of a ``transforms.json``, as COLMAP's converters, nerfstudio and Blender write it.
 
     Focal lengths are ``fl_x`` and ``fl_y`` in pixels or ``camera_angle_x`` and ``_y`` in radians,
     the middle ``cx`` and ``cy`` (default: the picture's), each for all frames or for one; where a
     picture is smaller than ``w`` × ``h`` they shrink with it. ``transform_matrix`` is (3, 4) or (4,
     4), camera to world. Pictures lie beside the file; what is clear in them becomes black.
 
-    Args:
-        path: of the file; ``~`` is expanded.
-        near, far: distances between which the scene lies, in the units of the poses.
-        axes: which way cameras look: "opengl" (along −z, y up: instant-ngp, nerfstudio, Blender) or
-            "opencv" (along +z, y down: COLMAP). Not needed where the file has it as ``axes``.
-        every: take every so manieth frame.
-        shrink: average over blocks of so many pixels a side.
-
-    Raises: ValueError naming the frame and what it lacks: axes nobody told, lens distortion,
-    another size, no focal length; FileNotFoundError. Warns as
+    The scene lies between the distances ``near`` and ``far``, in the units of the poses. ``axes``
+    says which way cameras look, unless the file does: "opengl" (along −z, y up: instant-ngp,
+    nerfstudio, Blender) or "opencv" (along +z, y down: COLMAP). Of ``every`` frames the first is
+    taken, averaged over blocks of ``shrink``² pixels. Raises: ValueError naming the frame and what
+    it lacks: lens distortion, another size, no focal length; FileNotFoundError. Warns as
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
     path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
@@ -57,13 +51,10 @@ def captured_views(
     checks.must(right, repr(str(path)), "have frames", sorted(told))
     frames = frames[:: checks.count("every", every)]
     for i, frame in enumerate(frames):
-        asked = f"frame {i} of {path.name!r}"
-        checks.must(isinstance(frame, dict), asked, "be a table", repr(frame))
         for what in ("file_path", "transform_matrix"):
-            checks.must(what in frame, f"frame {i} of {path.name!r}", f"have {what}", sorted(frame))
-    axes = told.get("axes") if axes is None else axes
-    asked = f"be 'opengl' or 'opencv', as {path.name!r} does not say"
-    checks.must(str(axes) in AXES, "axes", asked, repr(axes))
+            right = isinstance(frame, dict) and what in frame
+            checks.must(right, f"frame {i} of {path.name!r}", f"have {what}", list(frame))
+    axes = checks.one_of("axes", axes or told.get("axes"), tuple(AXES))
     images = [_pixels(path.parent, frame, checks.count("shrink", shrink)) for frame in frames]
     sizes = sorted({image.shape[:2] for image in images})
     checks.must(len(sizes) == 1, "pictures", "have one size", sizes)
@@ -114,10 +105,8 @@ def _numbers(told: dict, key: str) -> np.ndarray:
 
 
 def _pose(frame: dict) -> np.ndarray:
-    pose, name = _numbers(frame, "transform_matrix"), repr(frame["file_path"])
-    right = pose.shape in ((3, 4), (4, 4))
-    checks.must(right, name, "have a transform_matrix (3, 4) or (4, 4)", pose.shape)
-    return pose if len(pose) == 4 else np.vstack([pose, [0, 0, 0, 1]])
+    pose, name = _numbers(frame, "transform_matrix"), f"transform_matrix of {frame['file_path']!r}"
+    return np.vstack([checks.shaped(name, pose, (3, 4), (4, 4)), [0, 0, 0, 1]])[:4]
 
 
 def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
@@ -126,8 +115,7 @@ def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
     The scene is by Mildenhall et al. 2020 (model by Heinzelnisse, CC BY-NC). It is read from the
     compact file ``lego_<size>_rgba_premult.npz`` where FFLIB_DATA has it, else from the authors'
     archive (1.7 GB) at its public address, of whose 800² pixels blocks are averaged. ``size`` is
-    100, 200 or 400 pixels. Raises: ValueError for another; fflib.worlds.fetch.FetchError when
-    neither file can be had. Chapter: Radiance fields.
+    100, 200 or 400 pixels, else a ValueError. Raises: FetchError. Chapter: Radiance fields.
     """
     checks.one_of("size", size, (100, 200, 400))
     try:
@@ -137,9 +125,6 @@ def lego(size: int = 400) -> tuple[cameras.Views, cameras.Views]:
     except FetchError:
         how: Any = dict(near=2.0, far=6.0, axes="opengl", shrink=800 // size)
         with zipfile.ZipFile(fetch("nerf_synthetic.zip")) as archive:
-            at = next(n for n in archive.namelist() if n.endswith("lego/transforms_train.json"))
-            train, test = (
-                zipfile.Path(archive, at.replace("_train", f"_{part}"))
-                for part in ("train", "test")
-            )
+            at = zipfile.Path(archive, "nerf_synthetic/lego/")
+            train, test = at / "transforms_train.json", at / "transforms_test.json"
             return captured_views(train, **how), captured_views(test, every=16, **how)

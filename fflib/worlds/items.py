@@ -15,15 +15,11 @@ from PIL import Image
 
 
 class Items(NamedTuple):
-    """What an experiment is done on: pictures, scans or solids.
+    """E pictures, scans or solids, on which an experiment is done.
 
-    Attributes:
-        names: E strings.
-        array: arrays whose leading axis is E, one array or a dict of them; or a tuple of E meshes.
-        sha256: of what they were made from, so that a result can say what it is about, or "".
-        origin: a sentence that says what they are.
-
-    Chapter: Photographs and text.
+    ``array`` is one with a leading axis E, a dict of such, or a tuple of E meshes; ``sha256`` is of
+    what they were made from, so that a result can say what it is about, or ""; ``origin`` says what
+    they are. Chapter: Photographs and text.
     """
 
     names: tuple[str, ...]
@@ -41,12 +37,10 @@ def shipped(name: str) -> io.BytesIO:
 
 @contextmanager
 def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
-    """The path with ``~`` expanded, for a block that reads a file by a library.
-
-    Raises: FileNotFoundError and ImportError as they come; ValueError naming the file for all else,
-    since damage makes libraries raise almost anything, and for pictures of more pixels than Pillow
-    takes (179 million; its warning about half as many is not passed on). Chapter: none; used by the
-    modules beside it.
+    """The path with ``~`` expanded, for a block that reads a file by a library. Raises:
+    FileNotFoundError and ImportError as they come; ValueError naming the file for all else, since
+    damage makes libraries raise almost anything, and for pictures of more pixels than Pillow takes.
+    Chapter: none; used by the modules beside it.
     """
     try:
         with warnings.catch_warnings():
@@ -54,12 +48,8 @@ def reading(kind: str, path: str | os.PathLike) -> Iterator[Path]:
             yield Path(path).expanduser()
     except (FileNotFoundError, ImportError):
         raise
-    except Image.DecompressionBombError as error:
-        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-        raise ValueError(
-            f"{kind} {str(path)!r} must have at most {most:.0f} megapixels, but has more: make it "
-            f"smaller first, or give an array"
-        ) from error
     except Exception as error:
-        why = str(error) or type(error).__name__
-        raise ValueError(f"{kind} {str(path)!r} cannot be read ({why}): is it whole?") from error
+        why = f"cannot be read ({str(error) or type(error).__name__}): is it whole?"
+        if isinstance(error, Image.DecompressionBombError):
+            why = "must have at most 179 megapixels: make it smaller first, or give an array"
+        raise ValueError(f"{kind} {str(path)!r} {why}") from error

@@ -16,7 +16,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.core
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,9 +23,8 @@ from fflib import checks
 
 
 class Molecule(NamedTuple):
-    """Blobs at ``centres`` (m, 3) Å, of masses ``weights`` (m,) and standard deviation ``width`` Å.
-
-    A pytree, so that ``jax.vmap`` takes many at once. Chapter: A molecule in motion.
+    """Blobs at ``centres`` (m, 3) Å, of masses ``weights`` (m,) and standard deviation ``width`` Å;
+    a pytree, so that ``jax.vmap`` takes many at once. Chapter: A molecule in motion.
     """
 
     centres: jax.Array
@@ -36,7 +34,7 @@ class Molecule(NamedTuple):
     @property
     def radius(self) -> jax.Array:
         """Root mean square of a coordinate of the mass in Å, √(Σw‖c‖²/3Σw + s²)."""
-        spread = self.weights @ jnp.sum(self.centres**2, -1) / jnp.sum(self.weights)
+        spread = jnp.average(jnp.sum(self.centres**2, -1), weights=self.weights)
         return jnp.sqrt(spread / 3 + self.width**2)
 
     def turn(self, pose) -> Molecule:
@@ -59,20 +57,14 @@ def _ball(centre, radius: float, count: int) -> np.ndarray:
     return np.asarray(centre) + radius * around
 
 
-RING, GAP = 34.0, np.deg2rad(42.0)  # Å; half of the opening of the ring
-UP = np.array([0.0, 0.0, 1.0])
-
-
 def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
     """A made-up molecule with one moving part: a coiled ring with a gap, and an arm that closes it.
 
     The ring lies in the plane z = 0 with its gap towards +x; a knob on its back, above the plane,
-    tells left from right. The arm is hinged at the lower end of the ring and turns about z. The 330
-    blobs have a total mass of 1; the whole is centred where it is half open, at 35 degrees.
-
-    ``opening`` is in degrees, from 0 (the arm spans the gap) to about 70, and may be traced;
-    ``scale`` is of all places, not of the ``width`` of a blob in Å. Raises: ValueError for a scale
-    or width that is not positive. Chapter: A molecule in motion.
+    tells left from right. The arm is hinged at the lower end of the ring and turns about z by
+    ``opening`` degrees, from 0 (it spans the gap) to about 70. The 330 blobs weigh 1; the whole is
+    centred where it is half open, at 35 degrees. ``scale`` is of all places, not of the ``width``
+    of a blob in Å; both are positive, else a ValueError. Chapter: A molecule in motion.
     """
     scale, width = checks.positive("scale", scale), checks.positive("width", width)
     centres, weights = _claw(jnp.asarray(opening, jnp.zeros(()).dtype), scale)
@@ -81,43 +73,31 @@ def claw(opening, scale: float = 1.0, width: float = 4.0) -> Molecule:
 
 @jax.jit
 def _claw(opening, scale):
-    """Centres and weights."""
-    body, arm, hinge = _claw_parts()
-    angle = jnp.deg2rad(opening)
-    moved = hinge + (arm - hinge) @ _about_z(-angle).T
-    half_open = hinge + (arm - hinge) @ _about_z(-np.deg2rad(35.0)).T
-    weights = np.full(len(body) + len(arm), 1.0 / (len(body) + len(arm)))
-    middle = jnp.concatenate([body, half_open]).mean(0)
-    centres = scale * (jnp.concatenate([jnp.asarray(body, moved.dtype), moved]) - middle)
-    return centres, jnp.asarray(weights, centres.dtype)
-
-
-def _claw_parts():
-    """Ring with knob (200 blobs), arm at opening 0 (130 blobs), and the hinge."""
-    turn = np.linspace(GAP, 2 * np.pi - GAP, 160)
+    """Centres and weights: a ring with a knob (200 blobs), and an arm (130)."""
+    up, gap = np.array([0.0, 0.0, 1.0]), np.deg2rad(42.0)  # half of the opening of the ring
+    turn = np.linspace(gap, 2 * np.pi - gap, 160)
     out = np.stack([np.cos(turn), np.sin(turn), 0 * turn], -1)
-    ring = _coil(RING * out, out, UP, 9.0, 11)
-    knob = _ball([-RING, 6.0, 17.0], 8.0, 40)
-    hinge, other = (RING * np.array([np.cos(GAP), sign * np.sin(GAP), 0.0]) for sign in (-1, 1))
+    ring = _coil(34.0 * out, out, up, 9.0, 11)
+    body = np.concatenate([ring, _ball([-34.0, 6.0, 17.0], 8.0, 40)])
+    hinge, other = (34.0 * np.array([np.cos(gap), sign * np.sin(gap), 0.0]) for sign in (-1, 1))
     along = (other - hinge) / np.linalg.norm(other - hinge)
     rod = hinge + along * np.linspace(4.0, 40.0, 80)[:, None]
-    arm = np.concatenate(
-        [_coil(rod, np.cross(along, UP), UP, 6.0, 7), _ball(hinge + 46.0 * along, 9.0, 50)]
-    )
-    return np.concatenate([ring, knob]), arm, hinge
+    arm = _coil(rod, np.cross(along, up), up, 6.0, 7)
+    arm = np.concatenate([arm, _ball(hinge + 46.0 * along, 9.0, 50)])
 
+    def opened(angle):  # the arm is turned about z
+        c, s = jnp.cos(angle), jnp.sin(angle)
+        moved = hinge + (arm - hinge) @ jnp.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+        return jnp.concatenate([jnp.asarray(body, moved.dtype), moved])
 
-def _about_z(angle):
-    c, s = jnp.cos(angle), jnp.sin(angle)
-    return jnp.stack(
-        [jnp.stack([c, -s, 0 * c]), jnp.stack([s, c, 0 * c]), jnp.asarray(UP, c.dtype)]
-    )
+    centres = opened(jnp.deg2rad(opening))
+    centres = scale * (centres - opened(np.deg2rad(35.0)).mean(0))
+    return centres, jnp.full(len(centres), 1.0 / len(centres), centres.dtype)
 
 
 def fourier_transform(mol: Molecule, k) -> jax.Array:
-    """V̂(k) in closed form; k (..., 3) in cycles per Å; complex, of shape (...). V̂(0) is the mass.
-
-    Raises: ValueError when the last axis of k is not 3. Chapter: A molecule in motion.
+    """V̂(k) in closed form, complex (...); k (..., 3) in cycles per Å, else a ValueError. V̂(0) is
+    the mass. Chapter: A molecule in motion.
     """
     k = checks.coordinates("k", k, 3)
     dot = partial(jnp.matmul, precision="highest")
@@ -135,10 +115,8 @@ def _bumps(mol: Molecule, n: int, pixel: float):
 
 
 def projection(mol: Molecule, n: int, pixel: float) -> jax.Array:
-    """The shadow along z, (n, n), axes x and y: density at the pixels × pixel², mass per pixel.
-
-    ``pixel`` is the side of one in Å. Raises: ValueError for n < 1 or a pixel that is not positive.
-    Chapter: A molecule in motion.
+    """The shadow along z, (n, n), axes x and y: density at the pixels × pixel², mass per pixel of
+    a side of so many Å. Raises: ValueError unless both are positive. Chapter: A molecule in motion.
     """
     x, y, _ = _bumps(mol, n, pixel)
     return jnp.einsum("m,mi,mj->ij", mol.weights, x, y, precision="highest")
@@ -157,12 +135,11 @@ def from_volume(voxels, pixel: float, width: float, part: float = 0.1) -> Molecu
 
     Its density is the map, voxels (n₁, n₂, n₃) of side ``pixel`` Å, axes x, y, z, blurred by
     ``width`` Å. The centre of mass comes to the origin. Voxels below ``part``, in [0, 1), are taken
-    for ice. Raises: ValueError for another shape, NaN, no positive voxel, or a part outside [0, 1).
-    Chapter: A molecule in motion.
+    for ice. Raises: ValueError for others, NaN or no positive voxel. Chapter: A molecule in motion.
     """
-    voxels = np.asarray(checks.real_array("voxels", voxels, integers=True))
-    right = voxels.ndim == 3 and voxels.max() > 0
-    checks.must(right, "voxels", "be a volume with a positive value", checks.describe(voxels))
+    voxels = checks.real_array("voxels", voxels, ("n₁", "n₂", "n₃"), integers=True)
+    voxels = np.asarray(voxels)
+    checks.must(voxels.max() > 0, "voxels", "have a positive value", checks.describe(voxels))
     checks.must(0 <= part < 1, "part", "lie in [0, 1)", part)
     pixel, width = checks.positive("pixel", pixel), checks.positive("width", width)
     where = np.argwhere(voxels > part * voxels.max())

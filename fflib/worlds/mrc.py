@@ -17,10 +17,9 @@ from fflib.worlds.items import reading
 def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
     """A volume from an MRC file, also one packed by gzip or bzip2: (voxels, pixel).
 
-    Voxels are float32 of shape (n_x, n_y, n_z), whatever order of axes and bytes and real type the
-    file has. ``pixel`` is the side of a voxel in Å; 0.0 where the file does not say. Raises:
-    ValueError that says what the file has instead, voxels that are no cubes among it;
-    FileNotFoundError; ImportError without mrcfile. Chapter: A molecule in motion.
+    Voxels are float32 (n_x, n_y, n_z), whatever axes, bytes and real type the file has. ``pixel``
+    is the side of a voxel in Å; 0.0 where the file does not say. Raises: ValueError that says what
+    is wrong; FileNotFoundError; ImportError without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
     with reading("MRC file", path) as where, mrcfile.open(where) as file:
@@ -43,19 +42,13 @@ def read_mrc(path: str | os.PathLike) -> tuple[np.ndarray, float]:
 
 
 def write_mrc(path: str | os.PathLike, voxels, pixel: float) -> None:
-    """Write a real volume (n_x, n_y, n_z), voxels of side ``pixel`` Å, and replace what was there.
-
-    It is written as float32, or as int16 where it has that type.
-    Raises: ValueError for another number of axes, NaN, or a pixel that is not positive; ImportError
-    without mrcfile. Chapter: A molecule in motion.
+    """Write a real volume (n_x, n_y, n_z), voxels of side ``pixel`` > 0 Å, as float32, in place of
+    what was there. Raises: ValueError; ImportError without mrcfile. Chapter: A molecule in motion.
     """
     mrcfile = checks.extra("mrcfile", "volumes")
-    short = getattr(voxels, "dtype", None) == np.int16
-    array = np.asarray(voxels if short else checks.real_array("voxels", voxels, integers=True))
-    right = array.ndim == 3 and array.size
-    checks.must(right, "voxels", "have shape (n_x, n_y, n_z)", array.shape)
+    array = checks.real_array("voxels", voxels, ("n_x", "n_y", "n_z"), integers=True)
     pixel = checks.positive("pixel", pixel)
     with mrcfile.new(os.path.expanduser(path), overwrite=True) as file:
-        file.set_data(np.ascontiguousarray(array.T, np.int16 if short else np.float32))
+        file.set_data(np.ascontiguousarray(np.transpose(array), np.float32))
         file.voxel_size = pixel
         file.header.nlabl, file.header.label = 0, b""  # it would write the time of day

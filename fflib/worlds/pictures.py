@@ -26,14 +26,11 @@ FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "
 
 
 def collect(names, pictures, origin: str) -> Items:
-    """:class:`Items` from a list of arrays (H, W, 3) of one size with values in [0, 1].
-
-    Their checksum is that of all their bytes, as 8-bit numbers. Raises: ValueError when the shapes
-    differ or there are none. Chapter: Photographs and text.
+    """:class:`Items` from arrays (H, W, 3) in [0, 1] of one size, else a ValueError. Their checksum
+    is that of their pixels as bytes. Chapter: Photographs and text.
     """
     shapes = sorted({np.shape(p) for p in pictures})
-    right = len(shapes) == 1 and len(names) == len(pictures)
-    checks.must(right, "pictures", f"be {len(names)} arrays of one shape", f"shapes {shapes}")
+    checks.must(len(shapes) == 1, "pictures", "be arrays of one shape", f"shapes {shapes}")
     array = jnp.stack(list(pictures))
     pixels = np.asarray(jnp.round(255 * array), np.uint8)
     return Items(tuple(names), array, hashlib.sha256(pixels.tobytes()).hexdigest(), origin)
@@ -47,22 +44,20 @@ def image(name: str, size: int | None = None) -> jax.Array:
     smaller than the original is averaged down. Raises: ValueError for an unknown name or a size
     larger than the original. Chapter: Why is it blurry?
     """
-    picture = Image.open(shipped(f"{checks.one_of('name', name, IMAGES)}.webp"))
-    most = picture.width
-    size = most if size is None else checks.count("size", size)
-    checks.must(size <= most, "size", f"be at most {most} for {name!r}", size)
-    picture = picture.convert("RGB").resize((size, size), Image.Resampling.BOX)
+    picture = Image.open(shipped(f"{checks.one_of('name', name, IMAGES)}.webp")).convert("RGB")
+    size = picture.width if size is None else checks.count("size", size)
+    checks.must(size <= picture.width, "size", f"be at most {picture.width} for {name!r}", size)
+    picture = picture.resize((size, size), Image.Resampling.BOX)
     return jnp.asarray(np.asarray(picture), jnp.float32) / 255
 
 
 def fractions(name: str, value: Any) -> np.ndarray:
-    """Brightness from 0 to 1, float32, by the library's rule for whole numbers.
+    """Brightness from 0 to 1, float32, by one rule for whole numbers.
 
-    ``uint8`` and ``uint16`` count up to their type's largest number, which is 1, booleans are 0 and
-    1; other whole numbers are refused, since nothing says which of them is 1. What lies outside
-    [0, 1] by rounding alone (10⁻⁶) is moved back. Raises: ValueError for masked values, no values
-    and values outside; TypeError for other integers, complex numbers, ragged lists and PIL's
-    pictures, whose palette would be lost. Chapter: Photographs and text.
+    Of ``uint8`` and ``uint16`` the largest number is 1, booleans are 0 and 1; of other whole
+    numbers nothing says which is 1. What lies outside [0, 1] by rounding alone (10⁻⁶) is moved
+    back. Raises: ValueError for masked values, no values and values outside; TypeError for other
+    integers, complex ones, ragged lists and Pillow's pictures. Chapter: Photographs and text.
     """
     array = np.asarray(checks.as_array(name, value))
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
@@ -72,15 +67,11 @@ def fractions(name: str, value: Any) -> np.ndarray:
             f"{name} must hold bytes, 16-bit numbers, booleans or floats, but got "
             f"{checks.describe(array)}; divide other integers by the one that stands for 1"
         )
-    array = array.astype(np.float32)
-    if array.size == 0:
-        raise ValueError(f"{name} is empty: got shape {array.shape}")
-    low, high = checks.finite(name, array).min(), array.max()
-    if low < -1e-6 or high > 1 + 1e-6:
-        raise ValueError(
-            f"{name} must hold floats in [0, 1], but they go from {low:g} to {high:g}; for values "
-            f"up to 255 divide by 255"
-        )
+    checks.must(array.size, name, "not be empty", f"shape {array.shape}")
+    array = checks.finite(name, array.astype(np.float32))
+    low, high = array.min(), array.max()
+    asked = "hold floats in [0, 1] (divide numbers up to 255 by 255)"
+    checks.must(-1e-6 <= low and high <= 1 + 1e-6, name, asked, f"from {low:g} to {high:g}")
     return array.clip(0, 1)
 
 
@@ -91,35 +82,38 @@ def load_image(source, size: int | None = None) -> jax.Array:
     last row or column is left out, since the split into training and test pixels pairs them. 16-bit
     grey keeps its precision. Of an animation this is the first frame.
 
-    Args:
-        source: a file that Pillow can read, its ``Image``, or an array (H, W), (H, W, 1), (H, W, 3)
-            or, with transparency last, (H, W, 4): floats in [0, 1], or whole numbers by the rule of
-            :func:`fractions`.
-        size: cut out the largest square in the middle and average it down to (size, size).
-
-    Raises: FileNotFoundError; ValueError for a file that is no picture or too large for Pillow,
-    another shape, masked values, floats outside [0, 1] or not finite, an odd ``size`` or one larger
-    than the picture; TypeError for another dtype, 32-bit integers of a TIFF among them.
-    Chapter: Photographs and text.
+    ``source`` is a file that Pillow can read, its ``Image``, or an array (H, W), (H, W, 1), (H, W,
+    3) or, with transparency last, (H, W, 4) of what :func:`fractions` takes. With an even ``size``
+    the largest square in the middle is cut out and averaged down to (size, size). Raises:
+    FileNotFoundError; ValueError for a file that is no picture or too large for Pillow, another
+    shape or size; what :func:`fractions` raises. Chapter: Photographs and text.
     """
-    name, pixels = "source", source
+    name = "source"
     if isinstance(source, (str, os.PathLike)):
         name = str(source)
         with reading("picture", source) as path, Image.open(path) as file:
-            pixels = _decoded(file)
-    elif isinstance(source, Image.Image):
-        pixels = _decoded(source)
-    y = fractions(name, pixels)
-    if y.ndim == 2:
-        y = y[..., None]
+            source = ImageOps.exif_transpose(file)
+    if isinstance(source, Image.Image):
+        source = ImageOps.exif_transpose(source)
+        if source.mode[0] not in "FI":  # grey floats, 16-bit and 32-bit integers stay
+            source = source.convert("RGBA" if source.has_transparency_data else "RGB")
+        source = np.asarray(source)
+    y = fractions(name, source)
+    y = y[..., None] if y.ndim == 2 else y
     right = y.ndim == 3 and y.shape[2] in (1, 3, 4) and min(y.shape[:2]) > 1
     asked = "have shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) with H and W at least 2"
-    checks.must(right, name, asked, np.shape(pixels))
+    checks.must(right, name, asked, np.shape(source))
     if y.shape[2] == 4:
         y = y[..., :3] * y[..., 3:] + 1 - y[..., 3:]
     y = np.broadcast_to(y, (*y.shape[:2], 3))
     if size is not None:
-        y = _square(name, y, checks.count("size", size, least=2))
+        side = min(y.shape[:2])
+        right = checks.count("size", size, least=2) <= side and size % 2 == 0
+        checks.must(right, "size", f"be even and at most {side}, the shorter side of {name}", size)
+        top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
+        channels = y[top : top + side, left : left + side].transpose(2, 0, 1)
+        whole = [Image.fromarray(np.ascontiguousarray(channel)) for channel in channels]
+        y = np.stack([np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in whole], -1)
     return jnp.asarray(y[: y.shape[0] // 2 * 2, : y.shape[1] // 2 * 2])
 
 
@@ -127,12 +121,10 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
     """A generated page: random strings in random sizes, fonts, colours and places on white.
 
     Letters are 18 to 90 pixels high whatever the size (at most a third of it), so that a smaller
-    page is like a piece of a larger one. The strings do not overlap. The fonts are those that come
-    with matplotlib, so the same key gives the same page everywhere (up to the rounding of Pillow's
-    font drawing).
-
-    ``size`` is the number of pixels along a side, even and at least 32. Returns: (size, size, 3),
-    float32 in [0, 1]. Raises: ValueError for another size. Chapter: Photographs and text.
+    page is like a piece of a larger one. The fonts are those that come with matplotlib, so the same
+    key gives the same page everywhere (up to the rounding of Pillow's font drawing). Returns:
+    (size, size, 3), float32 in [0, 1]. Raises: ValueError for a size that is odd or below 32.
+    Chapter: Photographs and text.
     """
     checks.must(checks.count("size", size, least=32) % 2 == 0, "size", "be even", size)
     rng = np.random.default_rng(np.asarray(jax.random.bits(checks.key("key", key), (4,))))
@@ -146,8 +138,7 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
         height = float(np.exp(rng.uniform(low, high)))
         font = ImageFont.truetype(fonts / f"{rng.choice(FONTS)}.ttf", height)
         colour = tuple(int(c) for c in rng.integers(0, 200, 3))
-        box: Any = draw.textbbox((0, 0), word, font=font)
-        left, top, right, bottom = box
+        left, top, right, bottom = map(int, draw.textbbox((0, 0), word, font=font))
         wide, tall = right - left, bottom - top
         x, y = (int(rng.integers(0, max(1, size - extent))) for extent in (wide, tall))
         if wide >= size or taken[y : y + tall, x : x + wide].any():
@@ -158,9 +149,8 @@ def text_image(key: jax.Array, size: int = 512) -> jax.Array:
 
 
 def text_pages(key: jax.Array, count: int, size: int = 512) -> Items:
-    """``count`` pages of :func:`text_image`, page i with ``fold_in(key, i)``.
-
-    Raises: ValueError for count < 1 or a bad size. Chapter: Photographs and text.
+    """``count`` pages of :func:`text_image`, page i with ``fold_in(key, i)``. Raises: ValueError
+    for count < 1 or a bad size. Chapter: Photographs and text.
     """
     which = range(checks.count("count", count))
     pages = [text_image(jax.random.fold_in(key, i), size) for i in which]
@@ -174,8 +164,7 @@ def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Item
     averaged down to ``size``; which crops the paper took is not known. "kodak": the Kodak test
     pictures 1–16, of 768 × 512. "builtin": the three shipped with fflib, which are small. What
     cannot be fetched is replaced by the next in this list, with a warning that says why. Raises:
-    ValueError for an unknown source, a size that is odd or larger than 512. Chapter: Photographs
-    and text.
+    ValueError for another source, an odd size or one above 512. Chapter: Photographs and text.
     """
     loaders = {"div2k": _div2k, "kodak": _kodak, "builtin": _builtin}
     names, count = tuple(loaders), min(checks.count("count", count), 16)
@@ -189,16 +178,13 @@ def photographs(count: int = 16, size: int = 512, source: str = "div2k") -> Item
 
 
 def _div2k(count, size) -> Items:
-    names = [f"{801 + i:04d}" for i in range(count)]
+    names, crops = [f"{801 + i:04d}" for i in range(count)], []
     with zipfile.ZipFile(fetch("DIV2K_valid_HR.zip")) as archive:
-        crops = []
         for name in names:
-            with archive.open(f"DIV2K_valid_HR/{name}.png") as file:
-                picture = np.asarray(Image.open(file).convert("RGB"))
-            top, left = (picture.shape[0] - 512) // 2, (picture.shape[1] - 512) // 2
-            crops.append(load_image(picture[top : top + 512, left : left + 512], size))
-    origin = f"DIV2K validation pictures 801 to {names[-1][1:]}, middle 512²"
-    return collect(names, crops, origin)
+            with archive.open(f"DIV2K_valid_HR/{name}.png") as file, Image.open(file) as picture:
+                left, top = (picture.width - 512) // 2, (picture.height - 512) // 2
+                crops.append(load_image(picture.crop((left, top, left + 512, top + 512)), size))
+    return collect(names, crops, f"DIV2K validation pictures 801 to {names[-1][1:]}, middle 512²")
 
 
 def _kodak(count, size) -> Items:
@@ -208,38 +194,11 @@ def _kodak(count, size) -> Items:
 
 
 def _builtin(count, size) -> Items:
-    sides = {name: image(name).shape[0] for name in IMAGES}
-    most = max(sides.values())
-    checks.must(size <= most, "size", f"be at most {most} for the built-in pictures", size)
-    names = [name for name in IMAGES if sides[name] >= size][:count]
-    crops = [load_image(image(name), size) for name in names]
+    checks.must(size <= 512, "size", "be at most 512 for the built-in pictures", size)
+    found = {name: image(name) for name in IMAGES}
+    names = [name for name in IMAGES if len(found[name]) >= size][:count]
+    crops = [load_image(found[name], size) for name in names]
     return collect(names, crops, "the built-in photographs")
-
-
-def _decoded(picture: Image.Image) -> np.ndarray:
-    """The pixels, upright: (H, W) of the file's own type, or bytes (H, W, 3) or (H, W, 4)."""
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode[0] in "FI":  # grey floats, 16-bit and 32-bit integers
-        return np.asarray(picture)
-    return np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
-
-
-def _square(name: str, y: np.ndarray, size: int) -> np.ndarray:
-    """The square in the middle, each channel averaged down to (size, size)."""
-    side = min(y.shape[:2])
-    right = size <= side and size % 2 == 0
-    checks.must(right, "size", f"be even and at most {side}, the shorter side of {name}", size)
-    top, left = (y.shape[0] - side) // 2, (y.shape[1] - side) // 2
-    y = y[top : top + side, left : left + side]
-    if size == side:
-        return y
-    channels = [Image.fromarray(np.ascontiguousarray(y[..., c])) for c in range(3)]
-    small = [np.asarray(c.resize((size, size), Image.Resampling.BOX)) for c in channels]
-    return np.stack(small, -1)
-
-
-# --------------------------------------------------------------------------------------------------
-# What is measured on pictures
 
 
 def ssim(pred, target, peak: float = 1.0) -> jax.Array:
@@ -250,19 +209,15 @@ def ssim(pred, target, peak: float = 1.0) -> jax.Array:
 
         SSIM = (2 μ_p μ_t + c₁)(2 σ_pt + c₂) / ((μ_p² + μ_t² + c₁)(σ_p² + σ_t² + c₂)),
 
-    averaged over every place where the window fits, and over channels.
-
-    Args:
-        pred, target: shape (H, W) or (H, W, C), H and W at least 11.
-        peak: largest possible value.
-
-    Raises: ValueError when shapes differ, have other axes or are too small; TypeError for whole or
-    complex numbers. Chapter: Photographs and text.
+    averaged over every place where the window fits, and over channels. ``pred`` and ``target`` are
+    (H, W) or (H, W, C), H and W at least 11; ``peak`` is the largest possible value. Raises:
+    ValueError when shapes differ, have other axes or are too small; TypeError for whole or complex
+    numbers. Chapter: Photographs and text.
     """
     peak = checks.positive("peak", peak)
     pred, target = checks.pair(pred, target, ("H", "W"), ("H", "W", "C"))
-    if min(pred.shape[:2]) < 11:
-        raise ValueError(f"pred must be at least 11 pixels high and wide, but got {pred.shape}")
+    large = min(pred.shape[:2]) >= 11
+    checks.must(large, "pred", "be at least 11 pixels high and wide", pred.shape)
     return _ssim(pred, target, (0.01 * peak) ** 2, (0.03 * peak) ** 2)
 
 
@@ -286,22 +241,17 @@ def radial_power(picture) -> jax.Array:
 
     ``|ŷ(k)|²``/(HW)² is averaged over the waves k with round(‖k‖) = f and over channels. First the
     mean is taken off and the borders are faded by a Hann window, for opposite borders do not match.
-
-    Args: picture, (H, W) or (H, W, C), H and W at least 4.
-
-    Returns: (min(H, W)//2,), power at f = 0, 1, 2, … Raises: ValueError for another shape;
-    TypeError for whole or complex numbers. Chapter: Photographs and text.
+    ``picture`` is (H, W) or (H, W, C), H and W at least 4, else a ValueError; whole and complex
+    numbers are a TypeError. Returns: (min(H, W)//2,), at f = 0, 1, … Chapter: Photographs and text.
     """
     picture = checks.real_array("picture", picture, ("H", "W"), ("H", "W", "C"))
     H, W = picture.shape[:2]
-    if min(H, W) < 4:
-        raise ValueError(f"picture must be at least 4 pixels high and wide, but got {(H, W)}")
+    checks.must(min(H, W) >= 4, "picture", "be at least 4 pixels high and wide", (H, W))
     y = picture.reshape(H, W, -1).astype(jnp.promote_types(picture.dtype, jnp.float32))
     window = (jnp.hanning(H)[:, None] * jnp.hanning(W))[..., None]
     y = window * (y - (window * y).sum((0, 1)) / window.sum())
     power = (jnp.abs(jnp.fft.fft2(y, axes=(0, 1))) ** 2).mean(-1) / float(H * W) ** 2
     ring = jnp.round(jnp.hypot(jnp.fft.fftfreq(H, 1 / H)[:, None], jnp.fft.fftfreq(W, 1 / W)[None]))
     ring = ring.astype(int).ravel()
-    rings = min(H, W) // 2
-    total = jnp.zeros(rings).at[ring].add(power.ravel(), mode="drop")
-    return total / jnp.zeros(rings).at[ring].add(1.0, mode="drop")
+    total = jnp.bincount(ring, power.ravel(), length=min(H, W) // 2)
+    return total / jnp.bincount(ring, length=min(H, W) // 2)

@@ -1,9 +1,8 @@
 """A scene the project made itself, with exact pictures: a model of building bricks.
 
-All solids are boxes and upright cylinders whose sides lie along the axes. A ray meets each in an
-interval that a few divisions and a square root give, so pictures, opacity and depth are exact up to
-rounding, from any camera and at any size. Light comes from one far lamp; shadows are cast; there is
-no gloss, so that a point looks the same from everywhere.
+All solids are boxes and upright cylinders along the axes. A ray meets each in an interval that a
+few divisions and a square root give, so pictures, opacity and depth are exact up to rounding. Light
+comes from one far lamp, with shadows; without gloss a point looks the same from everywhere.
 """
 
 from __future__ import annotations
@@ -51,17 +50,16 @@ def bricks() -> Blocks:
     """The built-in scene: a plate, towers, a bridge, and studs on whatever is open above, inside
     −0.95 ≤ x, y ≤ 0.95, −0.6 ≤ z ≤ 0.51. Chapter: Radiance fields.
     """
-    parts = [((0.0, 0.0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)]
-    cell, bridge_level = PITCH / 2, 4
+    parts, cell = [((0.0, 0.0, GROUND - 0.05), (0.95, 0.95, 0.05), ".", False)], PITCH / 2
     for row, (heights, hues) in enumerate(zip(HEIGHTS, HUES, strict=True)):
         for column, (level, hue) in enumerate(zip(map(int, heights), hues, strict=True)):
             x, y = (column - 2.5) * PITCH, (2.5 - row) * PITCH
             if level:
                 height = level * LEVEL
                 parts.append(((x, y, GROUND + height / 2), (cell, cell, height / 2), hue, False))
-            if row == 0 and column > 0:
-                level, hue = bridge_level, "w"
-                z = GROUND + (bridge_level - 0.5) * LEVEL
+            if row == 0 and column > 0:  # the bridge
+                level, hue = 4, "w"
+                z = GROUND + (level - 0.5) * LEVEL
                 parts.append(((x, y, z), (cell, cell, LEVEL / 2), hue, False))
             z = GROUND + level * LEVEL + STUD[1] / 2
             parts.append(((x, y, z), (STUD[0], STUD[0], STUD[1] / 2), hue, True))
@@ -83,7 +81,8 @@ def trace(blocks: Blocks, origins, directions) -> tuple[jax.Array, jax.Array]:
     lamp = jnp.broadcast_to(jnp.asarray(LAMP, point.dtype), point.shape)
     lit = ~jnp.isfinite(_first(blocks, point + 1e-3 * normal, lamp)[0])
     light = 0.4 + 0.6 * lit * jnp.maximum((normal * lamp).sum(-1), 0.0)
-    tone = _pattern(point - 1e-3 * normal, is_round)
+    cell = jnp.floor((point - 1e-3 * normal) / jnp.array([PITCH, PITCH, LEVEL]) * 2).sum(-1)
+    tone = jnp.where(is_round | (cell % 2 == 0), 1.0, 0.62)  # cubes half a cell wide, plain studs
     colour = blocks.colour[which] * (light * tone * hit)[..., None]
     return colour, jnp.where(hit, t, jnp.inf)
 
@@ -111,41 +110,22 @@ def _first(blocks: Blocks, origins, directions):
 def _normal(q, half, is_round):
     """Outward normal at the point q of the unit box or cylinder that was stretched by ``half``."""
     rho = jnp.linalg.norm(q[..., :2], axis=-1)
-    flat = q * jnp.array([1.0, 1.0, 0.0]) / half
-    flat = flat / jnp.maximum(jnp.linalg.norm(flat, axis=-1, keepdims=True), 1e-12)
-    upright = jnp.sign(q) * jnp.array([0.0, 0.0, 1.0])
+    flat, upright = q * jnp.array([1.0, 1.0, 0.0]) / half, jnp.sign(q) * jnp.array([0.0, 0.0, 1.0])
     curved = jnp.where((jnp.abs(q[..., 2]) > rho)[..., None], upright, flat)
-    largest = jnp.abs(q) == jnp.abs(q).max(-1, keepdims=True)
-    faced = jnp.sign(q) * largest
-    faced = faced / jnp.maximum(jnp.linalg.norm(faced, axis=-1, keepdims=True), 1e-12)
-    return jnp.where(is_round[..., None], curved, faced)
-
-
-def _pattern(point, is_round):
-    """The procedural texture: two tones in cubes half a cell wide, plain studs."""
-    cell = jnp.floor(point / jnp.array([PITCH, PITCH, LEVEL]) * 2).sum(-1)
-    return jnp.where(is_round | (cell % 2 == 0), 1.0, 0.62)
+    faced = jnp.sign(q) * (jnp.abs(q) == jnp.abs(q).max(-1, keepdims=True))
+    normal = jnp.where(is_round[..., None], curved, faced)
+    return normal / jnp.maximum(jnp.linalg.norm(normal, axis=-1, keepdims=True), 1e-12)
 
 
 def views(size: int, poses, *, oversample: int = 2) -> cameras.Views:
-    """Photograph the scene: exact pictures on black, each pixel the mean of oversample² rays.
-
-    From cameras ``poses`` (n, 4, 4) come n pictures of size × size pixels; the focal length is
-    1.25 · size. Raises: ValueError for sizes below 1 or poses that are no rotations. Chapter:
-    Radiance fields.
+    """Photograph the scene from ``poses`` (n, 4, 4), with a focal length of 1.25 · size: n exact
+    pictures on black of size² pixels, each the mean of oversample² rays. Raises: ValueError for
+    sizes below 1 or poses that are no rotations. Chapter: Radiance fields.
     """
     size, oversample = checks.count("size", size), checks.count("oversample", oversample)
     poses, focal = cameras.check_poses(poses), 1.25 * size
     images = _photographs(bricks(), poses, focal, size, oversample)
     return cameras.views(np.clip(images, 0, 1), poses, focal, *REACH)
-
-
-def depth(size: int, pose, focal: float) -> jax.Array:
-    """True distance along the ray through every pixel's centre, (size, size); inf where it misses.
-    Chapter: Radiance fields.
-    """
-    pixels = cameras.pixel_centres(size, size)
-    return trace(bricks(), *cameras.rays(pose, pixels, focal, (size, size)))[1]
 
 
 @partial(jax.jit, static_argnames=("focal", "size", "oversample"))

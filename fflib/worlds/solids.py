@@ -23,7 +23,7 @@ from fflib.worlds.fetch import FetchError, fetch
 from fflib.worlds.items import Items, reading
 
 SCANS = ("dragon", "armadillo", "buddha", "lucy")
-BUILTIN = ("rope", "gyroid", "urchin", "chain")
+BUILTIN = ("rope", "gyroid", "urchin")
 SIGMA = 0.01  # how far test points lie from the surface
 NEAR = 0.03  # how far from it, along a vertical line, training points of "ours" lie
 
@@ -32,17 +32,15 @@ def builtin(name: str) -> Mesh:
     """A closed mesh the book makes itself, in [0, 1]³.
 
     "rope": a trefoil knot of rope with strands; "gyroid": a ball with the passages of a gyroid cut
-    out; "urchin": a ball with 80 bumps; "chain": a ring with ridges, on which scales are chosen.
-    Raises: ValueError for another name. Chapter: Solid shapes.
+    out; "urchin": a ball with 80 bumps. Raises: ValueError for another name. Chapter: Solid shapes.
     """
-    checks.one_of("name", name, BUILTIN)
-    made = {"rope": _rope, "gyroid": _gyroid, "urchin": _urchin, "chain": _chain}[name]()
-    return normalise(made)[0]
+    made = {"rope": _rope, "gyroid": _gyroid, "urchin": _urchin}
+    return normalise(made[checks.one_of("name", name, BUILTIN)]())[0]
 
 
-def _tube(curve, radius, around: int) -> Mesh:
+def _tube(curve, radius) -> Mesh:
     """A closed tube about a closed curve (n, 3), its surface ``radius`` (n, around) from it."""
-    curve, n = np.asarray(curve, float), len(curve)
+    n, around = radius.shape
     along = np.roll(curve, -1, 0) - np.roll(curve, 1, 0)
     along /= np.linalg.norm(along, axis=-1, keepdims=True)
     across = curve - curve.mean(0)  # a frame that comes back to itself, since the curve does
@@ -51,7 +49,7 @@ def _tube(curve, radius, around: int) -> Mesh:
     third = np.cross(along, across)
     angle = 2 * np.pi * np.arange(around) / around
     ring = np.cos(angle)[:, None] * across[:, None] + np.sin(angle)[:, None] * third[:, None]
-    vertices = curve[:, None] + np.asarray(radius)[..., None] * ring
+    vertices = curve[:, None] + radius[..., None] * ring
     i, j = np.meshgrid(np.arange(n), np.arange(around), indexing="ij")
     a, b = i * around + j, (i + 1) % n * around + j
     c, d = (i + 1) % n * around + (j + 1) % around, i * around + (j + 1) % around
@@ -59,44 +57,24 @@ def _tube(curve, radius, around: int) -> Mesh:
     return mesh(vertices.reshape(-1, 3), faces)
 
 
-def _strands(t, around: int, strands: int, twists: int, depth: float) -> np.ndarray:
-    """Cross-section of a rope, (n, around), largest 1: strands side by side, turning along it."""
-    angle = 2 * np.pi * np.arange(around) / around
-    return 1 - depth * np.abs(np.sin((strands * angle + twists * t[:, None]) / 2)) ** 0.7
-
-
 def _rope() -> Mesh:
     t = 2 * np.pi * np.arange(420) / 420
-    knot = np.stack(
-        [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t), -1.2 * np.sin(3 * t)], -1
-    )
-    return _tube(knot, 0.62 * _strands(t, 28, 4, 36, 0.3), 28)
-
-
-def _chain() -> Mesh:
-    t = 2 * np.pi * np.arange(360) / 360
-    ring = np.stack([2 * np.cos(t), 2 * np.sin(t), 0.4 * np.sin(3 * t)], -1)
-    return _tube(ring, 0.7 * _strands(t, 30, 5, 30, 0.3), 30)
-
-
-def _space(n: int) -> np.ndarray:
-    x = np.linspace(-1, 1, n)
-    return np.stack(np.meshgrid(x, x, x, indexing="ij"), -1)
+    across = [np.sin(t) + 2 * np.sin(2 * t), np.cos(t) - 2 * np.cos(2 * t)]
+    knot = np.stack([*across, -1.2 * np.sin(3 * t)], -1)
+    angle = 2 * np.pi * np.arange(28) / 28  # four strands side by side, turning along the knot
+    strands = 1 - 0.3 * np.abs(np.sin((4 * angle + 36 * t[:, None]) / 2)) ** 0.7
+    return _tube(knot, 0.62 * strands)
 
 
 def _gyroid() -> Mesh:
-    x, y, z = np.moveaxis(_space(52), -1, 0)
-    k = 2 * np.pi * 1.25
-    wave = (
-        np.sin(k * x) * np.cos(k * y)
-        + np.sin(k * y) * np.cos(k * z)
-        + np.sin(k * z) * np.cos(k * x)
-    )
-    return contour(np.minimum(0.95 - np.sqrt(x**2 + y**2 + z**2), 0.12 * wave), -1, 1)
+    v = np.mgrid[-1:1:52j, -1:1:52j, -1:1:52j]
+    s, c = np.sin(2 * np.pi * 1.25 * v), np.cos(2 * np.pi * 1.25 * v)
+    wave = s[0] * c[1] + s[1] * c[2] + s[2] * c[0]
+    return contour(np.minimum(0.95 - np.linalg.norm(v, axis=0), 0.12 * wave), -1, 1)
 
 
 def _urchin() -> Mesh:
-    v = _space(52)
+    v = np.moveaxis(np.mgrid[-1:1:52j, -1:1:52j, -1:1:52j], 0, -1)
     r = np.linalg.norm(v, axis=-1)
     k = np.arange(80) + 0.5  # a spiral from pole to pole spreads points evenly over a sphere
     up, angle = 1 - k / 40, np.pi * (1 + 5**0.5) * k
@@ -107,11 +85,9 @@ def _urchin() -> Mesh:
 
 
 def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
-    """A closed mesh from a file, also gzipped, of any kind that trimesh reads: .obj, .ply, .stl,
-    .off, .glb, .3mf and more.
+    """A closed mesh from a file, also gzipped, that trimesh reads: .obj, .ply, .stl, .glb and more.
 
-    Faces of more than three corners are cut, the parts of a scene become one mesh; textures,
-    normals and colours are not read. ``~`` is expanded; ``holes`` as in
+    Faces of more than three corners are cut, the parts of a scene become one mesh. ``holes`` as in
     :func:`fflib.operators.meshes.mesh`, whose errors it raises, too. Raises: FileNotFoundError;
     ValueError for another kind of file or a damaged one. Chapter: Solid shapes.
     """
@@ -131,11 +107,10 @@ def load_mesh(path: str | os.PathLike, *, holes: bool = False) -> Mesh:
 def scans(names=SCANS[:3]) -> Items:
     """Meshes of the Stanford repository, as the paper used; else the built-in ones, with a warning.
 
-    The files known here are watertight reductions of the originals to 20 000–100 000 faces, coarser
-    than the paper's, which have no address of their own: they are found in FFLIB_DATA by checksum.
-    The originals at graphics.stanford.edu/data/3Dscanrep are other files, some with holes, for
-    :func:`load_mesh` with ``holes=True``. Raises: ValueError for an unknown name. Chapter: Solid
-    shapes.
+    The files known here are watertight reductions to 20 000–100 000 faces, coarser than the paper's
+    and without an address of their own: they are found in FFLIB_DATA. The originals at
+    graphics.stanford.edu/data/3Dscanrep, some with holes, are for :func:`load_mesh` with
+    ``holes=True``. Raises: ValueError for an unknown name. Chapter: Solid shapes.
     """
     for name in names:
         checks.one_of("names", name, SCANS)
@@ -162,18 +137,18 @@ def prepare(
     A training point lies on one of ``lines`` vertical lines at a height drawn anew in every step,
     so that its label is exact and costs a comparison with a few numbers. Test points are uniform in
     the box, and on the surface with N(0, 0.01²) added to every coordinate: uniform there, or, as
-    published, with ``by_face`` on faces drawn regardless of their area. Returns: items of a dict of
-    arrays: ``box`` (E, 2, 3); for training ``xy`` (E, C, 2), vertical lines uniform in the box, and
-    ``heights`` (E, C, K), where they enter and leave the solid; for tests ``uniform`` and ``near``
-    (E, T, 3), points of which ``uniform_inside`` and ``near_inside`` (E, T) tell the truth. Raises:
-    ValueError when a number is below 1. Chapter: Solid shapes.
+    published, with ``by_face`` on faces drawn regardless of their area. Returns: items of ``box``
+    (E, 2, 3); for training ``xy`` (E, C, 2), lines uniform in the box, and ``heights`` (E, C, K),
+    where they enter and leave the solid; for tests ``uniform`` and ``near`` (E, T, 3), points of
+    which ``uniform_inside`` and ``near_inside`` (E, T) tell the truth. Raises: ValueError when a
+    number is below 1. Chapter: Solid shapes.
     """
     lines, tests = checks.count("lines", lines), checks.count("tests", tests)
     keys = jax.random.split(key, len(found.array))
     made = [_prepare(m, k, lines, tests, by_face) for m, k in zip(found.array, keys, strict=True)]
-    most = max(len(one["heights"][0]) for one in made)
+    most = max(one["heights"].shape[1] for one in made)
     for one in made:
-        more = ((0, 0), (0, most - len(one["heights"][0])))
+        more = ((0, 0), (0, most - one["heights"].shape[1]))
         one["heights"] = np.pad(one["heights"], more, constant_values=np.inf)
     data = b"".join(x.tobytes() for m in found.array for x in (m.vertices, m.faces))
     array = {k: jnp.asarray(np.stack([one[k] for one in made])) for k in made[0]}
@@ -186,17 +161,11 @@ def _prepare(m: Mesh, key, lines: int, tests: int, by_face: bool) -> dict[str, n
     xy = low[:2] + (high - low)[:2] * np.asarray(jax.random.uniform(k_lines, (lines, 2)))
     uniform = low + (high - low) * np.asarray(jax.random.uniform(k_uniform, (tests, 3)))
     noise = SIGMA * np.asarray(jax.random.normal(k_noise, (tests, 3)))
-    surface = meshes.on_surface(m, k_surface, tests, by_face=by_face)
-    near = (surface + noise).astype(np.float32)
-    return {
-        "box": box,
-        "xy": xy,
-        "heights": meshes.columns(m, xy).astype(np.float32),
-        "uniform": uniform,
-        "uniform_inside": meshes.inside(m, uniform),
-        "near": near,
-        "near_inside": meshes.inside(m, near),
-    }
+    near = meshes.on_surface(m, k_surface, tests, by_face=by_face) + noise
+    heights = meshes.columns(m, xy).astype(np.float32)
+    asked = {"uniform": uniform, "near": near.astype(np.float32)}
+    told = {f"{name}_inside": meshes.inside(m, points) for name, points in asked.items()}
+    return {"box": box, "xy": xy, "heights": heights} | asked | told
 
 
 def random_points(

@@ -18,7 +18,7 @@ from fflib.worlds.items import Items
 TINY = shape.SolidSetting(
     40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0}
 )
-FOUND = solids.solids(("rope", "chain"))
+FOUND = solids.solids(("rope", "gyroid"))
 READY = solids.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
 

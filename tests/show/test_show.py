@@ -188,7 +188,7 @@ def test_figure_refuses_other_things():
         show.figure(show.panel(), alt=ALT)
     with pytest.raises(ValueError, match="at least one"):
         show.figure(alt=ALT)
-    with pytest.raises(TypeError, match="alt must be a string"):
+    with pytest.raises(TypeError, match="alt must be a str, but got int 3"):
         show.figure(line(), alt=3)
 
 
@@ -210,11 +210,11 @@ def test_images_round_trip_and_clip():
     from PIL import Image
 
     pixels = np.array([[0.0, 0.5, 1.0]])
-    uri = drawing.array_uri(pixels)
+    uri = drawing.data_uri(drawing._picture("x", pixels))
     back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("L"))
     np.testing.assert_array_equal(back, [[0, 128, 255]])
-    clipped = drawing._pixels("x", np.array([[-1.0, 3.0]]))
-    np.testing.assert_array_equal(clipped, [[0.0, 1.0]])
+    clipped = drawing._picture("x", np.array([[-1.0, 3.0]]))
+    np.testing.assert_array_equal(np.asarray(clipped), [[0, 255]])
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_images_round_trip_and_clip():
         (np.zeros((4, 4, 2)), "shape"),
         (np.zeros((0, 4)), "shape"),
         (np.zeros((1, 16_384)), "at most 16383 pixels a side"),
-        (np.full((4, 4), np.nan), "16 values that are not finite"),
+        (np.full((4, 4), np.nan), "16 entries that are NaN or infinite"),
         (np.zeros((4, 4), complex), "real"),
     ],
 )
@@ -326,9 +326,9 @@ def test_slider_of_pictures_and_of_words(monkeypatch):
 
 def test_slider_errors(monkeypatch):
     monkeypatch.setenv("FFLIB_STATIC", "1")
-    with pytest.raises(ValueError, match="2 to 16 values, got 17"):
+    with pytest.raises(ValueError, match="2 to 16 values, but got 17"):
         show.slider(line, "slope", range(17), alt=SLOPES)
-    with pytest.raises(ValueError, match="got 0"):
+    with pytest.raises(ValueError, match="2 to 16 values, but got 0"):
         show.slider(line, "slope", [], alt=SLOPES)
     with pytest.raises(ValueError, match="differ"):
         show.slider(line, "slope", [1, 1], alt=SLOPES)
@@ -344,7 +344,7 @@ def test_slider_errors(monkeypatch):
 
 def test_slider_size_limit(monkeypatch):
     noise = np.random.default_rng(0).random((400, 400, 3))
-    with pytest.raises(ValueError, match=r"take \d\.\d\d MB, more than 1 MB: give fewer values"):
+    with pytest.raises(ValueError, match=r"take at most 1 MB: give fewer values.*got \d\.\d\d MB"):
         show.slider(lambda v: {"noise": noise}, "k", list(range(16)), alt=SLOPES, live=False)
 
 
@@ -365,7 +365,7 @@ def only_positive(slope):
 @pytest.mark.parametrize("values", [[1, 2, 3], [0.5, 1.0, 1.5], [1, 2, 7.5], [3, 2, 1]])
 def test_live_slider(widgets, values):
     made = show.slider(only_positive, "slope", values, alt=SLOPES, live=True, unit="V")
-    live = made.widget()
+    live = made.widget
     assert not live.control.continuous_update and not live.entry.continuous_update
     assert [text for text, _ in live.control.options] == [f"{value:g} V" for value in values]
     first = live.picture.value
@@ -389,7 +389,7 @@ def test_live_slider_of_integers_draws_integers_and_each_once(widgets):
     made = show.slider(
         lambda v: (drawn.append(v), line(v))[1], "width", [1, 2, 4, 8], alt=SLOPES, live=True
     )
-    live = made.widget()
+    live = made.widget
     live.entry.value = 3
     live.control.value = 4
     live.control.value = 2
@@ -401,7 +401,7 @@ def test_live_slider_of_words(widgets):
     made = show.slider(
         lambda v: line(len(v)), "mapping", ["none", "gaussian"], alt=SLOPES + "!", live=True
     )
-    live = made.widget()
+    live = made.widget
     assert live.entry is None
     first = live.picture.value
     live.control.value = "gaussian"
@@ -410,9 +410,9 @@ def test_live_slider_of_words(widgets):
 
 def test_live_bundle_falls_back_to_the_current_frame(widgets):
     made = show.slider(line, "slope", [1, 2, 3], alt=SLOPES, live=True, unit="V")
-    made.widget().control.value = 2
+    made.widget.control.value = 2
     bundle = made._repr_mimebundle_()
-    assert bundle[markup.VIEW]["model_id"] == made.widget().box.model_id
+    assert bundle[markup.VIEW]["model_id"] == made.widget.box.model_id
     html = bundle["text/html"]
     assert html.count('class="ff-frame"') == 1 and 'data-text="2 V"' in html
     assert "<input" not in html and " hidden" not in html
@@ -494,10 +494,8 @@ def test_attempt(capsys):
     def broken(x):
         return x.y
 
-    assert not show.attempt(check_double, stub)
-    assert not show.attempt(check_double, lambda x: x)
-    assert not show.attempt(check_double, broken)
-    assert show.attempt(check_double, lambda x: 2 * x)
+    for mine in (stub, lambda x: x, broken, lambda x: 2 * x):
+        show.attempt(check_double, mine)
     printed = capsys.readouterr().out
     assert printed.startswith("stub: not written yet")
     assert "not right yet: double(2) should be 4" in printed
@@ -513,7 +511,7 @@ def test_table(shown, capsys):
     assert "<caption>Results</caption>" in html and '<th scope="row">a&lt;b</th>' in html
     assert "<td>19.32</td><td>−1</td>" in html and html.count('scope="col"') == 3
     assert "none         19.32  −1" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="row 0 has 1 cells, expected 2"):
+    with pytest.raises(ValueError, match="row 0 must have 2 cells, but got 1"):
         show.table([["none"]], ["mapping", "PSNR"], "Results")
 
 
@@ -637,12 +635,6 @@ def test_display_in_ipython(monkeypatch):
     assert seen[0]["text/plain"] == ALT and "<svg" in seen[0]["text/html"]
 
 
-def test_verdict_is_not_echoed(capsys):
-    core = pytest.importorskip("IPython.core.formatters")
-    formatter = core.DisplayFormatter()
-    assert formatter.format(show.attempt(lambda f: None, len)) == ({}, {})
-
-
 # --- texts that do not fit --------------------------------------------------------------------
 
 
@@ -707,7 +699,7 @@ def test_a_download_holds_the_file(shown, capsys):
 @pytest.mark.parametrize(
     ("data", "name", "says", "error"),
     [
-        ("text", "a.ply", "a mesh", "data must be bytes, got str"),
+        ("text", "a.ply", "a mesh", "data must be a bytes, but got str"),
         (b"", "a.ply", "a mesh", "data must hold 1 to .* got 0"),
         (bytes(1_500_001), "a.ply", "a mesh", "data must hold .* got 1500001"),
         (b"1", "../a.ply", "a mesh", "name must be a plain file name .* got '../a.ply'"),

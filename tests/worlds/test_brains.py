@@ -193,7 +193,7 @@ CASES = {
     "a picture": (
         lambda: brains.volume(8, np.ones((8, 8))),
         ValueError,
-        ["source", "3 axes", "(8, 8)"],
+        ["source", "(x, y, z)", "(8, 8)"],
     ),
     "not in [0, 1]": (
         lambda: brains.volume(4, np.full((4, 4, 4), 7.0)),

@@ -14,13 +14,14 @@ mrcfile = pytest.importorskip("mrcfile")
 
 @pytest.mark.parametrize("kind", [np.float32, np.int16])
 def test_round_trip(tmp_path, kind):
+    """Real numbers and whole ones, which are written as float32, too."""
     voxels = (100 * np.random.default_rng(0).normal(size=(4, 5, 6))).astype(kind)
     mrc.write_mrc(tmp_path / "a.mrc", voxels, 2.5)
     again, pixel = mrc.read_mrc(tmp_path / "a.mrc")
     np.testing.assert_array_equal(again, voxels)
     assert again.dtype == np.float32 and abs(pixel - 2.5) < 1e-6
     raw = (tmp_path / "a.mrc").read_bytes()
-    assert len(raw) == 1024 + voxels.nbytes
+    assert len(raw) == 1024 + 4 * voxels.size
     mrc.write_mrc(tmp_path / "a.mrc", voxels, 2.5)
     assert (tmp_path / "a.mrc").read_bytes() == raw  # no time of day in it
 

@@ -7,7 +7,7 @@ import pytest
 from fflib.operators import meshes
 from fflib.worlds import solids
 
-FOUND = solids.solids(("rope", "chain"))
+FOUND = solids.solids(("rope", "gyroid"))
 READY = solids.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
 
