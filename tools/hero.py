@@ -94,7 +94,7 @@ def slider(photo: np.ndarray, painted: dict[str, np.ndarray]) -> str:
         alt="A photo of a cat's face and what two networks paint of it after {value} steps. The "
         "one that is given coordinates stays a brown and green smear; the one with Fourier "
         "features soon has eyes, fur and whiskers.",
-    ).static_html()  # fmt: skip
+    )._repr_mimebundle_()["text/html"]  # fmt: skip
 
 
 def main() -> None:
