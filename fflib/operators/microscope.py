@@ -1,8 +1,8 @@
 r"""The electron microscope: central slices, contrast, direct inversion, and how good it is.
 
 An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz: in Fourier space a
-central slice (Bracewell 1956; De Rosier and Klug 1968), which the microscope multiplies by numbers
-that are known, and the detector's noise:
+central slice (Bracewell 1956; De Rosier and Klug 1968). The microscope multiplies each frequency by
+a known number, and the detector adds noise:
 
     y_i(k) = C_i(‖k‖) V̂(Rᵢᵀ(k, 0)) + noise.
 
@@ -45,12 +45,12 @@ def radius(n: int) -> np.ndarray:
 
 
 def filtered(images, gain) -> jax.Array:
-    """Images (..., n, n) times a gain in ±k, as through a lens. Chapter: A molecule in motion."""
+    """Images (..., n, n), their transforms times an even gain. Chapter: A molecule in motion."""
     return centred_ifft(gain * centred_fft(images, 2), 2)
 
 
 def half_disc(n: int) -> np.ndarray:
-    """Frequencies with ‖k‖ < ½ of a real n × n image, one of each ±k: cells (P, 2), 0 the first.
+    """Frequencies ‖k‖ < ½ of a real n × n image, n ≥ 4, one of each ±k: cells (P, 2), 0 first.
     Chapter: A molecule in motion.
     """
     x, y = np.meshgrid(*2 * [np.arange(checks.count("n", n, least=4)) - n // 2], indexing="ij")
@@ -88,7 +88,7 @@ def fold(k) -> tuple[jax.Array, jax.Array]:
 
 
 def wavelength(kilovolts: float = 300.0) -> float:
-    """Of an electron in Å, 12.2643/√(U + 0.978466·10⁻⁶ U²). Chapter: A molecule in motion."""
+    """An electron's, in Å; 12.2643/√(U + 0.978466e-6 U²), U volts. Chapter: A molecule in motion."""
     volts = 1e3 * checks.positive("kilovolts", kilovolts)
     return 12.2643 / (volts + 0.978466e-6 * volts**2) ** 0.5
 
