@@ -88,7 +88,7 @@ def fold(k) -> tuple[jax.Array, jax.Array]:
 
 
 def wavelength(kilovolts: float = 300.0) -> float:
-    """An electron's, in Å; 12.2643/√(U + 0.978466e-6 U²), U volts. Chapter: A molecule in motion."""
+    """Of an electron in Å, with relativity. Chapter: A molecule in motion."""
     volts = 1e3 * checks.positive("kilovolts", kilovolts)
     return 12.2643 / (volts + 0.978466e-6 * volts**2) ** 0.5
 
