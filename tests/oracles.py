@@ -29,8 +29,8 @@ def relu_moments(S12, S11, S22):
     ) / (2 * np.pi)
 
 
-def arccos_kernels(model, x1, x2, dtype=np.float64):
-    """(nngp, ntk) of a ReLU network by the textbook recursion on covariance matrices."""
+def arccos_ntk(model, x1, x2, dtype=np.float64):
+    """The NTK of a ReLU network by the textbook recursion on covariance matrices."""
     x1, x2 = np.asarray(x1, dtype), np.asarray(x2, dtype)
     A12, A11, A22 = (
         x1 @ x2.T,
@@ -45,7 +45,7 @@ def arccos_kernels(model, x1, x2, dtype=np.float64):
         w, b = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
         theta = w * A12 + b + (0.0 if theta is None else s**2 * n_in * slope * theta)
         S12, S11, S22 = s**2 * A12 + t**2, s**2 * A11 + t**2, s**2 * A22 + t**2
-    return S12, theta
+    return theta
 
 
 def central_difference(function, x, step=1e-6):

@@ -1,7 +1,5 @@
 """Networks whose activation does what an encoding does: SIREN and Gaussian activations."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 
@@ -15,8 +13,7 @@ from fflib.network import OUTPUTS, Layers, mlp
 def sine(z) -> jax.Array:
     """sin z, to 2·10⁻⁶ for ``|z|`` up to 1000, in a twentieth of ``jnp.sin``'s time on a CPU.
 
-    z = kπ + r with r in [−π/2, π/2]; sin z = (−1)^k sin r, by the Taylor series to r¹³, which is
-    also differentiated. Chapter: The encodings people use now.
+    With z = kπ + r, (−1)^k sin r by Taylor to r¹³. Chapter: The encodings people use now.
     """
     k = jnp.round(jax.lax.stop_gradient(z) / jnp.pi)
     r = z - k * 3.140625 - k * 9.67653589793e-4  # π in two parts, the first with few digits
@@ -34,17 +31,11 @@ ACTIVATIONS = {"sine": sine, "gaussian": lambda z: jnp.exp(-(z**2) / 2)}
 class ScaledMLP(Layers):
     """A network whose hidden layers compute φ(s (aW + b)) from their input a; the last is linear.
 
-    W and b are uniform within ± a bound: 1/√n_in, except for the weights of "sine", which are those
-    of SIREN: 1/n_in in the first layer and √(6/n_in)/s in all others, so that every hidden layer
-    sees numbers of the same spread.
-
-    Attributes:
-        sizes: units of every layer, input first, output last.
-        activation: "sine", φ(z) = sin z, or "gaussian", φ(z) = exp(−z²/2).
-        scale: s, the ω₀ of SIREN, or one over the width of the Gaussian.
-        output: as in :class:`fflib.network.MLP`.
-
-    Raises: ValueError or TypeError that names the field. Chapter: The encodings people use now.
+    The activation φ is "sine", sin z, or "gaussian", exp(−z²/2), the scale s the ω₀ of SIREN, or
+    one over the width of the Gaussian; sizes and output are those of :class:`fflib.network.MLP`. W
+    and b are uniform within ±1/√n_in, but SIREN's W within ±1/n_in in the first layer and
+    ±√(6/n_in)/s in all others, so that every hidden layer sees numbers of the same spread. Raises:
+    ValueError or TypeError that names the field. Chapter: The encodings people use now.
     """
 
     activation: str
@@ -86,18 +77,13 @@ class ScaledMLP(Layers):
 
 
 def siren(
-    d_in: int,
-    width: int,
-    depth: int,
-    d_out: int = 1,
-    omega: float = 30.0,
+    d_in: int, width: int, depth: int, d_out: int = 1, omega: float = 30.0,
     output: str | None = None,
-) -> ScaledMLP:
+) -> ScaledMLP:  # fmt: skip
     """SIREN (Sitzmann et al. 2020): sin(ω₀ (aW + b)), ``depth`` layers with the linear output.
 
     Made for coordinates in [−1, 1]: ``features.none(d, shift=0.5, scale=2.0)`` gives them. Raises:
-    ValueError when a size is too small or omega is not positive. Chapter: The encodings people use
-    now.
+    ValueError for a size that is too small or omega ≤ 0. Chapter: The encodings people use now.
     """
     sizes = mlp(d_in, width, checks.count("depth", depth, least=2), d_out).sizes
     return ScaledMLP(sizes, "sine", checks.positive("omega", omega), output)
@@ -107,7 +93,6 @@ def gaussian_network(
     d_in: int, width: int, depth: int, d_out: int = 1, a: float = 0.1, output: str | None = None
 ) -> ScaledMLP:
     """Gaussian activations exp(−z²/2a²) (Ramasinghe & Lucey 2022), otherwise as :func:`siren`.
-
     Chapter: The encodings people use now.
     """
     sizes = mlp(d_in, width, checks.count("depth", depth, least=2), d_out).sizes

@@ -1,13 +1,7 @@
-r"""Radial-basis embeddings: bells whose width depends on the coordinate.
+r"""Radial-basis embeddings: bells at fixed places t_j whose width belongs to the coordinate,
 
-Bells at fixed places t_j look at a coordinate x with a width that belongs to x,
-
-    φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)),              (Ramasinghe & Lucey 2022, exponent 1)
-
-and :mod:`fflib.encodings.graphs` learns σ_x.
+φ_j(x) = exp(−(αᵀx − t_j)² / (2σ_x²)).              (Ramasinghe & Lucey 2022, exponent 1)
 """
-
-from __future__ import annotations
 
 import dataclasses
 
@@ -22,16 +16,9 @@ from fflib import checks
 class Radial:
     """The embedding Φ(x) of coordinates x (..., d) with widths σ_x (...): a function of both.
 
-    ``z = embedding(x, sigma)``: the m bells of each of the k directions side by side, (..., k·m),
-    or with ``product`` each of one direction times each of the others, (..., m^k): round bells at
-    the corners of a grid. It is a JAX pytree.
-
-    Attributes:
-        t: places of the bells, shape (m,).
-        alpha: directions αᵀ, shape (k, d).
-        product: products of the directions instead of a list of them.
-
-    Chapter: Learned embeddings.
+    ``z = embedding(x, sigma)``: the m bells, at places t (m,), of each of k directions alpha (k, d)
+    side by side, (..., k·m), or with ``product`` each of one direction times each of the others,
+    (..., m^k): round bells at the corners of a grid. A JAX pytree. Chapter: Learned embeddings.
     """
 
     t: jax.Array
@@ -49,10 +36,8 @@ class Radial:
         return jnp.exp(self._combine(-(self._offsets(x) ** 2) / (2 * sigma[..., None, None] ** 2)))
 
     def jacobian(self, x, sigma, slope=0.0) -> jax.Array:
-        """∂Φ/∂x in closed form, (..., num_features, d), for widths of gradient ∇σ_x = ``slope``.
-
-        With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ. ``slope`` has x's shape, or is one
-        number. Raises: ValueError as the embedding itself does.
+        """∂Φ/∂x in closed form, (..., num_features, d), for widths of gradient ∇σ_x = ``slope``,
+        one number or of x's shape. With u = αᵀx − t_j: ∂ ln φ_j = −(u/σ²) α + (u²/σ³) ∇σ.
         """
         x, sigma = self._arguments(x, sigma)
         checks.shaped("slope", slope, (), x.shape)
@@ -88,19 +73,15 @@ def _widths_of(name: str, sigma, shape) -> jax.Array:
 
 
 def radial(m: int, d: int, *, product: bool = False, margin: float = 0.1) -> Radial:
-    """Bells at m equidistant places from −margin to 1 + margin on each of d axes.
-
-    Raises: ValueError when m < 2, d < 1 or margin is negative. Chapter: Learned embeddings.
+    """Bells at m ≥ 2 equidistant places from −margin to 1 + margin, margin ≥ 0, on each of d axes.
+    Chapter: Learned embeddings.
     """
     m, margin = checks.count("m", m, least=2), checks.positive("margin", margin, zero=True)
     return Radial(jnp.linspace(-margin, 1 + margin, m), jnp.eye(checks.count("d", d)), product)
 
 
 def unit(z) -> jax.Array:
-    """z / ‖z‖ along the last axis, (..., D); a row of bells that do not see x stays zero.
-
-    Chapter: Learned embeddings.
-    """
+    """z / ‖z‖ along the last axis; zero rows stay zero. Chapter: Learned embeddings."""
     z = checks.real_array("z", z)
     return z / jnp.sqrt(jnp.sum(z**2, -1, keepdims=True) + 1e-12)
 
@@ -108,10 +89,9 @@ def unit(z) -> jax.Array:
 def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
     """unit(Φ(x))ᵀ unit(Φ(x′)) for dense bells on one axis (n,), (n′,) → (n, n′): Gibbs' kernel.
 
-    √(2σσ′/(σ²+σ′²)) exp(−(x−x′)² / (2(σ²+σ′²))); for one σ it is a function of x − x′ alone, the
-    Gaussian of width √2 σ (Rasmussen & Williams 2006, section 4.2.3, with length scales √2 σ).
-    Raises: ValueError for points of another shape, or a width that is neither one number nor one a
-    point. Chapter: Learned embeddings.
+    √(2σσ′/(σ²+σ′²)) exp(−(x−x′)² / (2(σ²+σ′²))) (Rasmussen & Williams 2006, section 4.2.3, with
+    length scales √2 σ). Raises: ValueError for points of another shape, or a width that is neither
+    one number nor one a point. Chapter: Learned embeddings.
     """
     x1, x2 = checks.real_array("x1", x1, ("n",)), checks.real_array("x2", x2, ("n",))
     s1, s2 = _widths_of("sigma1", sigma1, x1.shape), _widths_of("sigma2", sigma2, x2.shape)
@@ -120,9 +100,8 @@ def gibbs_kernel(x1, sigma1, x2, sigma2) -> jax.Array:
 
 
 def volume_element(J) -> jax.Array:
-    """√det(JᵀJ): the volume that the embedding makes of a unit volume of coordinates.
-
-    Of Jacobians ∂Φ/∂x (..., D, d), D ≥ d, else ValueError: (...). Chapter: Learned embeddings.
+    """√det(JᵀJ), (...), of Jacobians (..., D, d), D ≥ d: what an embedding makes of a unit volume.
+    Chapter: Learned embeddings.
     """
     J = checks.real_array("J", J, (..., "D", "d"))
     if J.shape[-2] < J.shape[-1]:
@@ -133,10 +112,8 @@ def volume_element(J) -> jax.Array:
 
 
 def widths(log_sigma, x) -> jax.Array:
-    """σ at coordinates x (..., d), by linear interpolation of logarithms on a grid over [0, 1]^d.
-
-    ``log_sigma`` has d axes, (k, …, k); k = 1 is one width for all. Raises: ValueError when x has
-    another number of coordinates. Chapter: Learned embeddings.
+    """σ at coordinates x (..., d), by linear interpolation of logarithms on a grid over [0, 1]^d,
+    (k, …, k); k = 1 is one width for all. Chapter: Learned embeddings.
     """
     log_sigma = checks.real_array("log_sigma", log_sigma, (..., "k"))
     x = checks.coordinates("x", x, log_sigma.ndim)

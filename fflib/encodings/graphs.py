@@ -1,11 +1,8 @@
 r"""The graph of embedded points, and the widths it asks for.
 
-Vertices are the embedded coordinates Φ(x_i). An edge should be strong where the signal is level and
-weak where it is steep. The Laplacian of the graph says so in one number, which Adam lowers by
-changing σ_x; no network takes part.
+Vertices are the embedded coordinates Φ(x_i). Edges should be strong where the signal is level and
+weak where it is steep: one number of the graph's Laplacian, which Adam lowers by changing σ_x.
 """
-
-from __future__ import annotations
 
 from functools import partial
 
@@ -20,9 +17,9 @@ from fflib.encodings.embeddings import Radial, unit, widths
 def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
     """Weights of the graph of embedded points, (n, n): w_ij = (ρ_i ρ_j)^−power exp(−d_ij²/2ε²).
 
-    d_ij is the distance of z_i and z_j, rows of z (n, D), and ρ_i = Σ_j exp(−d_ij²/2ε²) counts who
-    is near z_i, itself included. No vertex has an edge to itself. Raises: ValueError for other
-    shapes, epsilon ≤ 0 or power < 0. Chapter: Learned embeddings.
+    d_ij is the distance of rows z_i and z_j of z (n, D), and ρ_i = Σ_j exp(−d_ij²/2ε²). No vertex
+    has an edge to itself. Raises: ValueError for other shapes, epsilon ≤ 0 or power < 0. Chapter:
+    Learned embeddings.
     """
     z = checks.points("z", z)
     epsilon, power = checks.positive("epsilon", epsilon), checks.positive("power", power, zero=True)
@@ -35,19 +32,13 @@ def adjacency(z, epsilon: float, power: float = 0.0) -> jax.Array:
 
 
 def graph_laplacian(A) -> jax.Array:
-    """L = D − A with the degrees D_ii = Σ_j A_ij: rows sum to zero, no negative eigenvalue.
-
-    Raises: ValueError when A is not square. Chapter: Learned embeddings.
-    """
+    """L = D − A with D_ii = Σ_j A_ij, A (n, n). Chapter: Learned embeddings."""
     A = checks.real_array("A", A, ("n", "n"))
     return jnp.diag(A.sum(-1)) - A
 
 
 def roughness(A, u) -> jax.Array:
-    """uᵀLu = ½ Σ_ij w_ij (u_i − u_j)², summed over the columns of u (n,) or (n, c).
-
-    Raises: ValueError when the number of rows disagrees. Chapter: Learned embeddings.
-    """
+    """uᵀLu = ½ Σ_ij w_ij (u_i − u_j)² for u (n,) or (n, c). Chapter: Learned embeddings."""
     u = checks.real_array("u", u, (len(A),), (len(A), "c"))
     return jnp.sum(u * jnp.matmul(graph_laplacian(A), u, precision="highest"))
 
@@ -55,8 +46,8 @@ def roughness(A, u) -> jax.Array:
 def objective(z, u, epsilon: float, power: float, keep: float) -> jax.Array:
     """(uᵀLu − keep · ‖A‖_F) / n on the graph of the embedded points z (n, D).
 
-    Without ``keep`` (λ ≥ 0) the best graph is one without edges: every point on its own. Raises:
-    ValueError as :func:`adjacency` and :func:`roughness` do. Chapter: Learned embeddings.
+    Without ``keep`` ≥ 0 the best graph has no edges. Raises: as :func:`adjacency` and
+    :func:`roughness`. Chapter: Learned embeddings.
     """
     A = adjacency(z, epsilon, power)
     alive = jnp.sqrt(jnp.sum(A**2) + 1e-12)
@@ -69,19 +60,12 @@ def learn_widths(
 ) -> tuple[jax.Array, dict]:  # fmt: skip
     """Log-widths that minimise the :func:`objective` of the graph of n points: Adam, no network.
 
-    Args:
-        embedding: the bells; their rows are scaled to length one first.
-        x: coordinates in [0, 1]^d, (n, d).
-        u: values there, (n, c); mean and spread are taken out.
-        knots: control points an axis, see :func:`fflib.encodings.embeddings.widths`.
-        start: the width everywhere at the start, > 0.
-        epsilon, power, keep: see :func:`adjacency` and :func:`objective`.
-        steps, rate: Adam's steps and learning rate.
-
-    Returns: (log_sigma (knots, …, knots), history with "loss" (steps + 1,) and "log_sigma" (steps +
-    1, knots, …, knots), the start first). Several graphs at once: ``jax.vmap`` over x, u, start and
-    epsilon. Raises: ValueError for a constant u, sizes that disagree or numbers out of range.
-    Chapter: Learned embeddings.
+    From x (n, d) in [0, 1]^d and u (n, c), mean and spread taken out, with ``knots`` control points
+    an axis (:func:`fflib.encodings.embeddings.widths`), the width ``start`` > 0 everywhere first,
+    and Adam's steps and learning rate. Returns: (log_sigma (knots, …, knots), history with "loss"
+    (steps + 1,) and "log_sigma" (steps + 1, knots, …, knots), the start first). Several graphs at
+    once: ``jax.vmap`` over x, u, start and epsilon. Raises: ValueError for a constant u, sizes that
+    disagree or numbers out of range. Chapter: Learned embeddings.
     """
     x = checks.points("x", x)
     u = checks.real_array("u", u, (len(x), "c"))

@@ -1,10 +1,6 @@
-"""Encodings that have parameters of their own, and a mapping seen through a pixel.
-
-An encoding is a frozen description with ``init(key)`` and ``apply(params, v)``; so is
-an encoding with the network behind it, :class:`Network`.
+"""Encodings with parameters of their own, frozen descriptions with ``init(key)`` and
+``apply(params, v)``, and a mapping seen through a pixel.
 """
-
-from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
@@ -26,19 +22,17 @@ PRIMES = (1, 2_654_435_761, 805_459_861)  # of the spatial hash, one an axis
 class Network:
     """An encoding and the network behind it: v (..., d) ↦ model(encoding(v)), (..., n_out).
 
-    Parameters are a dict: ``{"encoding": …, "model": …}``. Raises: ValueError when the model does
-    not have as many inputs as there are features. Chapter: The encodings people use now.
+    Parameters are a dict: ``{"encoding": …, "model": …}``. Raises: ValueError for a model that has
+    not as many inputs as there are features. Chapter: The encodings people use now.
     """
 
     encoding: Any
     model: Any
 
     def __post_init__(self):
-        if self.encoding.num_features != self.model.sizes[0]:
-            given, wanted = self.encoding.num_features, self.model.sizes[0]
-            raise ValueError(
-                f"encoding gives {given} features, but the model expects {wanted} inputs"
-            )
+        given, wanted = self.encoding.num_features, self.model.sizes[0]
+        if given != wanted:
+            raise ValueError(f"encoding gives {given} features, but the model expects {wanted}")
 
     @property
     def num_params(self) -> int:
@@ -55,10 +49,6 @@ class Network:
         return self.model.apply(params["model"], self.encoding.apply(params["encoding"], v))
 
     __call__ = apply
-
-
-# --------------------------------------------------------------------------------------------------
-# Waves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +89,9 @@ class Learned:
 def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
     """The Transformer's encoding, sin and cos of position / base^(j/k), for v = position / length.
 
-    On each axis j = 0 … k−1 with k = m/d: frequencies from length/2π cycles per unit of v downwards
-    to nearly that over ``base`` (Vaswani et al. 2017). ``length`` is how many positions the unit
-    of v holds: tokens, or pixels on a side. Raises: ValueError when d does not divide m, or length
-    or base is not positive. Chapter: The encodings people use now.
+    On each axis j = 0 … k−1 with k = m/d (Vaswani et al. 2017). ``length`` > 0 is how many
+    positions the unit of v holds: tokens, or pixels on a side. Raises: ValueError when d does not
+    divide m, or length or base is not positive. Chapter: The encodings people use now.
     """
     length, base = checks.positive("length", length), checks.positive("base", base)
     top = length / (2 * np.pi)
@@ -116,16 +105,10 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
 
         E γ(v + ε) = [a e^(−2π²s) sin(2πBv), a e^(−2π²s) cos(2πBv)],
 
-    the integrated positional encoding of mip-NeRF (Barron et al. 2021) for any (a, B).
-
-    Args:
-        mapping: any Fourier mapping.
-        v: centres, (..., d).
-        variance: of the footprint along each axis, in units of v squared; broadcastable to v's
-            shape. A box of width h has h²/12.
-
-    Returns: (..., 2m). Raises: ValueError for a wrong shape or a negative variance; TypeError for
-    another mapping. Chapter: The encodings people use now.
+    the integrated positional encoding of mip-NeRF (Barron et al. 2021) for any (a, B). The variance
+    along each axis is in units of v squared, h²/12 for a box of width h, and broadcasts to the
+    centres v (..., d). Returns: (..., 2m). Raises: ValueError for a wrong shape or a negative
+    variance; TypeError for another mapping. Chapter: The encodings people use now.
     """
     checks.is_a("mapping", mapping, Mapping)
     v = checks.coordinates("v", v, mapping.d)
@@ -141,29 +124,18 @@ def integrated(mapping: Mapping, v, variance) -> jax.Array:
     return mapping(v) * jnp.concatenate([fade, fade], -1)
 
 
-# --------------------------------------------------------------------------------------------------
-# Grids
-
-
 @dataclasses.dataclass(frozen=True)
 class HashGrid:
     """The multiresolution hash grid of instant-NGP (Müller et al. 2022).
 
-    Level ℓ is a grid of N_ℓ = ⌊N_min b^ℓ⌋ cells an axis over [0, 1]^d, with a vector of features at
-    each corner, interpolated linearly inside a cell; the encoding is all levels' vectors side by
-    side. A level with more than ``table`` corners keeps ``table`` vectors and finds a corner's by
+    Level ℓ is a grid of N_ℓ = ⌊coarsest · b^ℓ⌋ cells an axis over [0, 1]^d, d ≤ 3, the last of
+    ``finest``, with a vector of ``features`` numbers at each corner, interpolated linearly inside a
+    cell; the encoding is all levels' vectors side by side. A level with more than ``table`` corners
+    keeps ``table`` vectors and finds a corner's by
 
         h(x) = (x₁π₁ ⊕ x₂π₂ ⊕ …) mod table,      π = 1, 2654435761, 805459861,
 
     ⊕ being exclusive or: corners that collide share a vector. Outside [0, 1], the nearest face.
-
-    Attributes:
-        d: 1, 2 or 3.
-        levels: L.
-        coarsest, finest: N of the first and the last level.
-        table: most vectors a level (the paper: a power of two).
-        features: numbers in a vector.
-
     Raises: ValueError when a size is below 1, d above 3 or finest below coarsest. Chapter: The
     encodings people use now.
     """

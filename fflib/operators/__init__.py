@@ -1,3 +1,1 @@
-"""What an instrument makes of a signal before it is compared: scanner, camera, microscope, solid,
-derivatives.
-"""
+"""What an instrument makes of a signal: scanner, camera, microscope, solid, derivatives."""

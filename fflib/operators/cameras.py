@@ -6,8 +6,6 @@ length f in pixels, or the four numbers (f_x, f_y, c_x, c_y) of a camera whose a
 picture c_x pixels from its left and c_y from its upper edge; f alone means the middle.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 
@@ -23,13 +21,9 @@ from fflib import checks
 class Views:
     """Pictures of one scene and the cameras that took them; ``views[:9]`` keeps the first nine.
 
-    Attributes:
-        images: (n, H, W, 3) in [0, 1], on black.
-        poses: (n, 4, 4), camera to world.
-        lens: (n, 4), f_x, f_y, c_x, c_y of every camera in pixels.
-        near, far: distances along a ray between which the scene lies.
-
-    Chapter: Radiance fields.
+    Images (n, H, W, 3) in [0, 1], on black; poses (n, 4, 4), camera to world; lens (n, 4): f_x,
+    f_y, c_x, c_y of every camera in pixels; near and far: distances along a ray between which the
+    scene lies. Chapter: Radiance fields.
     """
 
     images: jax.Array
@@ -41,7 +35,7 @@ class Views:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, which) -> Views:
+    def __getitem__(self, which) -> "Views":
         kept = np.atleast_1d(np.arange(len(self))[which])
         parts = {k: getattr(self, k)[kept] for k in ("images", "poses", "lens")}
         return dataclasses.replace(self, **parts)
@@ -49,25 +43,20 @@ class Views:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the pictures."""
-        _, height, width, _ = self.images.shape
-        return height, width
+        return self.images.shape[1], self.images.shape[2]
 
 
 def views(
     images, poses, lens, near: float = 2.0, far: float = 6.0, *, alpha: str = "premultiplied"
 ) -> Views:
-    """Checked :class:`Views` of pictures on black: its attributes, and
+    """Checked :class:`Views` of pictures on black.
 
-    Args:
-        images: (n, H, W, 3), or with opacity last (n, H, W, 4), in [0, 1] or bytes.
-        lens: f, or (4,) for all cameras, or (n, 4).
-        alpha: "premultiplied", colours that were multiplied by their opacity, or "straight", as
-            files of pictures have it.
-
-    Raises: ValueError for other shapes, as many poses as pictures not given, values outside [0, 1],
-    colours above their opacity that are said to be premultiplied, poses that are no rotations, a
-    lens or distances that make no sense. Warns when most cameras look away from what the others
-    see. Chapter: Radiance fields.
+    Images are (n, H, W, 3), or with opacity last (n, H, W, 4), in [0, 1] or bytes; colours are
+    "premultiplied" by their opacity or, as in files, "straight". ``lens`` is f, or (4,) for all
+    cameras, or (n, 4). Raises: ValueError for other shapes or numbers of poses, values outside
+    [0, 1], colours above their opacity that are said to be premultiplied, poses that are no
+    rotations, a lens or distances that make no sense. Warns when most cameras look away from what
+    the others see. Chapter: Radiance fields.
     """
     images, poses = np.asarray(checks.as_array("images", images)), check_poses(poses)
     right = images.ndim == 4 and images.shape[-1] in (3, 4) and images.size
@@ -76,11 +65,11 @@ def views(
     low, high = checks.finite("images", images).min(), images.max()
     right = low >= -1e-6 and high <= 1 + 1e-6  # averages of 1 come out as that
     checks.must(right, "images", "lie in [0, 1]", f"{low:.3g} to {high:.3g}")
-    n = len(images)
-    checks.must(poses.shape == (n, 4, 4), "poses", f"have shape ({n}, 4, 4)", poses.shape)
+    checks.shaped("poses", poses, (len(images), 4, 4))
     right = 0 <= near < far < np.inf
     checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
-    lens = _lenses(lens, *images.shape[:3])
+    lens = _lenses(lens, *images.shape[1:3], (4,), (len(images), 4))
+    lens = jnp.broadcast_to(lens, (len(images), 4)).astype(jnp.float32)
     _warn_of_backs(np.asarray(poses), near)
     colours = jnp.asarray(_on_black(images.clip(0, 1), alpha), jnp.float32)
     return Views(colours, poses, lens, float(near), float(far))
@@ -93,23 +82,19 @@ def _on_black(images, alpha):
     if alpha == "straight" and opacity.size:
         return colour * opacity
     if opacity.size and (excess := (colour - opacity).max()) > 1.5 / 255:  # bytes round both
-        raise ValueError(
-            f"images must be premultiplied, but colours exceed their opacity by up to "
-            f"{excess:.3g}; if they are as in a file, say alpha='straight'"
-        )
+        given = f"colours above their opacity by {excess:.3g}: of a file say alpha='straight'"
+        raise ValueError(f"images must be premultiplied, but got {given}")
     return colour
 
 
-def _lenses(lens, n, height, width):
-    """Every camera's (f_x, f_y, c_x, c_y), checked."""
-    lens = np.asarray(checks.real_array("lens", lens, integers=True), np.float64)
+def _lenses(lens, height, width, *shapes):
+    """f, or an array of one of the shapes, as (f_x, f_y, c_x, c_y), checked."""
+    lens = checks.real_array("lens", lens, (), *shapes, integers=True)
     if lens.ndim == 0:
-        lens = np.array([lens, lens, width / 2, height / 2])
-    right = lens.shape in ((4,), (n, 4))
-    checks.must(right, "lens", f"be f, (4,) or ({n}, 4)", f"shape {lens.shape}")
-    least = lens[..., :2].min()
+        lens = jnp.stack([lens, lens, jnp.asarray(width / 2), jnp.asarray(height / 2)])
+    least = np.inf if checks.traced(lens) else lens[..., :2].min()
     checks.must(least > 0, "lens", "have focal lengths > 0", least)
-    return jnp.asarray(np.broadcast_to(lens, (n, 4)), jnp.float32)
+    return lens
 
 
 def _warn_of_backs(poses, near):
@@ -128,9 +113,8 @@ def _warn_of_backs(poses, near):
 
 
 def rotations(name: str, value) -> jax.Array:
-    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1, looked at in float64.
-
-    Raises: ValueError that names the first that is none, and why. Chapter: A molecule in motion.
+    """Rotations of space, (..., 3, 3): R Rᵀ = I and det R = 1; else a ValueError that names the
+    first that is none, and why. Chapter: A molecule in motion.
     """
     array = checks.real_array(name, value, (..., 3, 3), integers=True)
     if not checks.traced(array):
@@ -149,8 +133,7 @@ def check_poses(poses) -> jax.Array:
     """Camera-to-world matrices (..., 4, 4): a rotation, a position, and the row 0 0 0 1; else a
     ValueError that names the first that is none, and why. Chapter: Radiance fields.
     """
-    poses = checks.real_array("poses", poses, integers=True)
-    checks.must(poses.shape[-2:] == (4, 4), "poses", "have shape (..., 4, 4)", poses.shape)
+    poses = checks.real_array("poses", poses, (..., 4, 4), integers=True)
     rotations("poses", poses[..., :3, :3])
     if not checks.traced(poses):
         last = np.asarray(poses[..., 3, :]).reshape(-1, 4)
@@ -164,8 +147,10 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
 
     Raises: ValueError when it looks nowhere, or straight along ``up``. Chapter: Radiance fields.
     """
-    position, target = _vector("position", position), _vector("target", target)
-    up = _vector("up", up)
+    position, target, up = (
+        np.asarray(checks.real_array(name, value, (3,), integers=True), np.float64)
+        for name, value in (("position", position), ("target", target), ("up", up))
+    )
     back = position - target
     right = np.cross(up, back)
     if np.linalg.norm(right) < 1e-6 * max(np.linalg.norm(up) * np.linalg.norm(back), 1e-300):
@@ -176,18 +161,11 @@ def look_at(position, target=(0.0, 0.0, 0.0), up=(0.0, 0.0, 1.0)) -> jax.Array:
     return jnp.asarray(pose, jnp.float32)
 
 
-def _vector(name: str, value) -> np.ndarray:
-    value = np.asarray(checks.real_array(name, value, integers=True), np.float64)
-    checks.must(value.shape == (3,), name, "have shape (3,)", value.shape)
-    return value
-
-
 def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
-    """``n`` poses (n, 4, 4) spread over the upper half of a sphere, looking at its centre.
+    """``n`` poses (n, 4, 4) over the upper half of a sphere of a radius > 0, looking at its centre.
 
-    A sequence of which every stretch is spread evenly (steps of the plastic number, mod 1): the
-    first hundred train, the next (``skip=100``) test. Raises: ValueError when n < 1, skip < 0 or
-    radius is not positive. Chapter: Radiance fields.
+    Every stretch of the sequence is spread evenly (steps of the plastic number, mod 1): the first
+    hundred train, the next (``skip=100``) test. Chapter: Radiance fields.
     """
     i = checks.count("skip", skip, least=0) + np.arange(checks.count("n", n)) + 1
     plastic = 1.324717957244746
@@ -199,9 +177,7 @@ def hemisphere(n: int, radius: float = 4.0, skip: int = 0) -> jax.Array:
 
 
 def pixel_centres(height: int, width: int) -> jax.Array:
-    """Row and column of every pixel's middle, ½, 1½, …: (height, width, 2). Chapter: Radiance
-    fields.
-    """
+    """Row and column of the pixels' middles, (height, width, 2). Chapter: Radiance fields."""
     size = checks.count("height", height), checks.count("width", width)
     return jnp.stack(jnp.indices(size), axis=-1) + 0.5
 
@@ -211,26 +187,14 @@ def rays(
 ) -> tuple[jax.Array, jax.Array]:
     """The rays through points of the picture: origins and directions, (..., 3) each.
 
-    In the camera's frame d ∝ ((column − c_x)/f_x, (c_y − row)/f_y, −1); R turns it into the world.
-
-    Args:
-        pose: (..., 4, 4), camera to world; leading axes broadcast with those of ``pixels``.
-        pixels: (..., 2), row and column in pixels (see :func:`pixel_centres`).
-        lens: f, or (..., 4) as leading axes of ``pose``.
-        size: height H and width W of the picture.
-        unit: whether directions have length 1, so that t along a ray is the distance; else d is as
-            above, and t the depth along the camera's axis.
-
-    Raises: ValueError when ``pose`` is no rotation or ``lens`` is not positive. Chapter: Radiance
-    fields.
+    In the camera's frame d = ((column − c_x)/f_x, (c_y − row)/f_y, −1); R turns it into the world.
+    With ``unit`` it has length 1, and t along a ray is the distance, else the depth along the
+    camera's axis. Leading axes of ``pose`` (..., 4, 4), camera to world, and lens, f or (..., 4),
+    broadcast with those of ``pixels`` (..., 2), row and column (see :func:`pixel_centres`); size is
+    the picture's height and width, in pixels. Raises: ValueError for a ``pose`` that is no rotation
+    or a ``lens`` ≤ 0. Chapter: Radiance fields.
     """
-    pose, lens = check_poses(pose), checks.real_array("lens", lens, integers=True)
-    if lens.ndim == 0:
-        checks.positive("lens", lens)
-        lens = jnp.stack([lens, lens, jnp.asarray(size[1] / 2), jnp.asarray(size[0] / 2)])
-    elif not checks.traced(lens):
-        least = lens[..., :2].min()
-        checks.must(least > 0, "lens", "have focal lengths > 0", least)
+    pose, lens = check_poses(pose), _lenses(lens, *size, (..., 4))
     f_x, f_y, c_x, c_y = jnp.moveaxis(lens, -1, 0)
     row, column = pixels[..., 0], pixels[..., 1]
     d = jnp.stack([(column - c_x) / f_x, (c_y - row) / f_y, -jnp.ones_like(row)], -1)

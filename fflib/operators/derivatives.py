@@ -1,18 +1,14 @@
 r"""Derivatives of a coordinate network as data, and what they do to its kernel.
 
-Some instruments measure slopes, and a differential equation is a statement about second
-derivatives. Both see A f instead of f, with A a derivative in the coordinates. Here an operator is
-a function that takes a function and returns one, so that the code reads as the equation:
+Instruments that measure slopes and differential equations see A f instead of f, with A a derivative
+in the coordinates. Here an operator takes a function and returns one, as in the equation:
 
     u = lambda v: model(params, gamma(v))[..., 0]
     residual = laplacian(u)(v) + g
 
-Functions act on each point of an array (..., d) by itself, as every network of coordinates does.
-Then one forward pass carries a derivative along with the values at all points (``jax.jvp``); no
-Jacobian matrix is ever formed.
+Functions act on each point of an array (..., d) by itself. Then one forward pass carries a
+derivative along with the values at all points (``jax.jvp``); no Jacobian matrix is ever formed.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,14 +21,10 @@ from fflib.features import Mapping
 from fflib.network import MLP
 from fflib.theory import kernels
 
-# --- Operators: from a function to a function
-
 
 def value(f: Callable) -> Callable:
-    """A f = f, the operator of plain regression.
-
-    Raises: TypeError when f is no function, ValueError when it does not act point by point, as do
-    those that follow. Chapter: Derivatives as data.
+    """A f = f, the operator of plain regression. Raises, as do those that follow: TypeError when f
+    is no function, ValueError when it does not act point by point. Chapter: Derivatives as data.
     """
     if not callable(f):
         raise TypeError(f"f must be a function of coordinates, but got {checks.describe(f)}")
@@ -50,9 +42,8 @@ def value(f: Callable) -> Callable:
 def along(axis: int) -> Callable:
     """The operator A f = ∂f/∂v_axis: ``along(0)(f)`` maps v (..., d) to an array of f's shape.
 
-    One pass forward through f and its linear part: twice the multiplications of f, and 2^r times
-    for the r-th derivative. Raises: TypeError or ValueError for an axis that is no whole number ≥
-    0, or that the points lack. Chapter: Derivatives as data.
+    It takes twice the multiplications of f. Raises: TypeError or ValueError for an axis that is no
+    whole number ≥ 0, or that the points lack. Chapter: Derivatives as data.
     """
     axis = checks.count("axis", axis, least=0)
 
@@ -60,7 +51,7 @@ def along(axis: int) -> Callable:
         f = value(f)
 
         def derivative(v):
-            axes = _axes(v := _points("v", v))
+            axes = _axes(v := checks.coordinates("v", v, None))
             checks.must(axis < len(axes), "axis", f"be below {len(axes)}, of the points", axis)
             return _slope(f, v, axes[axis])
 
@@ -72,30 +63,27 @@ def along(axis: int) -> Callable:
 def gradient(f: Callable) -> Callable:
     """∇f: v (..., d) to f's shape and a last axis d, forward along each: 1 + d times f's work.
 
-    Reverse mode (``jax.grad``) takes about three whatever d is, but not inside a loss, which is
-    differentiated once more. Raises: TypeError for integer coordinates. Chapter: Derivatives as
-    data.
+    Reverse mode takes about three whatever d is, but not inside a loss, which is differentiated
+    once more. Raises: TypeError for integer coordinates. Chapter: Derivatives as data.
     """
     f = value(f)
 
     def slopes(v):
-        v = _points("v", v)
+        v = checks.coordinates("v", v, None)
         return jax.vmap(partial(_slope, f, v), out_axes=-1)(_axes(v))
 
     return slopes
 
 
 def divergence(F: Callable) -> Callable:
-    """∇·F = Σ_j ∂F_j/∂v_j of a field F: v (..., d) to (..., d), or a ValueError. Chapter:
-    Derivatives as data.
-    """
+    """∇·F = Σ_j ∂F_j/∂v_j of a field, (..., d) to (..., d). Chapter: Derivatives as data."""
 
     def sources(v):
-        v = _points("v", v)
-        shape = jax.eval_shape(F, v).shape
-        shapes = f"{v.shape} that became {shape}"
-        checks.must(shape == v.shape, "F", "map (..., d) to (..., d)", shapes)
-        return jnp.trace(gradient(F)(v), axis1=-2, axis2=-1)
+        J = gradient(F)(v)
+        right = J.shape == (*jnp.shape(v), jnp.shape(v)[-1])
+        shapes = f"{jnp.shape(v)} that became {J.shape[:-1]}"
+        checks.must(right, "F", "map (..., d) to (..., d)", shapes)
+        return jnp.trace(J, axis1=-2, axis2=-1)
 
     return sources
 
@@ -103,15 +91,13 @@ def divergence(F: Callable) -> Callable:
 def laplacian(f: Callable) -> Callable:
     """Δf = Σ_j ∂²f/∂v_j²: v (..., d) to f's shape, forward mode twice along each axis.
 
-    Layer by layer it carries the value, d slopes and d second derivatives: 1 + 2d times the
-    multiplications of f, where the trace of the Hessian would take d² pairs. Of a ReLU network it
-    is 0 wherever it exists: no error says so. Raises: as :func:`gradient`. Chapter: Derivatives as
-    data.
+    It takes 1 + 2d times the multiplications of f. Of a ReLU network it is 0 wherever it exists: no
+    error says so. Raises: as :func:`gradient`. Chapter: Derivatives as data.
     """
     f = value(f)
 
     def second(v):
-        v = _points("v", v)
+        v = checks.coordinates("v", v, None)
         return jax.vmap(lambda e: _slope(lambda u: _slope(f, u, e), v, e))(_axes(v)).sum(0)
 
     return second
@@ -126,22 +112,12 @@ def _axes(v):
     return jnp.eye(v.shape[-1], dtype=v.dtype)
 
 
-def _points(name, v, **how):
-    v = checks.real_array(name, v, **how)
-    checks.must(v.ndim, name, "have shape (..., d)", "a single number")
-    return v
-
-
-# --- Kernels: K → A K Aᵀ
-
-
 def observed(kernel: Callable, A: Callable, B: Callable | None = None) -> Callable:
     """The covariance of A f at x with B f at x' as a function of Δ = x − x': A_x B_x' k(x − x').
 
-    For derivatives of orders α and β it is (−1)^|β| (∂^{α+β} k)(Δ). A and B (A if absent) have
-    constant coefficients and give a scalar: :func:`value`, :func:`along`, :func:`laplacian`, or a
-    function made of them. The stationary kernel k(Δ), (..., d) to (...), must be as smooth at Δ = 0
-    as they ask: a ReLU network's has a cusp there. Chapter: Derivatives as data.
+    A and B (A if absent) have constant coefficients and give a scalar: :func:`value`,
+    :func:`along`, :func:`laplacian`, or a function made of them. The stationary kernel k(Δ), (...,
+    d) to (...), must be smooth at Δ = 0: a ReLU network's is not. Chapter: Derivatives as data.
     """
     B = A if B is None else B
     # x' ↦ k(x − x') is u ↦ k(−u) at u = x' − x = −Δ; constant coefficients move along
@@ -152,10 +128,8 @@ def covariances(kernel: Callable, rows: Sequence, columns: Sequence | None = Non
     """The matrix A K Bᵀ of several kinds of observation at once, in blocks: (Σ n_i, Σ m_j).
 
     ``rows`` is a list of (operator, points (n_i, d)), what is observed and where, ``columns`` the
-    same (default: the rows); k(Δ) is stationary. It is ready for
-    :func:`fflib.theory.kernels.kernel_regression` and :func:`fflib.theory.dynamics.gradient_flow`.
-    Raises: ValueError for an empty list or points of different dimension; MemoryError when too
-    large. Chapter: Derivatives as data.
+    same (default: the rows); k(Δ) is stationary. Raises: ValueError for an empty list or points of
+    different dimension; MemoryError when too large. Chapter: Derivatives as data.
     """
     rows = _observations("rows", rows)
     columns = rows if columns is None else _observations("columns", columns, rows[0][1].shape[1])
@@ -183,10 +157,9 @@ def symbol(A: Callable, k) -> jax.Array:
 
     2πi k_j for ``along(j)``, −4π²‖k‖² for ``laplacian``; k in cycles per unit of v. Training on A f
     instead of f multiplies the kernel's eigenvalue of that wave by ‖symbol‖². A as in
-    :func:`observed`. Raises: ValueError or TypeError unless k is numbers with a last axis d.
-    Chapter: Derivatives as data.
+    :func:`observed`. Raises: ValueError or TypeError for bad k. Chapter: Derivatives as data.
     """
-    k = _points("k", k, integers=True)
+    k = checks.real_array("k", k, (..., "d"), integers=True)
     at = jnp.zeros_like(k)  # the wave is 1 here
     return A(lambda v: jnp.exp(2j * jnp.pi * (v * k).sum(-1)))(at)
 
@@ -194,16 +167,14 @@ def symbol(A: Callable, k) -> jax.Array:
 def sine_ntk(model: MLP, mapping: Mapping, delta) -> jax.Array:
     """The NTK of a network with activation "sin" behind γ(v), as a function of Δ = v − v'.
 
-    Where the ReLU's kernel has a cusp, this one is smooth: it may be differentiated at Δ = 0. With
-    q the variance and c the covariance of two pre-activations,
+    It may be differentiated at Δ = 0, where the ReLU's has a cusp. With q the variance and c the
+    covariance of two pre-activations,
 
         E[sin u sin u'] = e^{−q} sinh c,     E[cos u cos u'] = e^{−q} cosh c,
 
-    and layer by layer Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, where s is the
-    weights' deviation and (w, β) = (1, 1) in standard, (s², t²) in NTK parameterization, t the
-    biases'. The mapping (a, B) is any Fourier mapping; Δ (..., d) gives (...). Raises: ValueError
-    for another activation, TypeError or ValueError for bad models, mappings and offsets. Chapter:
-    Derivatives as data.
+    and Θ = w⟨a, a'⟩ + β + s² n_in E[cos u cos u'] Θ_previous, layer by layer as in
+    :func:`fflib.theory.kernels.relu_recursion`. Δ (..., d) gives (...). Raises: ValueError or
+    TypeError for other activations, models, mappings and offsets. Chapter: Derivatives as data.
     """
     kernels.fitting(model, mapping)
     if model.activation != "sin":

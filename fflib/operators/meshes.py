@@ -1,12 +1,9 @@
 r"""Closed triangle meshes: what makes one, what lies inside, points on it.
 
-libigl answers what takes geometry (it and trimesh are the extra ``meshes``): winding numbers say
-what lies inside, rays where a line enters and leaves. Nothing asks it while a network trains: the
-heights at which vertical lines cross the surface are found once, and inside or outside at (x, y, z)
-is then a matter of counting the heights below z.
+libigl (of the extra ``meshes``) answers what takes geometry. Nothing asks it while a network
+trains: the heights at which vertical lines cross the surface are found once, and inside or outside
+at (x, y, z) is then a matter of counting the heights below z.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,13 +19,8 @@ MAGNIFIED = 1e3  # libigl's rays overlook faces whose area is below a millionth 
 
 
 class Mesh(NamedTuple):
-    """A closed surface of triangles, seen counter-clockwise from outside.
-
-    Attributes:
-        vertices: (V, 3), float64.
-        faces: (F, 3) whole numbers, three vertices each.
-
-    Chapter: Solid shapes.
+    """A closed surface of triangles: vertices (V, 3), float64, and faces (F, 3), three vertices
+    each, counter-clockwise from outside. Chapter: Solid shapes.
     """
 
     vertices: np.ndarray
@@ -70,21 +62,15 @@ def _volumes(made: Mesh) -> np.ndarray:
 def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mesh:
     """A :class:`Mesh` from corners and faces, after checking that there is an inside.
 
-    Vertices at the same place become one (files repeat them where textures have seams), faces that
-    thereby lose a corner go, and so do vertices of no face. Of several bodies each is checked: one
-    that is inside out, seen from its negative volume, is turned, unless it is a hollow in another.
-
-    Vertices are (V, 3), faces (F, 3) whole numbers from 0 to V − 1; errors call it ``name``. With
-    ``holes`` edges of one face only are allowed: each hole is closed by a fan of faces about its
-    middle, nearly where the winding number of the open surface passes ½. Raises: ValueError or
-    TypeError when it is empty, a vertex is NaN, a face names a vertex that is not there, an edge
-    has not exactly two faces (an open mesh, or sheets that meet in an edge), two neighbours face
-    opposite ways, or there is no volume. Chapter: Solid shapes.
+    Vertices (V, 3) at the same place become one; faces (F, 3), whole numbers from 0 to V − 1, that
+    thereby lose a corner go, and so do vertices of no face. A body inside out, of negative volume,
+    is turned, unless it is a hollow in another. With ``holes`` edges of one face only are allowed:
+    each hole is closed by a fan of faces about its middle, nearly where the winding number of the
+    open surface passes ½. Errors call it ``name``. Raises: ValueError or TypeError when it is
+    empty, a vertex is NaN, a face names a vertex that is not there, an edge has not exactly two
+    faces (an open mesh, or sheets that meet in an edge), two neighbours face opposite ways, or
+    there is no volume. Chapter: Solid shapes.
     """
-    vertices, faces = (
-        np.asarray(checks.as_array(f"{what} of {name}", given))
-        for what, given in (("vertices", vertices), ("faces", faces))
-    )
     vertices, faces = _arrays_of(vertices, faces, name)
     vertices, same = np.unique(vertices.astype(np.float64), axis=0, return_inverse=True)
     faces = same.reshape(-1)[faces.astype(np.int64)]
@@ -100,11 +86,12 @@ def mesh(vertices, faces, name: str = "the mesh", *, holes: bool = False) -> Mes
 
 
 def _arrays_of(vertices, faces, name):
+    vertices = np.asarray(checks.as_array(f"vertices of {name}", vertices))
+    faces = np.asarray(checks.as_array(f"faces of {name}", faces))
     if vertices.size == 0 or faces.size == 0:
         raise ValueError(f"{name} is empty: it has {len(vertices)} vertices and {len(faces)} faces")
-    shapes = vertices.shape, faces.shape
-    right = [shape[1:] for shape in shapes] == [(3,), (3,)]
-    checks.must(right, name, "have vertices (V, 3) and faces (F, 3)", shapes)
+    checks.shaped(f"vertices of {name}", vertices, ("V", 3))
+    checks.shaped(f"faces of {name}", faces, ("F", 3))
     if not np.issubdtype(faces.dtype, np.integer):
         raise TypeError(f"faces of {name} must be whole numbers, but got {checks.describe(faces)}")
     low, high, last = faces.min(), faces.max(), len(vertices) - 1
@@ -116,9 +103,8 @@ def _arrays_of(vertices, faces, name):
 def _edges(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each face's three edges in its direction, (3F, 2); which edge each is; faces of an edge."""
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    _, which, count = np.unique(
-        np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True
-    )
+    both = np.sort(edges, axis=1)
+    _, which, count = np.unique(both, axis=0, return_inverse=True, return_counts=True)
     return edges, which.reshape(-1), count
 
 
@@ -182,10 +168,8 @@ def _bodies_turned(made: Mesh) -> Mesh:
 
 
 def normalise(made: Mesh) -> tuple[Mesh, Callable]:
-    """Into [0, 1]³, proportions kept: the vertices' mean to the middle, the farthest to the border.
-
-    Returns the mesh and the way back, a function of points (..., 3) of the unit cube. Chapter:
-    Solid shapes.
+    """Into [0, 1]³, proportions kept: the vertices' mean to the middle, the farthest to the border;
+    and the way back, a function of points (..., 3) of the unit cube. Chapter: Solid shapes.
     """
     centre = made.vertices.mean(0)
     v = made.vertices - centre
@@ -197,10 +181,9 @@ def normalise(made: Mesh) -> tuple[Mesh, Callable]:
 def inside(made: Mesh, points) -> np.ndarray:
     r"""Which of the points (N, 3) lie in the solid, as N booleans: winding number w > ½.
 
-    w is the sum of the solid angles under which the faces are seen, over 4π: 1 inside, 0 outside, 2
-    where two parts overlap; libigl takes faces that are far away together (Barill et al. 2018). It
-    computes in single precision about the solid's middle: only a point that rounding moves across
-    the surface can be wrong. Raises: ValueError for another shape or NaN. Chapter: Solid shapes.
+    w is the sum of the solid angles under which the faces are seen, over 4π, 2 where two parts
+    overlap (Barill et al. 2018), in single precision about the solid's middle. Raises: ValueError
+    for another shape or NaN. Chapter: Solid shapes.
     """
     arrays, there = _for_igl(made, 1.0)
     points, igl = there(_places("points", points, 3)), checks.extra("igl", "meshes")
@@ -211,10 +194,9 @@ def columns(made: Mesh, xy) -> np.ndarray:
     """Heights at which the vertical lines through ``xy`` (N, 2) enter and leave the solid, rising.
 
     Going up, the winding number w grows by 1 at each face that looks down and falls by 1 at each
-    that looks up; the solid is where w > 0, also where the surface runs through itself. A line
-    through an edge, at which libigl may count one face, both or none, is moved by a ten-millionth.
-    Returns: (N, K), K the largest number of heights (even), the rest ∞; right to single precision.
-    Raises: ValueError for another shape or NaN. Chapter: Solid shapes.
+    that looks up; the solid is where w > 0. A line through an edge, where libigl may count one
+    face, both or none, is moved by a ten-millionth. Returns: (N, K), K the largest number (even),
+    the rest ∞, in single precision. Raises: as :func:`inside`. Chapter: Solid shapes.
     """
     xy = _places("xy", xy, 2)
     line, z, change = _crossings(made, xy)
@@ -246,24 +228,17 @@ def _crossings(made: Mesh, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def below(heights, z):
-    """Inside or not at ``z`` (…) of lines with heights (…, K): is the count of those below z odd?
-    For NumPy and for JAX, compiled or not. Chapter: Solid shapes.
-    """
+    """Inside at z (…) with heights (…, K): is an odd number below? Chapter: Solid shapes."""
     return (heights <= z[..., None]).sum(-1) % 2 == 1
 
 
-def first_seen(made: Mesh, start, direction) -> tuple[np.ndarray, np.ndarray]:
-    """The faces that rays meet first: from ``start`` (N, 3), all along one ``direction`` (3,).
-
-    Returns: (N,) face, −1 where there is none, and (N, 3) the place on it in barycentric
-    coordinates, there (1, 0, 0). Raises: as :func:`columns`. Chapter: Solid shapes.
-    """
+def _first_seen(made: Mesh, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The faces that rays from far above meet, −1 for none, and the place on each, barycentric."""
     tree, arrays, there, _ = _rays(made)
-    start = there(_places("start", start, 3))
-    along = np.tile(np.asarray(direction, float), (len(start), 1))
-    face, _, at = tree.intersect_ray_first(*arrays, start, along)
+    start, down = there(np.insert(xy, 2, 9.0, axis=1)), np.tile([0.0, 0.0, -1.0], (len(xy), 1))
+    face, _, at = tree.intersect_ray_first(*arrays, start, down)
     at = np.where(face[:, None] < 0, 0.0, at)  # libigl leaves these unset
-    return face, np.concatenate([1 - at.sum(-1, keepdims=True), at], -1)
+    return face, np.insert(at, 0, 1 - at.sum(-1), axis=1)
 
 
 def _rays(made: Mesh):
@@ -305,9 +280,8 @@ def on_surface(made: Mesh, key: jax.Array, n: int, *, by_face: bool = False) -> 
     A face is drawn by its area, so that the points are uniform, or with ``by_face``, as in the
     paper's code, each as often as any other. Chapter: Solid shapes.
     """
-    f, u, v = np.asarray(
-        jax.random.uniform(checks.key("key", key), (3, checks.count("n", n))), np.float64
-    )
+    size = 3, checks.count("n", n)
+    f, u, v = np.asarray(jax.random.uniform(checks.key("key", key), size), np.float64)
     area = np.linalg.norm(made.normals, axis=-1)
     share = np.cumsum(np.ones_like(area) if by_face else area)
     face = np.minimum(np.searchsorted(share, f * share[-1], side="right"), len(share) - 1)
@@ -319,10 +293,10 @@ def on_surface(made: Mesh, key: jax.Array, n: int, *, by_face: bool = False) -> 
 def contour(values, low=0.0, high=1.0) -> Mesh:
     """The surface where a function, known on a grid, changes sign: libigl's marching cubes.
 
-    Values (n₁, n₂, n₃), positive inside, are at linspace(low, high, n) on each axis; ``low`` and
-    ``high`` are numbers or (3,). Outside the grid the function counts as negative, so that the
-    surface is closed whatever it does at the border (Lorensen and Cline 1987). Raises: ValueError
-    for another shape, values that are not finite, or nowhere positive. Chapter: Solid shapes.
+    Values (n₁, n₂, n₃), positive inside, are at linspace(low, high, n) on each axis, low and high
+    numbers or (3,). Outside the grid the function counts as negative, so that the surface is closed
+    (Lorensen and Cline 1987). Raises: ValueError for another shape, values that are not finite, or
+    nowhere positive. Chapter: Solid shapes.
     """
     values = np.asarray(values, np.float64)
     right = values.ndim == 3 and min(values.shape) > 1
@@ -343,16 +317,15 @@ def picture(made: Mesh, size: int = 160, turn: float = 0.0, tilt: float = 0.35) 
     """A mesh in [0, 1]³ seen from far away, coloured by where its surface faces: (size, size, 3).
 
     Red, green and blue are ½ + ½ of the outward normal's part to the right, upwards and towards the
-    viewer; normals are blended over each face from those of its corners. White is background. The
-    side spans 1.2 units. ``turn`` is about the upright y axis through the middle, ``tilt`` then
-    towards the viewer on the z axis, in radians. Chapter: Solid shapes.
+    viewer, on white. The side spans 1.2 units. ``turn`` is about the upright y axis through the
+    middle, ``tilt`` then towards the viewer on the z axis, in radians. Chapter: Solid shapes.
     """
     (c, s), (a, b) = ((np.cos(angle), np.sin(angle)) for angle in (turn, tilt))
     turned = np.array([[1, 0, 0], [0, a, -b], [0, b, a]]) @ [[c, 0, s], [0, 1, 0], [-s, 0, c]]
     made = Mesh((made.vertices - 0.5) @ turned.T + 0.5, made.faces)
     at = (np.arange(checks.count("size", size)) + 0.5) / size * 1.2 - 0.1
     xy = np.stack(np.meshgrid(at, at[::-1], indexing="xy"), -1).reshape(-1, 2)
-    face, weights = first_seen(made, np.insert(xy, 2, 9.0, axis=1), (0, 0, -1))
+    face, weights = _first_seen(made, xy)
     hit = face >= 0
     normals = np.zeros_like(made.vertices)
     for k in range(3):

@@ -1,17 +1,14 @@
 r"""The electron microscope: central slices, contrast, direct inversion, and how good it is.
 
-An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz. In Fourier space
-projecting is cutting (Bracewell 1956; De Rosier and Klug 1968): p̂(k₁, k₂) = V̂(Rᵀ(k₁, k₂, 0)). The
-microscope multiplies each frequency by a known number, and the detector adds noise:
+An image is a projection of the turned molecule, p(x, y) = ∫ V(Rᵀ(x, y, z)) dz: in Fourier space a
+central slice (Bracewell 1956; De Rosier and Klug 1968). The microscope multiplies each frequency by
+a known number, and the detector adds noise:
 
     y_i(k) = C_i(‖k‖) V̂(Rᵢᵀ(k, 0)) + noise.
 
 Frequencies are in cycles per pixel, in [−½, ½), where no unit is given. The Fourier transform is
-the plain sum over pixels with exp(−2πi k·x); pixel j of n lies at x = j − n//2, so a centred
-particle has a smooth transform. Images have axes x and y, volumes x, y and z.
+the plain sum over pixels with exp(−2πi k·x); pixel j of n lies at x = j − n//2. Axes are x, y, z.
 """
-
-from __future__ import annotations
 
 from functools import partial
 
@@ -30,17 +27,13 @@ def frequencies(n: int) -> np.ndarray:
 
 
 def centred_fft(array, d: int) -> jax.Array:
-    """Σ a(x) exp(−2πi k·x) over the last ``d`` axes, frequency 0 at n//2. Chapter: A molecule in
-    motion.
-    """
+    """Σ a(x) exp(−2πi k·x) over the last d axes, k = 0 at n//2. Chapter: A molecule in motion."""
     axes = tuple(range(-d, 0))
     return jnp.fft.fftshift(jnp.fft.fftn(jnp.fft.ifftshift(array, axes), axes=axes), axes)
 
 
 def centred_ifft(spectrum, d: int) -> jax.Array:
-    """The real array of this :func:`centred_fft` (its real part, where the spectrum has no
-    partner). Chapter: A molecule in motion.
-    """
+    """The real part of what has this :func:`centred_fft`. Chapter: A molecule in motion."""
     axes = tuple(range(-d, 0))
     return jnp.fft.fftshift(jnp.fft.ifftn(jnp.fft.ifftshift(spectrum, axes), axes=axes), axes).real
 
@@ -52,16 +45,12 @@ def radius(n: int) -> np.ndarray:
 
 
 def filtered(images, gain) -> jax.Array:
-    """Images (..., n, n) whose transforms are multiplied by ``gain``, symmetric in ±k: what a lens
-    makes of them. Chapter: A molecule in motion.
-    """
+    """Images (..., n, n), their transforms times an even gain. Chapter: A molecule in motion."""
     return centred_ifft(gain * centred_fft(images, 2), 2)
 
 
 def half_disc(n: int) -> np.ndarray:
-    """Which frequencies of a real n × n image to keep: cells (P, 2) with ‖k‖ < ½, one of each ±k.
-
-    A real image has ŷ(−k) = conj ŷ(k). Frequency 0, its own partner, is the first in the list.
+    """Frequencies ‖k‖ < ½ of a real n × n image, n ≥ 4, one of each ±k: cells (P, 2), 0 first.
     Chapter: A molecule in motion.
     """
     x, y = np.meshgrid(*2 * [np.arange(checks.count("n", n, least=4)) - n // 2], indexing="ij")
@@ -71,12 +60,9 @@ def half_disc(n: int) -> np.ndarray:
 
 
 def random_rotations(key: jax.Array, count: int) -> jax.Array:
-    """``count`` rotations (count, 3, 3), uniform over all: quaternions of four normal numbers.
-    Chapter: A molecule in motion.
-    """
-    quaternions = jax.random.normal(
-        checks.key("key", key), (checks.count("count", count), 4)
-    )  # the real part first
+    """Rotations (count, 3, 3), uniform over all. Chapter: A molecule in motion."""
+    size = checks.count("count", count), 4
+    quaternions = jax.random.normal(checks.key("key", key), size)  # the real part first
     return Rotation.from_quat(jnp.roll(quaternions, -1, axis=1)).as_matrix()
 
 
@@ -87,15 +73,13 @@ def slice_points(k, poses) -> jax.Array:
     Raises: ValueError for other shapes and matrices. Chapter: A molecule in motion.
     """
     k, poses = checks.points("k", k, 2), rotations("poses", poses)
-    checks.must(poses.ndim == 3, "poses", "have shape (N, 3, 3)", poses.shape)
+    checks.shaped("poses", poses, ("N", 3, 3))
     return jnp.matmul(k, poses[:, :2], precision="highest")
 
 
 def fold(k) -> tuple[jax.Array, jax.Array]:
-    """Of ±k (..., 3) the one with k_z > 0 (or k_z = 0 and k_y > 0, …), s k, and the sign s = ±1.
-
-    A real volume has V̂(k) = Re V̂(s k) + i s Im V̂(s k), so that a network needs to learn half of
-    the frequencies only. Returns (s k, s), (..., 3) and (...). Chapter: A molecule in motion.
+    """Of ±k (..., 3) the one with k_z > 0 (or k_z = 0 and k_y > 0, …), s k, and the sign s = ±1: of
+    a real volume V̂(k) = Re V̂(s k) + i s Im V̂(s k). Chapter: A molecule in motion.
     """
     x, y, z = jnp.moveaxis(k, -1, 0)
     first = jnp.where(z != 0, z, jnp.where(y != 0, y, x))
@@ -104,9 +88,7 @@ def fold(k) -> tuple[jax.Array, jax.Array]:
 
 
 def wavelength(kilovolts: float = 300.0) -> float:
-    """Of an electron, in Å: 12.2643/√(U + 0.978466·10⁻⁶ U²), U the voltage in volts (relativistic).
-    Chapter: A molecule in motion.
-    """
+    """Of an electron in Å, with relativity. Chapter: A molecule in motion."""
     volts = 1e3 * checks.positive("kilovolts", kilovolts)
     return 12.2643 / (volts + 0.978466e-6 * volts**2) ** 0.5
 
@@ -119,18 +101,10 @@ def contrast(
 
     χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
 
-    Δz > 0 is underfocus. C(0) = −A < 0: the molecule is darker than the ice.
-
-    Args:
-        k: ‖k‖ in cycles per Å, any shape.
-        defocus: Δz in Å (1 µm = 10⁴ Å); broadcast against k.
-        kilovolts: of the electrons.
-        cs: spherical aberration in mm.
-        amplitude: A, the share of amplitude contrast, in [0, 1].
-        b_factor: B in Å².
-
-    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B. Chapter: A
-    molecule in motion.
+    k is ‖k‖ in cycles per Å, the defocus Δz in Å (1 µm = 10⁴ Å), > 0 underfocus, broadcast against
+    it, the spherical aberration C_s ≥ 0 in mm, B ≥ 0 in Å², and the share of amplitude contrast A
+    in [0, 1]: C(0) = −A, darker than the ice. Raises: ValueError for numbers out of these ranges.
+    Chapter: A molecule in motion.
     """
     wave, cs = wavelength(kilovolts), 1e7 * checks.positive("cs", cs, zero=True)
     right = checks.positive("amplitude", amplitude, zero=True) <= 1
@@ -148,20 +122,15 @@ def _contrast(k, defocus, wave, cs, amplitude, b_factor):
 
 
 def invert(k, y, gain, poses, n: int, ridge: float = 1.0, pad: int = 2) -> jax.Array:
-    r"""The contrast transfer function without astigmatism (Eq. cryo-ctf), real, of the shape of k.
+    r"""Direct Fourier inversion: put every measured slice back into the box, then transform.
 
-    χ = π λ Δz k² − ½ π C_s λ³ k⁴, C = −(√(1−A²) sin χ + A cos χ) exp(−B k²/4).
-
-    Args:
-        k: ‖k‖ in cycles per Å, any shape.
-        defocus: Δz in Å (1 µm = 10⁴ Å), > 0 underfocus; broadcast against k.
-        kilovolts: of the electrons.
-        cs: spherical aberration C_s in mm.
-        amplitude: A in [0, 1], the share of amplitude contrast; C(0) = −A, darker than the ice.
-        b_factor: B in Å².
-
-    Raises: ValueError for an amplitude outside [0, 1], a negative aberration or B. Chapter: A
-    molecule in motion.
+    Each value is shared out among the eight nearest cells by trilinear weights t, and every cell
+    takes the least-squares value Σ t C y / (Σ t C² + ridge) (Wiener). The cells are ``pad`` times
+    finer than the box asks for, which keeps the interpolation's error outside the box; dividing by
+    its transform, sinc² along each axis, undoes its fading inside. From k (P, 2) in cycles per
+    pixel, complex y (N, P), gain C (N, P) and poses (N, 3, 3) to the volume (n, n, n). ``ridge`` >
+    0 is noise over signal, where y has noise of variance 1. Raises: ValueError for shapes that
+    disagree or poses that are no rotations. Chapter: A molecule in motion.
     """
     at = slice_points(k, poses)
     y, gain, ridge = jnp.asarray(y), jnp.asarray(gain), checks.positive("ridge", ridge)
@@ -193,14 +162,11 @@ def _invert(at, signal, weight, ridge, n):
 def shell_correlation(a, b) -> jax.Array:
     """Fourier shell correlation of two volumes (n, n, n), one number a shell 0, 1, … n/2 − 1.
 
-    FSC(s) = Re Σ â conj(b̂) / √(Σ ‖â‖² Σ ‖b̂‖²), sums over round(n‖k‖) = s cycles per box. It is
-    blind to how strong a shell is, and so to filters, and to the sign of both volumes together; 0
-    where a volume has nothing. Raises: ValueError for volumes that are no cubes of one size.
-    Chapter: A molecule in motion.
+    FSC(s) = Re Σ â conj(b̂) / √(Σ ‖â‖² Σ ‖b̂‖²), sums over round(n‖k‖) = s cycles per box; 0 where a
+    volume has nothing. Raises: ValueError for other shapes. Chapter: A molecule in motion.
     """
-    a, b = checks.real_array("a", a), checks.real_array("b", b)
-    right = a.ndim == 3 and len({*a.shape, *b.shape}) == 1 and b.ndim == 3
-    checks.must(right, "a and b", "be cubes of one size", f"{a.shape} and {b.shape}")
+    a = checks.real_array("a", a, ("n", "n", "n"))
+    b = checks.real_array("b", b, a.shape)
     return _shell_correlation(a, b)
 
 
@@ -224,13 +190,12 @@ def resolution(curve, threshold: float, pixel: float) -> float:
 
     The curve (n/2,), as :func:`shell_correlation` gives it for a box of n voxels of side ``pixel``
     Å, n even, is taken to be straight between shells; one that never falls gives the last shell's.
-    A threshold of 0.5 is usual against a known volume, 0.143 between volumes of two halves of the
-    data (Rosenthal and Henderson 2003), for which a volume of all data correlates with the truth by
-    √(2·0.143/(1 + 0.143)) = 0.5. Raises: ValueError for a threshold outside (0, 1), or a curve with
-    another number of axes. Chapter: A molecule in motion.
+    Usual are 0.5 against a known volume and 0.143 between volumes of two halves of the data
+    (Rosenthal and Henderson 2003). Raises: ValueError for a threshold outside (0, 1), or a curve
+    with another number of axes. Chapter: A molecule in motion.
     """
-    curve = np.asarray(checks.real_array("curve", curve), np.float64)
-    checks.must(curve.ndim == 1 and len(curve) > 1, "curve", "have shape (n/2,)", curve.shape)
+    curve = np.asarray(checks.real_array("curve", curve, ("n/2",)), np.float64)
+    checks.must(len(curve) > 1, "curve", "have at least 2 shells", len(curve))
     checks.must(0 < threshold < 1, "threshold", "lie in (0, 1)", threshold)
     box = 2 * len(curve) * checks.positive("pixel", pixel)
     below = np.flatnonzero(curve[1:] < threshold) + 1  # shell 0 is the mass

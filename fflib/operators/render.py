@@ -1,7 +1,7 @@
 r"""Volume rendering: from a field of density and colour to what a camera sees of it.
 
-A ray o + t·d, ‖d‖ = 1, crosses the field between t = near and t = far. Light that starts at t
-reaches the camera with the transmittance T(t), so the pixel shows
+Light that starts at t on a ray o + t·d reaches the camera with the transmittance T(t), so the pixel
+shows
 
     C = ∫ T(t) σ(t) c(t) dt,   T(t) = exp(−∫_near^t σ(s) ds),                  (Max 1995)
 
@@ -9,11 +9,7 @@ computed from samples t_1 < … < t_n with δ_i = t_{i+1} − t_i, t_{n+1} = far
 2020):
 
     C = Σ w_i c_i,   w_i = T_i (1 − e^{−σ_i δ_i}),   T_i = exp(−Σ_{j<i} σ_j δ_j).
-
-Where rays come from is told by :mod:`fflib.operators.cameras`.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -29,10 +25,8 @@ ENDLESS = 1e10  # where the published last interval ends
 
 
 class Rendered(NamedTuple):
-    """What rays see of a field on black: colour (..., 3) is Σ w_i c_i, opacity (...) is Σ w_i from
-    0 (all light passes) to 1, depth (...) is Σ w_i t_i + (1 − opacity)·far, the mean distance at
-    which light stops, with what passes through counted at far. ``weights`` (..., n) are the w_i ≥
-    0. Chapter: Radiance fields.
+    """What rays see of a field on black: colour (..., 3), Σ w_i c_i, depth (...), Σ w_i t_i + (1 −
+    opacity)·far, opacity (...), Σ w_i ≤ 1, weights (..., n), w_i ≥ 0. Chapter: Radiance fields.
     """
 
     colour: jax.Array
@@ -46,8 +40,8 @@ def samples(
 ) -> jax.Array:
     """Distances t_1 < … < t_n along rays, ``shape`` + (n,), one in each of n parts of [near, far].
 
-    Uniform within its part with a ``key`` (stratified sampling), in its middle without. Raises:
-    ValueError unless 0 ≤ near < far and n ≥ 1. Chapter: Radiance fields.
+    With a ``key`` uniform within its part, else in its middle. Raises: ValueError unless 0 ≤ near
+    < far and n ≥ 1. Chapter: Radiance fields.
     """
     right = 0 <= near < far < np.inf
     checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
@@ -63,10 +57,8 @@ def composite(density, colour, t, far: float) -> Rendered:
     and the last interval ends at ``far``, not before the last sample. Raises: ValueError when the
     shapes disagree, or distances fall. Chapter: Radiance fields.
     """
-    shapes = jnp.shape(density), jnp.shape(colour), jnp.shape(t)
-    right = shapes[1] == (*shapes[0], 3) and shapes[2][-1] == shapes[0][-1]
-    asked = "have shape (..., n), colour (..., n, 3) and t (..., n)"
-    checks.must(right, "density", asked, shapes)
+    checks.shaped("colour", colour, (*jnp.shape(density), 3))
+    checks.shaped("t", t, (..., jnp.shape(density)[-1]))
     lengths = jnp.diff(t, append=far)
     if not checks.traced(lengths) and (least := np.min(lengths)) < -1e-6 * far:
         raise ValueError(f"t must rise and end before far = {far}, but falls by {-least:.3g}")
@@ -107,9 +99,9 @@ def random_rays(
 ) -> dict[str, jax.Array]:
     """``count`` random pixels of random pictures with n stratified samples each: a minibatch.
 
-    With ``published`` as in the authors' notebook: rays through the pixels' upper left corners, t
-    the depth along the camera's axis. Returns a dict of origins, directions, colour (count, 3) and
-    t (count, n). Chapter: Radiance fields.
+    With ``published`` as in the authors' notebook: through the pixels' upper left corners, t the
+    depth along the camera's axis. Returns a dict of origins, directions, colour (count, 3) and t
+    (count, n). Chapter: Radiance fields.
     """
     key_pixel, key_t = jax.random.split(key)
     view, row, column = jax.random.randint(
@@ -125,10 +117,8 @@ def picture(
     field: Callable, pose, lens, size: tuple[int, int], t, far: float, rows: int = 8,
     published: bool = False,
 ) -> Rendered:  # fmt: skip
-    """A whole picture of a field: colour (H, W, 3), depth and opacity (H, W), weights (H, W, n).
-
-    Samples ``t`` (n,) are those of every ray; ``rows`` rows of pixels are computed at a time;
-    ``published`` as in :func:`random_rays`. Chapter: Radiance fields.
+    """A whole picture (H, W, …) of a field, of samples ``t`` (n,) on every ray, ``rows`` rows of
+    pixels at a time; ``published`` as in :func:`random_rays`. Chapter: Radiance fields.
     """
     pixels = pixel_centres(*size) - (0.5 if published else 0.0)
 

@@ -1,15 +1,12 @@
 r"""What an instrument measures: each operator a small linear function of an array.
 
-A scanner does not see the picture f(v); it sees A f. The network is asked for f on a grid, the
-operator turns that into a prediction of the measurement, and the loss compares there:
+A scanner does not see the picture f(v); it sees A f, and the loss compares there:
 
     v ↦ γ(v) ↦ f(γ(v); θ) ↦ A f ↦ ½ mean ‖A f − y‖².
 
-All of it can be differentiated and compiled, so nothing else about training changes. These are the
-operators of the CT and MRI experiments of Tancik et al. 2020; any function of an array will do.
+These are the operators of the CT and MRI experiments of Tancik et al. 2020; any function of an
+array that JAX can differentiate will do.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
@@ -24,20 +21,14 @@ INTERPOLATION = {"nearest": 0, "linear": 1}
 
 
 def half_mean_square(residual) -> jax.Array:
-    """½ mean ``|r|²`` of a real or complex array: a real scalar, the loss of pictures, CT and MRI.
-
-    ``|r|²`` is written Re(r)² + Im(r)²: its gradient is right for complex r and finite at r = 0.
-    Chapter: Magnetic resonance.
-    """
+    """½ mean ``|r|²`` of a real or complex array, a real scalar. Chapter: Magnetic resonance."""
     r = jnp.asarray(residual)
     return 0.5 * jnp.mean(r.real**2 + r.imag**2 if jnp.iscomplexobj(r) else r**2)
 
 
 def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
-    """Aᴴ of a linear operator A on arrays of one shape: Re⟨Ax, y⟩ = Re⟨x, Aᴴy⟩ for all x and y.
-
-    JAX derives it, by transposing A's program, x of this shape and dtype (default: float) ↦ A x.
-    For a real A it is y ↦ Aᵀy, what ``jax.vjp`` gives. Chapter: Computed tomography.
+    """Aᴴ of a linear A on arrays of one shape and dtype (default: float): Re⟨Ax, y⟩ = Re⟨x, Aᴴy⟩.
+    Chapter: Computed tomography.
     """
     like = jax.ShapeDtypeStruct(tuple(shape), dtype or jnp.zeros(()).dtype)
     transpose = jax.linear_transpose(operator, like)
@@ -48,9 +39,7 @@ def adjoint(operator: Callable, shape: Sequence[int], dtype=None) -> Callable:
 
 
 def angles(count: int) -> jax.Array:
-    """``count`` views in radians, linspace(0, π) without π, or a ValueError. Chapter: Computed
-    tomography.
-    """
+    """``count`` ≥ 1 views in radians, from 0 to π, without π. Chapter: Computed tomography."""
     return jnp.arange(checks.count("count", count)) * (jnp.pi / count)
 
 
@@ -58,24 +47,19 @@ def project(image, angles, interpolation="nearest", detectors: int | None = None
     r"""Parallel-beam projections, the Radon transform of a picture on [0, 1]² (Eq. ct-radon).
 
     p(θ, s) = ∫ f(½ + s cosθ − t sinθ, ½ + s sinθ + t cosθ) dt, arguments (column, row): the picture
-    is turned by θ about its middle and averaged over its rows. Detector j of m sits at s = j/m − ½;
-    f is 0 outside the square, whose side is the unit of length. A sinogram of scikit-image,
-    ``theirs = radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T / n,
+    (n, n) is turned by θ about its middle and averaged over its rows; it is 0 outside the square,
+    whose side is the unit of length. ``angles`` are (k,) radians in [−2π, 2π], in any order.
+    Detector j of m (default n) sits at s = j/m − ½. A sinogram of scikit-image, ``theirs =
+    radon(image, degrees)`` with ``circle=True``, is ours after ``theirs.T / n,
     -np.radians(degrees)``: it sums pixels and turns the other way.
 
-    Args:
-        image: (n, n), real.
-        angles: (k,) radians in [−2π, 2π], any number in any order; see :func:`angles`.
-        interpolation: "nearest" (the paper's: the value of the nearest pixel) or "linear" (closer
-            to the integral and four times the work).
-        detectors: m, if it is not n.
-
-    Returns: (k, m). Raises: ValueError for another shape, no angles, degrees, NaN; TypeError for
-    complex pictures. Chapter: Computed tomography.
+    "nearest" takes the value of the nearest pixel, as the paper does, "linear" is closer to the
+    integral and four times the work. Returns: (k, m). Raises: ValueError for another shape, no
+    angles, degrees, NaN; TypeError for complex pictures. Chapter: Computed tomography.
     """
-    image, angles = _array("image", image, 2), _directions(angles)
-    right = image.shape[0] == image.shape[1]
-    checks.must(right, "image", "be square, (n, n), padded with zeros if need be", image.shape)
+    hint = ": pad it with zeros to a square"
+    image = checks.real_array("image", image, ("n", "n"), integers=True, hint=hint)
+    angles = _directions(angles)
     order = INTERPOLATION[checks.one_of("interpolation", interpolation, tuple(INTERPOLATION))]
     n = len(image)
     t, s = jnp.meshgrid(jnp.arange(n) - n / 2, _detectors(n, detectors), indexing="ij")
@@ -99,16 +83,13 @@ def filtered_back_projection(sinogram, angles, size: int | None = None) -> jax.A
 
     h has the absolute frequency as its spectrum, up to the detectors' Nyquist frequency
     (Ramachandran and Lakshminarayanan 1971); s(v, θ) is the detector that sees v from θ,
-    interpolated linearly. Each view counts for half of the turn to its neighbours (mod π).
-
-    From a sinogram (k, m) and angles as in :func:`project` comes a picture (n, n), n = ``size`` or
-    m; noise and few angles take it outside the range of the true one. Raises: ValueError when the
-    shapes disagree, for NaN or no angles. Chapter: Computed tomography.
+    interpolated linearly. Each view counts for half of the turn to its neighbours (mod π). From a
+    sinogram (k, m) and angles as in :func:`project` comes a picture (n, n), n = ``size`` or m.
+    Raises: ValueError for shapes that disagree, NaN, no angles. Chapter: Computed tomography.
     """
-    sinogram, angles = _array("sinogram", sinogram, 2), _directions(angles)
-    views, m = sinogram.shape
-    asked = f"have {len(angles)} rows, one an angle"
-    checks.must(views == len(angles), "sinogram", asked, f"shape {(views, m)}")
+    angles = _directions(angles)
+    sinogram = checks.real_array("sinogram", sinogram, (len(angles), "m"), integers=True)
+    m = sinogram.shape[1]
     n = m if size is None else checks.count("size", size)
     k = np.fft.fftfreq(2 * m, 1 / (2 * m))  # 0, 1, …, m−1, −m, …, −1; zeros to 2m: no wrap-around
     with np.errstate(divide="ignore"):
@@ -141,37 +122,32 @@ def kspace_mask(
     """Which frequencies the scanner visits: cells hit by ``draws`` from N(centre, std²·I).
 
     The defaults are the paper's for 96³, where about one cell in eight is hit; ``std`` is in cells
-    (cycles per side). Draws outside the grid are lost. Returns booleans of the volume's shape,
-    frequency 0 at index 0, as in ``jnp.fft.fftn``. Raises: ValueError for sizes or draws below 1
-    and std ≤ 0. Chapter: Magnetic resonance.
+    (cycles per side). Returns booleans of the volume's shape, frequency 0 at index 0, as in
+    ``jnp.fft.fftn``. Raises: ValueError for sizes or draws < 1 and std ≤ 0. Chapter: Magnetic
+    resonance.
     """
-    shape = tuple(checks.count("shape", k) for k in shape)
+    size = jnp.array(shape := tuple(checks.count("shape", k) for k in shape))
     draws, std = checks.count("draws", draws), checks.positive("std", std)
-    cell = jnp.round(std * jax.random.normal(checks.key("key", key), (draws, len(shape)))).astype(
-        int
-    )
-    size = jnp.array(shape)
+    drawn = jax.random.normal(checks.key("key", key), (draws, len(shape)))
+    cell = jnp.round(std * drawn).astype(int)
     inside = ((cell >= -(size // 2)) & (cell < (size + 1) // 2)).all(axis=1)
     cell = jnp.where(inside[:, None], cell % size, size)  # an index past the end is dropped
     return jnp.zeros(shape, bool).at[tuple(cell.T)].set(True, mode="drop")
 
 
 def masked_fft(volume, mask) -> jax.Array:
-    """What the scanner measures: M F f, the plain discrete Fourier transform where mask is True.
+    """What the scanner measures: M F f, as of ``jnp.fft.fftn`` where mask is True, 0 elsewhere.
 
-    The volume is real, of any number of axes; the mask boolean, of the same shape, frequency 0 at
-    index 0; the result complex, 0 where nothing was measured. Raises: ValueError for NaN, a mask of
-    another shape, or one that lets nothing through. Chapter: Magnetic resonance.
+    Raises: TypeError for a mask that is not boolean, ValueError for NaN, a mask of another shape,
+    or one that lets nothing through. Chapter: Magnetic resonance.
     """
     volume = checks.real_array("volume", volume, integers=True)
     return jnp.where(_mask(mask, volume.shape), jnp.fft.fftn(volume), 0)
 
 
 def zero_filled(observed) -> jax.Array:
-    """Re F⁻¹ y, (MF)ᴴy over the number of voxels: the volume if all that y lacks were zero.
-
-    Raises: ValueError when y (see :func:`masked_fft`) is empty or not finite. Chapter: Magnetic
-    resonance.
+    """Re F⁻¹ y, (MF)ᴴy over the number of voxels: the volume if all that y lacks were zero. Raises:
+    ValueError when y is empty or not finite. Chapter: Magnetic resonance.
     """
     observed = checks.finite("observed", jnp.asarray(observed))
     checks.must(observed.size, "observed", "not be empty", f"shape {observed.shape}")
@@ -181,9 +157,8 @@ def zero_filled(observed) -> jax.Array:
 def hermitian_filled(observed, mask) -> jax.Array:
     """The smallest real volume that agrees with the measurement: y(−k) = conj y(k) where missing.
 
-    A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too, which
-    :func:`zero_filled` ignores. Raises: ValueError when observed and mask differ in shape or mask
-    lets nothing through. Chapter: Magnetic resonance.
+    A real volume has F f(−k) = conj F f(k), so a measured cell tells its mirror image too. Raises:
+    as :func:`masked_fft`. Chapter: Magnetic resonance.
     """
     observed = jnp.asarray(observed)
     mask = _mask(mask, observed.shape)
@@ -197,17 +172,8 @@ def mirrored(spectrum) -> jax.Array:
     return jnp.roll(jnp.flip(jnp.asarray(spectrum), axes), 1, axes)
 
 
-# --- What operators are given
-
-
-def _array(name: str, value, ndim: int) -> jax.Array:
-    array = checks.real_array(name, value, integers=True)
-    checks.must(array.ndim == ndim, name, f"have {ndim} axes", f"shape {array.shape}")
-    return array
-
-
 def _directions(angles) -> jax.Array:
-    angles = _array("angles", angles, 1)
+    angles = checks.real_array("angles", angles, ("k",), integers=True)
     most = 0.0 if checks.traced(angles) else np.abs(angles).max()
     given = f"up to {most:.4g}: of degrees give jnp.radians(angles)"
     checks.must(most < 6.2832, "angles", "be radians in [−2π, 2π]", given)

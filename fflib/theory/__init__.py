@@ -1,3 +1,1 @@
-"""What theory says before anything is trained: kernels, dynamics, and how to solve with them on
-grids.
-"""
+"""What theory says before anything is trained: kernels, dynamics, how to solve with them."""

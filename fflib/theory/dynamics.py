@@ -1,10 +1,8 @@
 r"""What training does to a network with a given kernel: gradient flow and its steps (Eqs. 3 and 4).
 
-A matrix is taken apart into its eigenvectors; of a product without one, on a grid or through a
-measurement, a polynomial is taken, see :func:`fflib.theory.krylov.function_of`.
+A matrix is taken apart into its eigenvectors; without one, on a grid or through a measurement, a
+polynomial is taken: :func:`fflib.theory.krylov.function_of`.
 """
-
-from __future__ import annotations
 
 from functools import partial
 
@@ -18,10 +16,8 @@ from fflib.theory.grid import Toeplitz, on_grid
 
 
 def centred(K):
-    """(I − 11ᵀ/n) K (I − 11ᵀ/n): the kernel K (n, n) as targets without a mean see it.
-
-    For spectra held against centred targets. Raises: ValueError when K is not square. Chapter: The
-    encodings people use now.
+    """(I − 11ᵀ/n) K (I − 11ᵀ/n): the kernel K (n, n) as targets without a mean see it. Raises:
+    ValueError when K is not square. Chapter: The encodings people use now.
     """
     K = kernels.square("K", K)
     return K - K.mean(0) - K.mean(1, keepdims=True) + K.mean()
@@ -30,8 +26,8 @@ def centred(K):
 def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     """Eigenvalues λ (n,), largest first, and eigenvectors as columns of Q (n, n): K = Q diag(λ) Qᵀ.
 
-    Eigenvalues that rounding made slightly negative are set to 0. Raises: ValueError when K is not
-    square, symmetric, finite and positive semidefinite. Chapter: Clocks: spectral bias.
+    What rounding made slightly negative becomes 0. Raises: ValueError when K is not square,
+    symmetric, finite and positive semidefinite. Chapter: Clocks: spectral bias.
     """
     checks.warn_of_wrong_products()
     K = kernels.square("K", K)
@@ -56,20 +52,17 @@ def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
 
     Args:
         K: kernel of the training points, (n, n), or :class:`fflib.theory.grid.Toeplitz`, or
-            :class:`fflib.theory.krylov.Measured`; then y, f0 and f0_test have their shape, or that
-            and (c,).
+            :class:`fflib.theory.krylov.Measured`, whose shape, or that and (c,), values then have.
         y: training values, (n,) or (n, c).
         t: time, a number or (T,); steps × learning rate for ½·sum loss, that divided by n for
             ½·mean loss. With a matrix ``inf`` gives the kernel regression that training ends in.
-        f0: the network's initial outputs on the training points, y's shape (default 0).
+        f0, f0_test: initial outputs on the training and the test points (default 0).
         K_test: kernel between test and training points, (n_test, n), or between two grids.
-        f0_test: initial outputs on the test points (default 0).
 
     Returns: predictions at the training points, or at the test points when K_test is given, with a
     leading axis of times if t has one. Only the matrix form goes under ``jax.jit``. Raises:
-    ValueError for shapes that disagree, negative times or a K that is not PSD; ArithmeticError
-    where a kernel without a matrix would take too many products. Chapter: The neural tangent
-    kernel.
+    ValueError for shapes that disagree, negative times or a K that is not PSD; ArithmeticError for
+    too many products without a matrix. Chapter: The neural tangent kernel.
     """
     t = _times("t", t)
 
@@ -82,14 +75,13 @@ def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
 def gradient_descent(K, y, steps, learning_rate: float, f0=None, K_test=None, f0_test=None):
     """The same for discrete gradient descent: e^{−λt} becomes (1 − ηλ)^steps.
 
-    Args: as :func:`gradient_flow`, with ``steps`` a whole number or (T,) of them, and
-    ``learning_rate`` η for ½·sum loss. Raises: as :func:`gradient_flow`. η λ_max > 2 diverges, as
-    the network would. Chapter: The neural tangent kernel.
+    ``steps`` is a whole number or (T,) of them, ``learning_rate`` η that for ½·sum loss; the rest
+    and errors are as in :func:`gradient_flow`. η λ_max > 2 diverges, as the network would. Chapter:
+    The neural tangent kernel.
     """
     checks.positive("learning_rate", learning_rate)
     k = _times("steps", steps)
-    if not checks.traced(k) and not (k == np.floor(k)).all():
-        raise ValueError(f"steps must be whole numbers, but got {steps}")
+    checks.must(checks.traced(k) or (k == np.floor(k)).all(), "steps", "be whole numbers", steps)
 
     def learned(lam, xp):
         # 1 − (1 − ηλ)^k through log1p and expm1, so that small ηλ keeps its digits
@@ -104,10 +96,8 @@ def _times(name: str, t):
     if checks.traced(t):
         return t
     t = np.asarray(t, float)
-    if t.ndim > 1 or not (t >= 0).all():
-        raise ValueError(
-            f"{name} must be a number >= 0 or an array (T,) of them, but got {t}, {t.shape}"
-        )
+    right = t.ndim <= 1 and (t >= 0).all()
+    checks.must(right, name, "be a number >= 0 or an array (T,) of them", f"{t}, {t.shape}")
     return t
 
 
@@ -148,10 +138,16 @@ def _by_products(K, y, t, learned, f0, K_test, f0_test):
         f, start = krylov.function_of(K, b - f0, lambda lam: learned(lam, np)), f0
     else:
         gain = krylov.function_of(K, b - f0, lambda lam: learned(lam, np) / lam, weighted=True)
-        f, start = krylov.predictions(K, K_test, gain), 0.0
+        f, start = _predictions(K, K_test, gain), 0.0
         if f0_test is not None:
             start = on_grid("f0_test", f0_test, K_test.rows)
             start = start if start.ndim > K_test.rows.d else start[..., None]
     f = start + f
     f = f if jnp.ndim(y) == b.ndim else f[..., 0]
     return f if np.ndim(t) else f[0]
+
+
+@jax.jit
+def _predictions(K, K_test, w):
+    back = K.adjoint if isinstance(K, krylov.Measured) else lambda w: w
+    return jax.lax.map(lambda w: K_test @ back(w), w)

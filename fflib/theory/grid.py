@@ -1,12 +1,9 @@
 r"""Kernels on regular grids without the matrix: n log n where the dense formulas take n³.
 
 With a Fourier mapping the kernel depends on the offset of two points alone. On a regular grid equal
-offsets recur all over, so the Gram matrix is (block-)Toeplitz: a product with it is a convolution,
-which the fast Fourier transform does. :mod:`fflib.theory.krylov` solves with the matrix,
-:mod:`fflib.theory.dynamics` trains.
+offsets recur all over: a product with the Gram matrix, (block-)Toeplitz, is a convolution, which
+the FFT does. :mod:`fflib.theory.krylov` solves with it, :mod:`fflib.theory.dynamics` trains.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import math
@@ -27,15 +24,9 @@ from fflib.theory import kernels
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """A regular grid: point i = (i₁, …, i_d) lies at origin + i · step.
-
-    Attributes:
-        shape: points along each axis, (n₁, …, n_d), d = 1, 2 or 3.
-        step: spacing along each axis, in the unit of the coordinates.
-        origin: the first point.
-
-    Raises: ValueError for other dimensions, sizes below 1 or steps that are not positive. Chapter:
-    The closed form at image scale.
+    """A regular grid of shape (n₁, …, n_d), d = 1, 2 or 3: point (i₁, …, i_d) lies at origin + i ·
+    step. Raises: ValueError for other dimensions, sizes < 1 or steps ≤ 0. Chapter: The closed form
+    at image scale.
     """
 
     shape: tuple[int, ...]
@@ -44,11 +35,10 @@ class Grid:
 
     def __post_init__(self):
         lengths = len(self.shape), len(self.step), len(self.origin)
-        if len(set(lengths)) != 1 or not 1 <= lengths[0] <= 3:
-            raise ValueError(
-                f"shape, step and origin must have one number for each of 1, 2 or 3 axes, but got "
-                f"{self.shape}, {self.step} and {self.origin}"
-            )
+        right = lengths in ((1,) * 3, (2,) * 3, (3,) * 3)
+        given = f"{self.shape}, {self.step} and {self.origin}"
+        wanted = "have one number for each of 1, 2 or 3 axes"
+        checks.must(right, "shape, step and origin", wanted, given)
         for n, h in zip(self.shape, self.step, strict=True):
             checks.count("shape", n)
             checks.positive("step", h)
@@ -75,10 +65,9 @@ class Grid:
 def regular(v) -> Grid:
     """The grid that the points v, (n₁, …, n_d, d), form: axis j of the array moves coordinate j.
 
-    That is what ``data.grid`` gives, and any part ``v[a::s, b::s]`` of it. Raises: ValueError when
-    the points do not lie on a regular grid (to a thousandth of its step) or an axis has fewer than
-    two; TypeError inside ``jax.jit``, where points have no values. Chapter: The closed form at
-    image scale.
+    Such as ``data.grid`` and any part ``v[a::s, b::s]`` of it. Raises: ValueError when the points
+    lie on no regular grid (to a thousandth of its step) or an axis has fewer than two; TypeError
+    inside ``jax.jit``. Chapter: The closed form at image scale.
     """
     if isinstance(v, Grid):
         return v
@@ -94,8 +83,7 @@ def regular(v) -> Grid:
         )
     first, last = v[(0,) * d], v[(-1,) * d]
     step = (last - first) / (np.array(v.shape[:-1]) - 1)
-    if not (step > 0).all():
-        raise ValueError(f"v must grow along axis j in coordinate j, but its mean steps are {step}")
+    checks.must((step > 0).all(), "v", "grow along axis j in coordinate j", f"mean steps {step}")
     found = Grid(v.shape[:-1], tuple(map(float, step)), tuple(map(float, first)))
     off = np.abs(v - found._points()).max(axis=tuple(range(d))) / step
     if off.max() > 1e-3:
@@ -106,50 +94,35 @@ def regular(v) -> Grid:
     return found
 
 
-def common_steps(x: Grid, y: Grid) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Strides (p, q) with x.step = p·h, y.step = q·h on every axis, for the largest such step h.
-
-    Raises: ValueError for grids of different dimension, or without a common step. Chapter: The
-    closed form at image scale.
-    """
-    if x.d != y.d:
-        raise ValueError(f"both grids must have the same dimension, but got {x.d} and {y.d}")
+def _pair(x, y):
+    """Both grids, and strides (p, q): x.step = p·h, y.step = q·h on every axis, h the largest."""
+    x = regular(x)
+    y = x if y is None else regular(y)
+    checks.must(x.d == y.d, "both grids", "have the same dimension", f"{x.d} and {y.d}")
     strides = []
     for a, b, n, m in zip(x.step, y.step, x.shape, y.shape, strict=True):
         ratio = Fraction(a / b).limit_denominator(32)
-        if ratio == 0 or abs(float(ratio) * b / a - 1) * max(n, m) > 1e-3:
-            raise ValueError(
-                "the steps of both grids must be small multiples of one step, but got "
-                f"{a:g} and {b:g}"
-            )
+        right = ratio != 0 and abs(float(ratio) * b / a - 1) * max(n, m) <= 1e-3
+        steps = "the steps of both grids"
+        checks.must(right, steps, "be small multiples of one step", f"{a:g} and {b:g}")
         strides.append((ratio.numerator, ratio.denominator))
-    p, q = zip(*strides, strict=True)
-    return p, q
+    return x, y, tuple(zip(*strides, strict=True))
 
 
 def on_grid(name: str, w, grid: Grid) -> jax.Array:
-    """w as values on the grid, of its shape, or that and (c,) for c channels, else ValueError.
-
-    Chapter: The closed form at image scale.
-    """
+    """w on the grid, its shape or that and (c,). Chapter: The closed form at image scale."""
     return checks.real_array(name, w, grid.shape, (*grid.shape, "c"))
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class Toeplitz:
-    """The matrix K_ij = k(x_i − y_j) between the points of two grids, as the spectrum of its lags.
+    """The matrix K_ij = k(x_i − y_j) between the points of two grids, rows and columns.
 
     ``K @ w`` takes w of shape (m₁, …, m_d) or (m₁, …, m_d, c), values on the columns' grid, to the
     same on the rows' grid. The lags are laid on a ring long enough that its ends do not meet
-    (circulant embedding); there a product is a product of Fourier transforms.
-
-    Attributes:
-        spectrum: real FFT of the ring of lags.
-        rows, columns: the grids of x and y.
-        strides: steps of both grids in units of their common step, a tuple for each.
-
-    Chapter: The closed form at image scale.
+    (circulant embedding), whose real FFT is ``spectrum``. ``strides``: steps of both grids in units
+    of their common step. Chapter: The closed form at image scale.
     """
 
     spectrum: jax.Array
@@ -200,15 +173,10 @@ def _multiply(K: Toeplitz, w):
 
 
 def square(name: str, K: Toeplitz) -> Toeplitz:
-    """K, when it is the matrix of one grid with itself, else ValueError or TypeError.
-
-    Chapter: The closed form at image scale.
-    """
+    """K, if of one grid with itself, else an error. Chapter: The closed form at image scale."""
     checks.is_a(name, K, Toeplitz)
-    if K.rows != K.columns:
-        raise ValueError(
-            f"{name} must be the kernel of one grid with itself, but got {K.rows} and {K.columns}"
-        )
+    given = f"{K.rows} and {K.columns}"
+    checks.must(K.rows == K.columns, name, "be the kernel of one grid with itself", given)
     return K
 
 
@@ -230,26 +198,17 @@ def _lag_axes(x: Grid, y: Grid, strides) -> list[np.ndarray]:
 
 
 def toeplitz(kernel: Callable, x, y=None) -> Toeplitz:
-    """The matrix of any stationary kernel between two regular grids.
+    """The matrix of any stationary kernel, offsets (..., d) ↦ (...), between two regular grids.
 
-    Args:
-        kernel: function of offsets (..., d) that gives (...), with kernel(−Δ) = kernel(Δ).
-        x: a :class:`Grid`, or its points (n₁, …, n_d, d), see :func:`regular`.
-        y: the same for the columns (default x): may be shifted, longer, or finer by a whole factor.
-
-    Raises: ValueError for points on no regular grid, and grids without a common step. Chapter: The
-    closed form at image scale.
+    kernel(−Δ) = kernel(Δ). ``x`` is a :class:`Grid` or its points (n₁, …, n_d, d), ``y`` the same
+    for the columns (default x): may be shifted, longer, or finer by a whole factor. Raises:
+    ValueError for points on no regular grid, and grids without a common step. Chapter: The closed
+    form at image scale.
     """
     x, y, strides = _pair(x, y)
     lags = np.stack(np.meshgrid(*_lag_axes(x, y, strides), indexing="ij"), -1)
     rows = jnp.asarray(lags.reshape(-1, lags.shape[-2], x.d), jnp.zeros(()).dtype)
     return _from_lags(jax.lax.map(kernel, rows), x, y, strides)
-
-
-def _pair(x, y):
-    x = regular(x)
-    y = x if y is None else regular(y)
-    return x, y, common_steps(x, y)
 
 
 def _from_lags(lags, x, y, strides):
@@ -260,31 +219,20 @@ def _from_lags(lags, x, y, strides):
 def ntk(model: MLP, mapping: Mapping, x, y=None) -> Toeplitz:
     """The tangent kernel of ``model`` behind ``mapping`` between two grids.
 
-    The same numbers as :func:`fflib.theory.kernels.ntk_stationary`, sooner: since
-    sin(φ₁ + φ₂) = sin φ₁ cos φ₂ + cos φ₁ sin φ₂, the sum over frequencies is a product of two small
-    matrices, one an axis. ``x`` and ``y``: as for :func:`toeplitz`. Raises: as those two. Chapter:
-    The closed form at image scale.
-    """
-    return start_and_ntk(model, mapping, x, y)[1]
-
-
-def start_and_ntk(model: MLP, mapping: Mapping, x, y=None) -> tuple[Toeplitz, Toeplitz]:
-    """Covariance of the untrained network's output (:func:`fflib.theory.kernels.nngp`), and
-    :func:`ntk`, whose arguments and errors these are. Chapter: Choosing the scale.
+    The numbers of :func:`fflib.theory.kernels.ntk_stationary`, sooner: since sin(φ₁ + φ₂) = sin φ₁
+    cos φ₂ + cos φ₁ sin φ₂, the sum over frequencies is a product of two small matrices, one an
+    axis. x, y and errors: as for :func:`toeplitz`. Chapter: The closed form at image scale.
     """
     x, y, strides = _pair(x, y)
     kernels.fitting(model, mapping)
-    if mapping.d != x.d:
-        raise ValueError(
-            f"mapping must take points of {x.d} coordinates, as the grid has, but takes {mapping.d}"
-        )
+    wanted = f"take points of {x.d} coordinates, as the grid has"
+    checks.must(mapping.d == x.d, "mapping", wanted, f"one of {mapping.d}")
     axes = [jnp.asarray(a, mapping.B.dtype) for a in _lag_axes(x, y, strides)]
-    start, tangent = _lags_of_both(model, mapping, axes)
-    return _from_lags(start, x, y, strides), _from_lags(tangent, x, y, strides)
+    return _from_lags(_ntk_of_lags(model, mapping, axes), x, y, strides)
 
 
 @partial(jax.jit, static_argnums=0)
-def _lags_of_both(model, mapping, axes):
+def _ntk_of_lags(model, mapping, axes):
     power = mapping.a**2 / (mapping.a**2).sum()
     half_phases = [jnp.pi * a[:, None] * b for a, b in zip(axes, mapping.B.T, strict=True)]
     *outer, last = [jnp.zeros((1, len(power))), *half_phases] if len(axes) == 1 else half_phases
@@ -305,18 +253,13 @@ def _lags_of_both(model, mapping, axes):
     return kernels.relu_recursion(model, r, r, h, g)
 
 
-# --------------------------------------------------------------------------------------------------
-# Its spectrum
-
-
 def rates(K: Toeplitz) -> jax.Array:
     """How fast each frequency is learned: λ_f, (n₁, …, n_d), in the order of ``jnp.fft.fftn``.
 
-    The eigenvalues of the circulant matrix nearest to K (T. Chan 1988), whose eigenvectors are the
-    waves of the grid: lag l and lag l − n share a place, weighted (1 − l/n) and l/n. Exact when the
-    kernel has the grid's period; else the mean rate of a wave, λ_f = φ_fᴴ K φ_f. Frequency f takes
-    a time 1/λ_f. Raises: ValueError when K is not of one grid with itself. Chapter: The closed form
-    at image scale.
+    The eigenvalues of the circulant matrix nearest to K (T. Chan 1988), in which lags l and l − n
+    share a place, weighted (1 − l/n) and l/n. Exact when the kernel has the grid's period; else the
+    mean rate of a wave, λ_f = φ_fᴴ K φ_f. Frequency f takes a time 1/λ_f. Raises: ValueError when K
+    is not of one grid with itself. Chapter: The closed form at image scale.
     """
     return _rates(square("K", K))
 

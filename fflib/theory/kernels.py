@@ -1,12 +1,9 @@
 r"""Kernel regression and the neural tangent kernel (Eqs. 1 and 2).
 
-The closed forms of a ReLU network are usually written with arccos of a normalised covariance, which
-near coincident points loses half of the digits and has gradients 0/0. Here the angle θ between two
-inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), from differences and sums of the inputs, so
-values and gradients keep float32 precision everywhere.
+Written with arccos of a normalised covariance, as usual, the closed forms of a ReLU network lose
+half of their digits near coincident points and have gradients 0/0. Here the angle θ between two
+inputs is carried as h = sin²(θ/2) and g = cos²(θ/2), from differences and sums of the inputs.
 """
-
-from __future__ import annotations
 
 import math
 import os
@@ -36,10 +33,7 @@ def square(name: str, value) -> jax.Array:
 
 
 def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
-    """Refuse arrays of the default float type that the device, or a CPU's machine, cannot hold.
-
-    Chapter: none; used by whatever makes a matrix of all pairs.
-    """
+    """MemoryError for arrays of floats that there is no room for. Chapter: Kernel regression."""
     size = arrays * math.prod(shape) * jnp.zeros(()).dtype.itemsize
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     if limit is None and hasattr(os, "sysconf"):
@@ -52,15 +46,13 @@ def fits_in_memory(name: str, *shape: int, arrays: int = 1) -> None:
         )
 
 
-# --------------------------------------------------------------------------------------------------
-# Kernel regression (Eq. 1)
+# --- Kernel regression (Eq. 1)
 
 
 def gaussian_kernel(x1, x2, width: float) -> jax.Array:
     """k(x, x') = exp(−‖x − x'‖² / (2 width²)) for rows of x1 (n1, d) and x2 (n2, d): (n1, n2).
 
-    ``width`` has the unit of x. Raises: ValueError when it is not positive or dimensions differ.
-    Chapter: Kernel regression.
+    Raises: ValueError when dimensions differ or width ≤ 0. Chapter: Kernel regression.
     """
     checks.positive("width", width)
     x1 = checks.points("x1", x1)
@@ -83,19 +75,14 @@ def _by_rows(row, x1, size: int):
 def kernel_regression(K, y, jitter: float = 0.0) -> jax.Array:
     """Solve (K + jitter·I) w = y by Cholesky; then f̂(x) = Σ_i w_i k(x_i, x) = k(x, X) @ w (Eq. 1).
 
-    Args:
-        K: Gram matrix of the training points, (n, n), symmetric positive definite.
-        y: training values, (n,) or (n, c).
-        jitter: added to the diagonal; the variance of the noise, or a numerical aid.
-
-    Returns: the weights w, of y's shape; K_test (n_test, n) makes predictions of them, K_test @ w.
-    Raises: ValueError when shapes disagree, a value is not finite, or K is not positive definite.
-    Chapter: Kernel regression.
+    From the Gram matrix K (n, n) of the training points, values y (n,) or (n, c) and a jitter ≥ 0,
+    the variance of the noise or a numerical aid, come weights w of y's shape; K_test (n_test, n)
+    makes predictions of them, K_test @ w. Raises: ValueError when shapes disagree, a value is not
+    finite, or K + jitter·I is not symmetric positive definite. Chapter: Kernel regression.
     """
     L = _cholesky(K, jitter)
-    return jax.scipy.linalg.cho_solve(
-        (L, True), checks.real_array("y", y, (len(L),), (len(L), "c"))
-    )
+    y = checks.real_array("y", y, (len(L),), (len(L), "c"))
+    return jax.scipy.linalg.cho_solve((L, True), y)
 
 
 def _cholesky(K, jitter):
@@ -117,15 +104,10 @@ def predictive_variance(K, K_test, k_test, noise: float) -> jax.Array:
     """Variance at new points after values with noise: k** − K* (K + noise·I)⁻¹ K*ᵀ.
 
     The band of the Gaussian process whose mean is :func:`kernel_regression` (Rasmussen & Williams
-    2006, Eq. 2.24), when K is the covariance of the function, its scale included
-    (:func:`fit_kernel`); a new observation varies by ``noise`` more.
-
-    Args:
-        K, K_test: kernel among n training points, and of new ones with them, (n_test, n).
-        k_test: k(x, x) at the new points, (n_test,), or one number for a stationary kernel.
-        noise: variance of the noise, ≥ 0.
-
-    Returns: (n_test,), ≥ 0. Raises: as :func:`kernel_regression`. Chapter: Kernel regression.
+    2006, Eq. 2.24): (n_test,), ≥ 0. A new observation varies by ``noise`` more, the variance of the
+    noise, ≥ 0. K (n, n) and K_test (n_test, n) are the covariance of the function, its scale
+    included (:func:`fit_kernel`), k_test (n_test,) is k(x, x) at the new points, or one number for
+    a stationary kernel. Raises: as :func:`kernel_regression`. Chapter: Kernel regression.
     """
     L = _cholesky(K, noise)
     K_test = checks.points("K_test", K_test, len(L))
@@ -150,8 +132,8 @@ def log_marginal_likelihood(K, y, noise: float) -> jax.Array:
 def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, float]:
     """The kernel's numbers, and the noise, under which the values y are most probable.
 
-    Climbs :func:`log_marginal_likelihood` over the numbers' logarithms by L-BFGS to the nearest
-    top: start from more than one guess.
+    L-BFGS climbs :func:`log_marginal_likelihood` over the numbers' logarithms to the nearest top:
+    start from more than one guess.
 
     Args:
         kernel: (x1, x2, numbers) ↦ covariance, e.g.
@@ -159,8 +141,8 @@ def fit_kernel(kernel: Callable, x, y, start: dict[str, float]) -> tuple[dict, f
         x, y: points (n, d) and values, (n,) or (n, c), whose mean the caller has taken out.
         start: a number > 0 for each name the kernel reads, and "noise", the variance of the noise.
 
-    Returns: (numbers, log marginal likelihood). Raises: ValueError for numbers that are not
-    positive, or where the kernel with noise is not positive definite. Chapter: Kernel regression.
+    Returns: (numbers, log marginal likelihood). Raises: ValueError for numbers ≤ 0, or a kernel
+    that is not positive definite with the noise. Chapter: Kernel regression.
     """
     for name, value in start.items():
         checks.positive(f"start[{name!r}]", value)
@@ -184,8 +166,7 @@ def _improbability(kernel, logs, x, y):
     return -log_marginal_likelihood(kernel(x, x, numbers), y, numbers["noise"])
 
 
-# --------------------------------------------------------------------------------------------------
-# The closed-form kernels of a ReLU MLP (Eq. 2)
+# --- The closed-form kernel of a ReLU MLP (Eq. 2)
 
 
 @jax.custom_jvp
@@ -218,23 +199,21 @@ def _next_h_jvp(primals, tangents):
 
 
 def relu_recursion(model: MLP, r1, r2, h, g, rho: Any = 0.0, edge: Any = 0.0):
-    """Covariance and NTK of the network's output from the geometry of its inputs.
+    """The NTK of the network's output from the geometry of its inputs.
 
     r1, r2: norms of the inputs, broadcastable against h, g: sin² and cos² of half their angle. rho:
     r1 − r2, without cancellation. edge: ⟨x, x'⟩ where one of the inputs is zero, else 0: always 0,
-    but there it alone has the derivative. Layer by layer, with weight deviation s, bias deviation t
-    and n_in inputs,
+    but there it alone has the derivative. Layer by layer, for weights of deviation s, biases of t,
 
         Σ = s²⟨a, a'⟩ + t²,     Θ = w⟨a, a'⟩ + β + s² n_in κ₀(θ) Θ_previous,
 
-    where (w, β) = (1, 1) in standard and (s², t²) in NTK parameterization, ⟨a, a'⟩ is the inner
-    product of the layer's inputs, and κ₀(θ) = (π − θ)/2π is the ReLU's mean slope product.
-    Chapter: The neural tangent kernel.
+    with (w, β) = (1, 1) in standard and (s², t²) in NTK parameterization, ⟨a, a'⟩ of the layer's
+    n_in inputs and the ReLU's mean slope product κ₀(θ) = (π − θ)/2π. Raises: ValueError for another
+    activation. Chapter: The neural tangent kernel.
     """
-    if model.activation != "relu":
-        given = model.activation
-        raise ValueError(f"model must have activation 'relu', not {given!r}: use empirical_ntk")
-    covariance = theta = slope = 0.0
+    given = f"{model.activation!r}: use empirical_ntk"
+    checks.must(model.activation == "relu", "model", "have activation 'relu'", given)
+    theta = slope = 0.0
     for (n_in, n_out), s, t in zip(model.fans, model.weight_std, model.bias_std, strict=True):
         inner = r1 * r2 * (g - h) + edge
         w, beta = (1.0, 1.0) if model.parameterization == "standard" else (s**2, t**2)
@@ -248,14 +227,13 @@ def relu_recursion(model: MLP, r1, r2, h, g, rho: Any = 0.0, edge: Any = 0.0):
             h = (gap + 2 * h * rr - edge) / (2 * P)
             g = (gap + 2 * t**2 + 2 * g * rr + edge) / (2 * P)
             r1, r2, rho, edge = p1, p2, rho * (r1 + r2) / (p1 + p2), 0.0
-        covariance = r1 * r2 * (g - h) + edge
         # hidden units: n_out of them, each with E[relu²] = r²/2
         slope = 0.5 - _angle(h, g) / (2 * jnp.pi)
         h = _next_h(h, g)
         g = 1 - h
         scale = math.sqrt(n_out / 2)
         r1, r2, rho, edge = scale * r1, scale * r2, scale * rho, n_out * slope * edge
-    return covariance, theta
+    return theta
 
 
 @jax.custom_jvp
@@ -301,38 +279,23 @@ def _or_one(r):
     return jnp.where(r > 0, r, 1.0)
 
 
-def _closed_form(model: MLP, x1, x2):
+def ntk(model: MLP, x1, x2=None) -> jax.Array:
+    """The neural tangent kernel of a ReLU MLP in closed form (Eq. 2; Jacot et al. 2018).
+
+    k(x, x') = E ⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ over the model's own initialisation, each hidden layer taken
+    in the limit of many units; the kernel of one output, before the output function. Of network
+    inputs (features, not coordinates) x1 (n1, d) and x2 (n2, d), x1 if absent: (n1, n2).
+
+    Differentiable in the inputs; at the cusp of coincident points the derivative is the mean of
+    both sides. A zero input of a first layer without bias is the limit of a small bias. Raises:
+    ValueError or TypeError for bad points or another activation than "relu"; MemoryError when too
+    large. Chapter: The neural tangent kernel.
+    """
     checks.is_a("model", model, MLP)
     x1 = checks.points("x1", x1, model.sizes[0])
     x2 = x1 if x2 is None else checks.points("x2", x2, model.sizes[0])
     fits_in_memory("the kernel matrix, computed by four,", len(x1), len(x2), arrays=4)
     return _pairs(model, x1, x2)
-
-
-def ntk(model: MLP, x1, x2=None) -> jax.Array:
-    """The neural tangent kernel of a ReLU MLP in closed form (Eq. 2; Jacot et al. 2018).
-
-    k(x, x') = E ⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ over the model's own initialisation, each hidden layer taken
-    in the limit of many units; the kernel of one output, before the output function.
-
-    Args:
-        model: the network's spec; activation "relu".
-        x1, x2: network inputs (features, not coordinates), (n1, d) and (n2, d); x2 = x1 if absent.
-
-    Returns: (n1, n2). Differentiable in the inputs; at the cusp of coincident points the derivative
-    is the mean of both sides. A zero input of a first layer without bias is the limit of a small
-    bias. Raises: ValueError or TypeError for bad points or another activation; MemoryError when too
-    large. Chapter: The neural tangent kernel.
-    """
-    return _closed_form(model, x1, x2)[1]
-
-
-def nngp(model: MLP, x1, x2=None) -> jax.Array:
-    """Covariance E[f(x) f(x')] of the output at initialisation; args and errors as :func:`ntk`.
-
-    Chapter: The neural tangent kernel.
-    """
-    return _closed_form(model, x1, x2)[0]
 
 
 def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
@@ -348,13 +311,12 @@ def ntk_stationary(model: MLP, mapping: Mapping, delta) -> jax.Array:
 
 def fitting(model: MLP, mapping: Mapping) -> None:
     """TypeError for a mapping without frequencies, ValueError for what the model does not take.
-
     Chapter: Fourier features and stationary kernels.
     """
     checks.is_a("model", model, MLP)
     checks.is_a("mapping", mapping, Mapping)
-    if mapping.num_features != model.sizes[0]:
-        given, wanted = mapping.num_features, model.sizes[0]
+    given, wanted = mapping.num_features, model.sizes[0]
+    if given != wanted:
         raise ValueError(f"mapping gives {given} features, but the model expects {wanted} inputs")
 
 
@@ -365,32 +327,24 @@ def _stationary(model, mapping, delta):
     dot = partial(jnp.matmul, precision="highest")
     h, g = dot(jnp.sin(half_phase) ** 2, power), dot(jnp.cos(half_phase) ** 2, power)
     r = jnp.linalg.norm(mapping.a)
-    return relu_recursion(model, r, r, h, g)[1]
-
-
-# --------------------------------------------------------------------------------------------------
-# The kernel of one network
+    return relu_recursion(model, r, r, h, g)
 
 
 def empirical_ntk(apply: Callable, params, x1, x2=None, batch: int | None = None) -> jax.Array:
     """⟨∂f(x)/∂θ, ∂f(x')/∂θ⟩ at the given parameters, for any ``apply(params, x)``.
 
-    Args:
-        apply: maps params and inputs (n, d) to outputs (n,), (n, 1) or (n, o).
-        params: any pytree of arrays.
-        x1, x2: inputs, (n1, d) and (n2, d); x2 = x1 if absent.
-        batch: rows whose Jacobians are held at a time (default: half a gigabyte).
-
-    Returns: (n1, n2) for one output, (n1, n2, o, o) for several. Raises: ValueError or TypeError
-    for bad points; MemoryError when the result is too large. Chapter: The neural tangent kernel.
+    ``apply`` maps a pytree of arrays and inputs (n, d) to outputs (n,), (n, 1) or (n, o). Of inputs
+    x1 (n1, d) and x2 (n2, d), x1 if absent: (n1, n2) for one output, (n1, n2, o, o) for several.
+    Jacobians are held of ``batch`` rows at a time (default: half a gigabyte). Raises: ValueError or
+    TypeError for bad points; MemoryError for too large a result. Chapter: The neural tangent
+    kernel.
     """
     x1 = checks.points("x1", x1)
     x2 = x1 if x2 is None else checks.points("x2", x2, x1.shape[1])
     out = jax.eval_shape(apply, params, x1[:1]).shape
-    if len(out) not in (1, 2) or out[0] != 1:
-        raise ValueError(
-            f"apply must map (n, d) to (n,) or (n, o), but (1, {x1.shape[1]}) gave shape {out}"
-        )
+    right = len(out) in (1, 2) and out[0] == 1
+    given = f"(1, {x1.shape[1]}) that became {out}"
+    checks.must(right, "apply", "map (n, d) to (n,) or (n, o)", given)
     o = out[1] if len(out) == 2 else 1
     fits_in_memory("the empirical NTK", len(x1), len(x2), o, o)
     if batch is None:

@@ -1,12 +1,9 @@
 r"""Regression and functions of a kernel from products with it alone.
 
-For kernels on grids (:mod:`fflib.theory.grid`), seen directly or through a linear measurement
-(:class:`Measured`). Conjugate gradients solve the system, Chebyshev's polynomials stand for what
-training does (:mod:`fflib.theory.dynamics`); both look for their answer in the Krylov space of y,
-Ky, K²y, …
+For kernels on grids (:mod:`fflib.theory.grid`), seen directly or through a linear measurement.
+Conjugate gradients solve, Chebyshev's polynomials stand for training; both look for their answer in
+the Krylov space of y, Ky, K²y, …
 """
-
-from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
@@ -31,36 +28,22 @@ MAX_DEGREE, BLOCK = 20_000, 16  # of Chebyshev polynomials, and how many are hel
 class Measured:
     """The kernel A K Aᵀ that training sees through linear measurements of a function on a grid.
 
-    ``measured @ z`` takes z of the measurements' shape (or that and a last axis c of channels, each
-    measured alike), real or complex. A complex number counts as two real ones: the inner product is
-    Re Σ z̄₁ z₂, and Aᵀ, which JAX makes from A, is the adjoint in it.
-
-    Attributes:
-        K: kernel of the grid with itself, else ValueError or TypeError.
-        A: linear function of an array of the grid's shape.
-
-    Chapter: The closed form at image scale.
+    K is the kernel of the grid with itself, else ValueError or TypeError, A a linear function of an
+    array of its shape. ``measured @ z`` takes z of the measurements' shape, or that and a last axis
+    c of channels, each measured alike. A complex number counts as two real ones: the inner product
+    is Re Σ z̄₁ z₂, and Aᵀ, made by JAX, the adjoint in it. Chapter: The closed form at image scale.
     """
 
     K: Toeplitz
     A: Callable
 
-    @property
-    def image(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of what A measures."""
-        return jax.ShapeDtypeStruct(self.K.rows.shape, self.K.spectrum.real.dtype)
-
-    def measure(self, f) -> jax.Array:
-        """A f, for f on the grid, with or without a last axis of channels."""
-        return _each_channel(self.A, f, len(self.image.shape))
-
     def adjoint(self, z) -> jax.Array:
         """Aᵀ z on the grid: ``K_test @ measured.adjoint(w)`` predicts from weights w."""
-        transpose = jax.linear_transpose(self.A, self.image)
+        transpose = jax.linear_transpose(self.A, _observed(self.K))
         return _each_channel(lambda z: transpose(z.conj())[0], z, len(_observed(self).shape))
 
     def __matmul__(self, z) -> jax.Array:
-        return self.measure(grid.square("K", self.K) @ self.adjoint(z))
+        return _each_channel(self.A, self.K @ self.adjoint(z), self.K.rows.d)
 
 
 def _each_channel(function, x, d: int):
@@ -70,16 +53,12 @@ def _each_channel(function, x, d: int):
 def _observed(K: Toeplitz | Measured) -> jax.ShapeDtypeStruct:
     """Shape and dtype of what K multiplies, without channels."""
     if isinstance(K, Measured):
-        grid.square("K", K.K)
-        return jax.eval_shape(K.A, K.image)
+        return jax.eval_shape(K.A, _observed(K.K))
     return jax.ShapeDtypeStruct(grid.square("K", K).rows.shape, K.spectrum.real.dtype)
 
 
 def problem(K: Toeplitz | Measured, y, name: str = "y") -> jax.Array:
-    """The values y with a last axis of channels; ValueError or TypeError where they do not fit K.
-
-    Chapter: The closed form at image scale.
-    """
+    """The values y, checked, with an axis of channels. Chapter: The closed form at image scale."""
     like = _observed(K)
     if isinstance(K, Toeplitz):
         y = grid.on_grid(name, y, K.rows)
@@ -97,23 +76,14 @@ def _dot(a, b):
     return (a.conj() * b).real.sum(axis=tuple(range(a.ndim - 1)))
 
 
-def _or_one(x):
-    return jnp.where(x != 0, x, 1.0)
-
-
 def _tolerance(dtype) -> float:
     return 1e-12 if dtype in (jnp.float64, jnp.complex128) else 1e-6
 
 
-# --------------------------------------------------------------------------------------------------
-# Regression
-
-
 class Solution(NamedTuple):
-    """Weights of a regression, of y's shape, and how well they solve it.
-
-    steps: conjugate-gradient steps. residual: ‖y − (K + ridge·I) w‖ / ‖y‖, the worst channel's, in
-    the norm of the preconditioner. Chapter: The closed form at image scale.
+    """Weights of a regression, of y's shape, steps of conjugate gradients, and the residual ‖y − (K
+    + ridge·I) w‖ / ‖y‖, the worst channel's in the preconditioner's norm. Chapter: The closed form
+    at image scale.
     """
 
     weights: jax.Array
@@ -127,21 +97,20 @@ def solve(
 ) -> Solution:  # fmt: skip
     """Kernel regression: (K + ridge·I) w = y by preconditioned conjugate gradients (Eq. 1).
 
-    Predictions are ``K_test @ w``, or ``K_test @ K.adjoint(w)`` through a measurement. On a grid
-    the preconditioner is the circulant matrix of :func:`fflib.theory.grid.rates`: some dozens of
-    steps do. Differentiable in K, y and ridge.
+    Predictions are ``K_test @ w``, or ``K_test @ K.adjoint(w)`` through a measurement.
+    Differentiable in K, y and ridge.
 
     Args:
         K: kernel of the observations.
         y: observed values, of K's shape, or that and (c,) for c channels.
         ridge: added to the diagonal: the variance of the noise, ≥ 0.
         tol: relative residual to reach (default 1e-6 in float32, 1e-12 in float64).
-        precondition: function r ↦ M⁻¹ r of arrays like y with channels, M ≈ K + ridge·I symmetric
-            positive definite (default: circulant on a grid, none for measurements).
+        precondition: function r ↦ M⁻¹ r of arrays like y with channels, M ≈ K + ridge·I positive
+            definite (default: on a grid the circulant matrix of :func:`fflib.theory.grid.rates`).
 
-    Raises: ValueError for shapes that disagree or a negative ridge; ArithmeticError when the
-    residual is still above tol after 1000 steps, or rounding keeps the true one above 100 tol.
-    Chapter: The closed form at image scale.
+    Raises: ValueError for shapes that disagree or a negative ridge; ArithmeticError for a residual
+    above tol after 1000 steps, or which rounding keeps above 100 tol. Chapter: The closed form at
+    image scale.
     """
     b = problem(K, y)
     added = jnp.asarray(checks.positive("ridge", ridge, zero=True), b.real.dtype)
@@ -185,11 +154,11 @@ def _conjugate_gradients(K, b, ridge, tol, precondition):
         def step(state):
             x, r, p, rz, k = state
             q = matvec(p)
-            a = jnp.where(rz > 0, rz / _or_one(_dot(p, q)), 0.0)
+            a = jnp.where(rz > 0, rz / _dot(p, q), 0.0)
             x, r = x + a * p, r - a * q
             z = precondition(r)
             new = _dot(r, z)
-            return x, r, z + jnp.where(rz > 0, new / _or_one(rz), 0.0) * p, new, k + 1
+            return x, r, z + jnp.where(rz > 0, new / rz, 0.0) * p, new, k + 1
 
         begin = jnp.zeros_like(b), b, z, _dot(b, z), 0
         x, _, _, rz, k = jax.lax.while_loop(going_on, step, begin)
@@ -200,18 +169,14 @@ def _conjugate_gradients(K, b, ridge, tol, precondition):
     return jax.lax.custom_linear_solve(system, b, iterate, symmetric=True, has_aux=True)
 
 
-# --------------------------------------------------------------------------------------------------
-# Eigenvalues
-
-
 def effective_dimension(
     K: Toeplitz | Measured, ridge: float, key: jax.Array, *, probes: int = 8
 ) -> tuple[float, float]:
     """tr K (K + ridge·I)⁻¹ and its standard error: how many numbers about y the regression fits.
 
-    The mean of zᵀ K (K + ridge·I)⁻¹ z over random vectors z of signs (Hutchinson 1989), ±1 ± i for
-    complex measurements. ``ridge`` is the regression's, > 0; at least 2 probes. Raises: as
-    :func:`solve`. Chapter: The closed form at image scale.
+    The mean of zᵀ K (K + ridge·I)⁻¹ z over at least 2 random vectors z of signs (Hutchinson 1989),
+    ±1 ± i for complex measurements; ridge > 0. Raises: as :func:`solve`. Chapter: The closed form
+    at image scale.
     """
     ridge, probes = checks.positive("ridge", ridge), checks.count("probes", probes, least=2)
     like = _observed(K)
@@ -248,18 +213,13 @@ def _multiply(K, z):
     return K @ z
 
 
-# --------------------------------------------------------------------------------------------------
-# Functions of a kernel
-
-
 def function_of(K: Toeplitz | Measured, r, function: Callable, *, weighted: bool = False):
     """function(K) r by a polynomial in K: (T, ..., c) for T functions at once.
 
-    The polynomial differs from the function by less than 1e-6 (1e-12 in float64) on the whole
-    spectrum, with ``weighted`` after multiplication with λ₁; rounding comes on top. For e^{−λt}
-    about √(λ₁ t) products with K evaluate it. ``r`` has K's shape and (c,); ``function`` takes (k,)
-    eigenvalues > 0 in float64 to (k,) or (T, k) and is smooth. Raises: ArithmeticError when it
-    would take more than 20 000 products. Chapter: The closed form at image scale.
+    On the whole spectrum it differs from the smooth function, (k,) eigenvalues > 0 ↦ (k,) or (T, k)
+    in float64, by less than 1e-6 (1e-12 in float64), with ``weighted`` after multiplication with
+    λ₁. For e^{−λt} it takes about √(λ₁ t) products with K. r has K's shape and (c,). Raises:
+    ArithmeticError for more than 20 000 products. Chapter: The closed form at image scale.
     """
     top = 1.05 * largest(K)
     c = _chebyshev(lambda lam: np.atleast_2d(function(np.maximum(lam, 1e-30 * top))), top)
@@ -306,13 +266,3 @@ def _polynomial(K, r, c, top):
     start = 2 / top * (K @ r) - r, r
     zero = jnp.zeros((c.shape[1], *r.shape), r.dtype)
     return jax.lax.scan(add, (start, zero), c)[0][1]
-
-
-@jax.jit
-def predictions(K: Toeplitz | Measured, K_test: Toeplitz, w) -> jax.Array:
-    """K_test w, or K_test Aᵀ w through a measurement, for weights (T, ..., c) of T times.
-
-    Chapter: The closed form at image scale.
-    """
-    back = K.adjoint if isinstance(K, Measured) else lambda w: w
-    return jax.lax.map(lambda w: K_test @ back(w), w)

@@ -4,9 +4,8 @@ Such a function is a list of knots (x_j, y_j) with straight lines between them, 
 NumPy arrays: the position of a kink decides the phase of every frequency.
 """
 
-from __future__ import annotations
-
 import numpy as np
+from scipy.special import spherical_jn
 
 from fflib import checks
 from fflib.network import MLP
@@ -18,20 +17,17 @@ def knots(
     """All places on [start, end] where a unit of the network switches, both ends included.
 
     Layer by layer: between two knots every unit's pre-activation is a straight line, so a change of
-    its sign has one crossing, which joins the knots of the next layer. The model is a ReLU network
-    with one input, one output and no output function. Returns: (x, y), each (K,), x increasing from
-    start to end, y the network's values. Raises: ValueError for another kind of network or an empty
-    interval. Chapter: ReLU networks as pieces.
+    its sign has one crossing, which joins the knots of the next layer. Returns: (x, y), each (K,),
+    x increasing from start to end, y the network's values. Raises: ValueError for an empty interval
+    or other than a ReLU network of one input, one output and no output function. Chapter: ReLU
+    networks as pieces.
     """
     checks.is_a("model", model, MLP)
     ends = model.sizes[0], model.sizes[-1]
-    if ends != (1, 1) or model.activation != "relu" or model.output is not None:
-        raise ValueError(
-            "model must be a ReLU network with one input, one output and no output function, but "
-            f"got sizes={model.sizes}, activation={model.activation!r}, output={model.output!r}"
-        )
-    if not (np.isfinite(start) and np.isfinite(end) and start < end):
-        raise ValueError(f"start must be smaller than end, but got start={start}, end={end}")
+    right = ends == (1, 1) and model.activation == "relu" and model.output is None
+    wanted = "be a ReLU network with one input, one output and no output function"
+    checks.must(right, "model", wanted, model)
+    checks.must(-np.inf < start < end < np.inf, "start and end", "rise", f"{start} and {end}")
     *hidden, (W, b) = [
         (np.asarray(W, float), np.asarray(b, float)) for W, b in model.effective(params)
     ]
@@ -69,43 +65,27 @@ def from_knots(x, y) -> tuple[MLP, list]:
 def fourier_transform(x, y, k) -> np.ndarray:
     """f̃(k) = ∫ f(x) e^{−2πikx} dx of the piecewise-linear function through (x_j, y_j), exactly.
 
-    Integrated by parts twice, with ω = 2πk, the ends x_0, x_K and the slopes s_j:
+    With ω = 2πk, a sum over the pieces, of length h, middle x̄, mean ȳ and rise Δy,
 
-        f̃(k) = (i/ω) [f e^{−iωx}] at x_K minus x_0
-               − (1/ω²) (s_0 e^{−iωx_0} + Σ_j (s_j − s_{j−1}) e^{−iωx_j} − s_{K−1} e^{−iωx_K}).
+        f̃(k) = Σ h e^{−iωx̄} (ȳ j₀(ωh/2) − ½ i Δy j₁(ωh/2)),
 
-    f is zero outside [x_0, x_K]; k, of any shape, are real numbers, in cycles per unit of x.
-    Returns: complex array of k's shape. Raises: as :func:`from_knots`. Chapter: ReLU networks as
-    pieces.
+    j₀ and j₁ the spherical Bessel functions: Eq. knots, but nothing cancels where ω is small. f is
+    zero outside its knots; k, of any shape, is in cycles per unit of x. Returns: complex array of
+    k's shape. Raises: as :func:`from_knots`. Chapter: ReLU networks as pieces.
     """
     x, y, slopes = _pieces(x, y)
-    omega = 2 * np.pi * np.asarray(k, float)[..., None]
-    # where the terms cancel, do not divide by ω
-    slow = np.abs(omega[..., 0]) * (x[-1] - x[0]) < 1e-3
-    fast = np.where(slow[..., None], 1.0, omega)
-    waves = np.exp(-1j * fast * x)
-    ends = y[-1] * waves[..., -1] - y[0] * waves[..., 0]
-    kinks = waves @ np.diff(slopes, prepend=0.0, append=0.0)
-    found = np.array(1j * ends / fast[..., 0] - kinks / fast[..., 0] ** 2)
-    found[slow] = _simpson(x, y, omega[slow])
-    return found
-
-
-def _simpson(x, y, omega):
-    """∫ f(x) e^{−iωx} dx by Simpson's rule on every piece, off by (ωh)⁴/2880, h its length."""
-    ends, middles = np.exp(-1j * omega * x) * y, (y[:-1] + y[1:]) / 2
-    middles = np.exp(-1j * omega * (x[:-1] + x[1:]) / 2) * middles
-    return ((ends[..., :-1] + 4 * middles + ends[..., 1:]) * np.diff(x) / 6).sum(-1)
+    h, omega = np.diff(x), 2 * np.pi * np.asarray(k, float)[..., None]
+    flat, tilted = (spherical_jn(n, omega * h / 2) for n in (0, 1))
+    pieces = (y[1:] + y[:-1]) * flat - 1j * slopes * h * tilted
+    return (h / 2 * np.exp(-1j * omega * (x[1:] + x[:-1]) / 2) * pieces).sum(-1)
 
 
 def _pieces(x, y):
     """The knots as float64 and the slopes between them."""
     x, y = np.asarray(x, float), np.asarray(y, float)
-    if x.ndim != 1 or x.shape != y.shape or len(x) < 2:
-        raise ValueError(
-            f"x and y must both have shape (K,) with K >= 2, but got {x.shape} and {y.shape}"
-        )
+    right = x.ndim == 1 and x.shape == y.shape and len(x) >= 2
+    wanted = "both have shape (K,) with K >= 2"
+    checks.must(right, "x and y", wanted, f"{x.shape} and {y.shape}")
     checks.finite("x", x), checks.finite("y", y)
-    if not (np.diff(x) > 0).all():
-        raise ValueError("x must increase from each knot to the next")
+    checks.must((np.diff(x) > 0).all(), "x", "increase from each knot to the next", x)
     return x, y, np.diff(y) / np.diff(x)

@@ -1,11 +1,8 @@
-"""Which scale? A suggestion from the closed form, from training observations and without training.
+"""Which scale? A suggestion from training observations, by kernel regression and without training.
 
-Kernel regression with the kernel of the network tells what a network of some scale would make of
-data. Every second observation is hidden and predicted from the others, which are believed to three
-quarters each, and the scale that does best is taken.
+Every second observation is hidden and predicted from the others, which are believed to three
+quarters each, with the kernel of the network; the scale that does best is taken.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import os
@@ -33,14 +30,9 @@ FLAT = 0.1  # dB below the best, within which scales count as good
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Suggestion:
-    """A scale, and the predictions of which it is the best.
-
-    Attributes:
-        scale: the suggested one, in cycles per unit of the coordinates (or what ``family`` takes).
-        scales: those that were tried, (S,), increasing.
-        mse: predicted mean squared error between the observations at each, (S, c), for c outputs.
-
-    Chapter: Choosing the scale.
+    """A scale, in cycles per unit of the coordinates (or what ``family`` takes), those that were
+    tried, (S,), increasing, and at each the predicted mean squared error between the observations,
+    (S, c) for c outputs. Chapter: Choosing the scale.
     """
 
     scale: float
@@ -78,12 +70,11 @@ def suggest_scale(
 ) -> Suggestion:
     """The scale at which a network is expected to do best between its observations.
 
-    At each scale frequencies are drawn as a training would draw them, and regression with the
-    network's kernel and a ridge of a third of k(0) predicts hidden observations from the others:
-    on a grid one colour of a chess board from the other, and the other way round, of scattered
-    points a fifth, drawn at random. The first draw tries all scales, two more those near its best.
-    A large grid is cut into pieces that have their kernel in common; of many scattered points each
-    draw takes those nearest to one of them.
+    With frequencies as a training would draw them, regression with the network's kernel and a ridge
+    of k(0)/3 predicts hidden observations from the others: on a grid one colour of a chess board
+    from the other and the other way round, of scattered points a random fifth. The first draw tries
+    all scales, two more those near its best. A large grid is cut into pieces that have their kernel
+    in common; of many scattered points each draw takes those nearest to one of them.
 
     Args:
         v: where observations were made: a :class:`fflib.theory.grid.Grid` or its points
@@ -97,12 +88,10 @@ def suggest_scale(
             the highest frequency that the observations can tell apart).
         key: for the draws (default ``jax.random.key(0)``).
 
-    Returns: a :class:`Suggestion`, with a warning where the best lies at an end of the scales.
-
-    Raises: ValueError or TypeError for irregular grids, shapes that disagree, values farther
-    outside [0, 1] than noise explains for a network that ends in a sigmoid, networks without closed
-    form, fewer than 8 observations, negative noise, scales that are not positive.
-    Chapter: Choosing the scale.
+    Warns where the best lies at an end of the scales. Raises: ValueError or TypeError for irregular
+    grids, shapes that disagree, values farther outside [0, 1] than noise explains for a network
+    that ends in a sigmoid, networks without closed form, fewer than 8 observations, negative noise,
+    scales that are not positive. Chapter: Choosing the scale.
     """
     place, y = _observations(v, y)
     noise = checks.positive("noise", noise, zero=True)
@@ -142,16 +131,10 @@ def hidden_error(K, y, shown, hidden, noise: float = 0.0) -> np.ndarray:
 
     That of regression with the ridge ρ = k(0)/3. Noise of power ν that was learned, at the n shown
     points ν/n times the squared norm of K (K + ρI)⁻¹, a kernel smooths in between; a network of
-    finite width is as rough there, and what is missing is added. What noise the hidden values have
-    themselves is taken off.
-
-    Args:
-        K: the network's kernel between all N points, (N, N).
-        y: values there, (N, T, c): c outputs of T pieces of the data that lie alike.
-        shown, hidden: indices of points.
-        noise: standard deviation of the noise in y, √ν.
-
-    Chapter: Choosing the scale.
+    finite width is as rough there, and what is missing is added. The hidden values' own noise is
+    taken off. K is the kernel (N, N) between all points, y (N, T, c) are c outputs of T pieces of
+    the data that lie alike, shown and hidden indices of points, noise is √ν. Chapter: Choosing the
+    scale.
     """
     y = y - y[shown].mean(0)
     own, across = K[np.ix_(shown, shown)], K[np.ix_(hidden, shown)]
@@ -181,23 +164,20 @@ def _observations(v, y):
     else:
         y = grid.on_grid("y", y, place)
         y = y if y.ndim > place.d else y[..., None]
-    if y.size // y.shape[-1] < 8:
-        raise ValueError(f"y must hold at least 8 observations, but got shape {y.shape}")
+    right = y.size // y.shape[-1] >= 8
+    checks.must(right, "y", "hold at least 8 observations", f"shape {y.shape}")
     return place, y
 
 
 def _check_model(model, y, noise):
-    if not isinstance(model, MLP):
-        raise TypeError(f"model must be an fflib.network.MLP, but is {checks.describe(model)}")
-    if model.sizes[0] % 2 or model.sizes[-1] != y.shape[-1]:
-        want = f"2m features and give {y.shape[-1]} outputs, as y has"
-        raise ValueError(f"model must take {want}, but has sizes {model.sizes}")
+    checks.is_a("model", model, MLP)
+    right = model.sizes[0] % 2 == 0 and model.sizes[-1] == y.shape[-1]
+    want = f"take 2m features and give {y.shape[-1]} outputs, as y has"
+    checks.must(right, "model", want, f"sizes {model.sizes}")
     low, high, reach = float(y.min()), float(y.max()), 5 * noise
-    if model.output == "sigmoid" and (low < -reach or high > 1 + reach):
-        raise ValueError(
-            f"y must lie in [0, 1], as a sigmoid does, but goes from {low:g} to {high:g}, "
-            f"more than noise of {noise:g} explains"
-        )
+    right = model.output != "sigmoid" or (low >= -reach and high <= 1 + reach)
+    given = f"{low:g} to {high:g}, more than noise of {noise:g} explains"
+    checks.must(right, "y", "lie in [0, 1], as a sigmoid does", given)
 
 
 def _mappings(family, model, d, key):
@@ -226,8 +206,7 @@ def _box(place) -> tuple[np.ndarray, float]:
     if isinstance(place, grid.Grid):
         return np.multiply(place.shape, place.step), min(place.step)
     box = np.ptp(np.asarray(place), axis=0)
-    if not (box > 0).all():
-        raise ValueError(f"v must extend along every axis, but its extents are {box}")
+    checks.must((box > 0).all(), "v", "extend along every axis", f"extents {box}")
     return box, float(np.prod(box) / len(place)) ** (1 / len(box))
 
 
@@ -236,15 +215,13 @@ def _scales(scales, box, step) -> np.ndarray:
         halves = max(int(np.ceil(2 * np.log2(0.5 * max(box) / step))), 6)
         return 0.5 / step * 2.0 ** (0.5 * np.arange(-halves, 1))
     scales = np.sort(np.asarray(checks.real_array("scales", scales, integers=True), float).ravel())
-    if len(scales) < 3 or scales[0] <= 0 or (np.diff(scales) <= 0).any():
-        raise ValueError(f"scales must be at least three different numbers > 0, but got {scales}")
+    right = len(scales) >= 3 and scales[0] > 0 and (np.diff(scales) > 0).all()
+    checks.must(right, "scales", "be at least three different numbers > 0", scales)
     return scales
 
 
 def _together(place, y, model, key):
-    """Of points that lie together the kernel (N, N) as a function of the mapping, the values there,
-    (N, T, c), of T pieces alike, and who is (shown, hidden).
-    """
+    """Of points that lie together the kernel (N, N) of a mapping, values, and (shown, hidden)."""
     if not isinstance(place, grid.Grid):
         here, mix = jax.random.split(key)
         centre = place[jax.random.randint(here, (), 0, len(place))]

@@ -422,12 +422,6 @@ CASES = {
         MemoryError,
         ["(2000000, 2000000)", "GB", "fewer points"],
     ),
-    "nngp: too large": (
-        lambda: kernels.nngp(mlp(1, 8, 3), MANY),
-        MemoryError,
-        ["(2000000, 2000000)", "GB"],
-    ),
-    "nngp: not a spec": (lambda: kernels.nngp(None, X), TypeError, ["model", "MLP", "None"]),
     "ntk_stationary: no frequencies": (
         lambda: kernels.ntk_stationary(NET, ff.none(2), X),
         TypeError,

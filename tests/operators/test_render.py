@@ -351,7 +351,7 @@ WRONG_POSES = {
         r"poses\[0\] must end with the row 0 0 0 1",
     ),
     "nan": (np.stack([bad(POSES[0], set={(0, 3): np.nan})]), r"poses has 1 entries that are NaN"),
-    "3 x 4": (POSES[:, :3], r"poses must have shape \(..., 4, 4\), but got \(2, 3, 4\)"),
+    "3 x 4": (POSES[:, :3], r"poses must have shape \(..., 4, 4\), but got shape \(2, 3, 4\)"),
 }
 
 
@@ -397,16 +397,16 @@ WRONG = {
     "n": (lambda: render.samples(2.0, 3.0, 0), "n must be at least 1"),
     "composite": (
         lambda: render.composite(jnp.ones(4), jnp.ones((5, 3)), jnp.ones(4), 6.0),
-        r"colour \(..., n, 3\)",
+        r"colour must have shape \(4, 3\), but got shape \(5, 3\)",
     ),
     "up": (lambda: cameras.look_at([0, 0, 4]), r"up .* must not be parallel"),
     "position": (
         lambda: cameras.look_at([1, 2]),
-        r"position must have shape \(3,\), but got \(2,\)",
+        r"position must have shape \(3,\), but got shape \(2,\)",
     ),
     "alpha": (
         lambda: cameras.views(np.ones((2, 4, 4, 4)) * [1, 1, 1, 0], POSES, 1.0),
-        "images must be premultiplied, but colours exceed their opacity by up to 1; .*straight",
+        "images must be premultiplied, but got colours above their opacity by 1: .*straight",
     ),
     "no such alpha": (
         lambda: cameras.views(IMAGES, POSES, 1.0, alpha="none"),
@@ -414,7 +414,7 @@ WRONG = {
     ),
     "lens": (
         lambda: cameras.views(IMAGES, POSES, np.ones(3)),
-        r"lens must be f, \(4,\) or \(2, 4\), but got shape \(3,\)",
+        r"lens must have shape \(\) or \(4,\) or \(2, 4\), but got shape \(3,\)",
     ),
     "far inside": (
         lambda: render.composite(jnp.ones(4), jnp.ones((4, 3)), jnp.arange(1.0, 5.0), 3.5),

@@ -75,11 +75,11 @@ def test_resolution_reads_the_crossing():
     [
         (
             lambda: shell_correlation(np.zeros((4, 4, 5)), np.zeros((4, 4, 5))),
-            ["cubes", "(4, 4, 5)"],
+            ["(n, n, n)", "(4, 4, 5)"],
         ),
         (
             lambda: shell_correlation(np.zeros((4, 4, 4)), np.zeros((5, 5, 5))),
-            ["one size", "(5, 5, 5)"],
+            ["(4, 4, 4)", "(5, 5, 5)"],
         ),
         (lambda: resolution(np.ones(8), 1.5, 1.0), ["threshold", "(0, 1)", "1.5"]),
         (lambda: resolution(np.ones((2, 2)), 0.5, 1.0), ["curve", "(2, 2)"]),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracles import arccos_kernels, central_difference, x64
+from oracles import arccos_ntk, central_difference, x64
 from refusal import assert_refused
 
 from fflib import data, features
@@ -78,7 +78,7 @@ def test_products_are_those_of_the_dense_matrix(shape, wide):
         coarser = grid.Grid((2,) * d, tuple(3 * h for h in x.step), (0.0,) * d)
         for rows, columns in [(finer, x), (coarser, shifted)]:
             K = grid.ntk(model, mapping, rows, columns)
-            expected = arccos_kernels(model, waves(mapping, rows), waves(mapping, columns))[1]
+            expected = arccos_ntk(model, waves(mapping, rows), waves(mapping, columns))
             turned = grid.ntk(model, mapping, columns, rows)
             for matrix, wanted in ((K, expected), (turned, expected.T)):
                 w = RNG.normal(size=(*matrix.columns.shape, 3))
@@ -501,7 +501,7 @@ SMOOTH = grid.ntk(net(24), drawn(2, scale=0.1), pair((20, 20))[0])
         (lambda: grid.Grid((4, 4), (1.0,), (0.0,)), ValueError, ["shape, step and origin"]),
         (lambda: grid.ntk(net(24), drawn(2), GRID, data.grid(4)), ValueError, ["same dimension", "2 and 1"]),
         (lambda: grid.ntk(net(24), drawn(2), GRID, np.sqrt(2) * GRID), ValueError, ["steps of both grids"]),
-        (lambda: grid.ntk(net(24), drawn(1), GRID), ValueError, ["mapping", "2 coordinates", "takes 1"]),
+        (lambda: grid.ntk(net(24), drawn(1), GRID), ValueError, ["mapping", "2 coordinates", "one of 1"]),
         (lambda: grid.ntk(net(24), features.none(2), GRID), TypeError, ["mapping", "features.Mapping"]),
         (lambda: SQUARE @ jnp.ones((5, 4)), ValueError, ["w must have", "(4, 5)", "(5, 4)"]),
         (lambda: krylov.solve(SQUARE, jnp.ones(20), 1.0), ValueError, ["y must have", "(4, 5)", "(20,)"]),
