@@ -70,40 +70,44 @@ def begin(notebook: Path) -> int:
     return len(told)
 
 
+def apart(script: str, name: str) -> dict | None:
+    """What ``script --begin NAME`` prints last, from a process of its own at full scale; None, and
+    told, where it fails.
+    """
+    start = time.perf_counter()
+    full = {**os.environ, "FFLIB_SCALE": "full", "FFLIB_STATIC": "1", "MPLBACKEND": "agg"}
+    command = [sys.executable, script, "--begin", name]
+    done = subprocess.run(command, capture_output=True, text=True, env=full)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        said = done.stderr[-2000:]
+        print(f"{Path(name).stem}: FAILED after {seconds:.0f} s\n{said}", flush=True)
+        return None
+    return json.loads(done.stdout.splitlines()[-1]) | {"seconds": seconds}
+
+
+def tell(**numbers) -> None:
+    """For :func:`apart`: numbers, and the peak memory of this process in GB."""
+    print(json.dumps({"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20} | numbers))
+
+
 def main(names: list[str]) -> int:
     import run_notebook
 
-    notebooks = [run_notebook.find(name) for name in names] or sorted(
-        (ROOT / "book").rglob("*.ipynb")
-    )
+    everything = sorted((ROOT / "book").rglob("*.ipynb"))
     failed = 0
-    for notebook in notebooks:
-        start = time.perf_counter()
-        full = {**os.environ, "FFLIB_SCALE": "full", "FFLIB_STATIC": "1", "MPLBACKEND": "agg"}
-        command = [sys.executable, __file__, "--begin", str(notebook)]
-        done = subprocess.run(command, capture_output=True, text=True, env=full)
-        seconds = time.perf_counter() - start
-        if done.returncode:
+    for notebook in [run_notebook.find(name) for name in names] or everything:
+        told = apart(__file__, str(notebook))
+        if told is None:
             failed += 1
-            print(
-                f"{notebook.stem}: FAILED after {seconds:.0f} s\n{done.stderr[-2000:]}", flush=True
-            )
             continue
-        told = json.loads(done.stdout.splitlines()[-1])
-        print(
-            f"{notebook.stem}: {told['fits']} trainings begun, {told['gb']:.1f} GB, {seconds:.0f} s",
-            flush=True,
-        )
+        about = f"{told['fits']} trainings begun, {told['gb']:.1f} GB, {told['seconds']:.0f} s"
+        print(f"{notebook.stem}: {about}", flush=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--begin"]:
-        begun = begin(Path(sys.argv[2]))
-        print(
-            json.dumps(
-                {"fits": begun, "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
-            )
-        )
+        tell(fits=begin(Path(sys.argv[2])))
         sys.exit()
     sys.exit(main(sys.argv[1:]))

@@ -34,7 +34,7 @@ def train(checkpoint: str, result: str) -> None:
 
     checkpoints.SAVE_SECONDS = 0.0  # a checkpoint at every chance: many to be torn in two
     setting = nerf.SceneSetting(
-        STEPS, 16, 12, 32, 8, {"rest": 2e-3}, {"positional": 4.0, "ladder": 3, "gaussian": 4.0}, 50
+        STEPS, 16, 12, {"rest": 2e-3}, {"gaussian": 4.0}, rays=32, samples=8, warmup=50
     )
     views = scenes.views(16, cameras.hemisphere(8), oversample=1)
     keys = jax.random.split(jax.random.key(0), 2)

@@ -14,10 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,11 +24,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 STEPS = 2
 
+from begin import apart, tell
+from experiments import experiments
+
 
 def trial(name: str) -> dict:
-    """Run one experiment for two steps; seconds a step (compiled), to compile, in all, and peak GB."""
+    """Run one experiment for two steps; seconds a step (compiled), and to compile."""
     import jax
-    from experiments import experiments
 
     from fflib.experiments import nerf
     from fflib.experiments.protocol import run
@@ -51,7 +49,6 @@ def trial(name: str) -> dict:
     loop._chunk = timed
     lego = nerf.lego
     nerf.lego = lambda size: (lego(size)[0], coarser(lego(size)[1]))
-    begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         whole = experiments()[name]
         how = whole.solve.keywords
@@ -63,15 +60,9 @@ def trial(name: str) -> dict:
         said = []
         made = run({name: short}, limit=1, folder=folder, say=said.append).get(name)
         if made is None:
-            return {"name": name, "missing": said[0]}
-    return {
-        "name": name,
-        "compile": told[0][0],
-        "step": told[0][1],
-        "all": time.perf_counter() - begin,
-        "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "score": {row["metric"]: round(row["value"], 3) for row in made["rows"]},
-    }
+            return {"missing": said[0]}
+    score = {row["metric"]: round(row["value"], 3) for row in made["rows"]}
+    return {"compile": told[0][0], "step": told[0][1], "score": score}
 
 
 def coarser(views, every: int = 4):
@@ -81,9 +72,7 @@ def coarser(views, every: int = 4):
 
 
 def main(names: list[str]) -> int:
-    from experiments import experiments
-
-    known = [name for name, experiment in experiments().items() if experiment.scale == "full"]
+    known = [k for k, v in experiments().items() if v.scale == "full" and not k.endswith("_plain")]
     if unknown := set(names) - set(known):
         print(
             f"there is no {', '.join(sorted(unknown))}; there are: {' '.join(known)}",
@@ -92,28 +81,23 @@ def main(names: list[str]) -> int:
         return 2
     failed = 0
     for name in names or known:
-        command = [sys.executable, __file__, "--trial", name]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "FFLIB_SCALE": "full"}
-        )
-        if done.returncode:
+        told = apart(__file__, name)
+        if told is None:
             failed += 1
-            print(f"{name}: FAILED\n{done.stderr[-2000:]}", flush=True)
-            continue
-        told = json.loads(done.stdout.splitlines()[-1])
-        if "missing" in told:
+        elif "missing" in told:
             print(told["missing"], flush=True)
-            continue
-        print(
-            f"{name}: {told['step']:.2f} s a step, {told['compile']:.1f} s to compile, {told['gb']:.1f} GB at most, "
-            f"{told['all']:.0f} s in all; after {STEPS} steps {told['score']}",
-            flush=True,
-        )
+        else:
+            print(
+                f"{name}: {told['step']:.2f} s a step, {told['compile']:.1f} s to compile, "
+                f"{told['gb']:.1f} GB at most, {told['seconds']:.0f} s in all; after {STEPS} steps "
+                f"{told['score']}",
+                flush=True,
+            )
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--trial"]:
-        print(json.dumps(trial(sys.argv[2])))
+    if sys.argv[1:2] == ["--begin"]:
+        tell(**trial(sys.argv[2]))
         sys.exit()
     sys.exit(main(sys.argv[1:]))

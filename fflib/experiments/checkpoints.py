@@ -1,9 +1,8 @@
 """Trainings that survive: :func:`fflib.training.fit` with a file to go on from.
 
-The file knows its run by the tree of parameters, by data, key and names, and by its own loss:
-computed again from what was saved, it must come to what was written. So it outlives a new version
-of jax and a loss that was rewritten, but not another loss. Within one version a run that was cut
-off and resumed ends bit for bit where the undisturbed one ends.
+The file knows its run by the tree of parameters, by data, key and names, and by its loss, which
+from what was saved must come to what was written. So it outlives a new version of jax and a loss
+that was rewritten. Within one version a resumed run ends bit for bit as the undisturbed one.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import operator
 import os
 import time
 import warnings
@@ -37,19 +37,15 @@ def fit_from(
     every: int | None = None, key=None, vmap=None, names: Any = (),
     callback: Callable | None = None, **how,
 ) -> tuple[Any, dict[str, np.ndarray]]:  # fmt: skip
-    """:func:`fflib.training.fit`, which goes on from the file at ``path`` if there is one.
+    """:func:`fflib.training.fit`, which goes on from the .npz at ``path`` if there is one.
 
-    Args:
-        path: of the checkpoint, one .npz, replaced at one stroke: at recordings, at most every
-            ten seconds, and at the end. ``~`` is the home folder.
-        names: what else tells this run from others, such as the learning rate: numbers and texts,
-            in lists or dicts.
-        how: as for ``fit``, like all the others.
-
-    Returns: as ``fit`` does, with the history of all parts of the run. Interrupted from the
-    keyboard it saves and passes the interrupt on. A file that cannot be written is a warning.
-    Raises: what ``fit`` raises; ValueError for a checkpoint that is damaged or of another run.
-    Chapter: How these pages were computed.
+    It is replaced at one stroke, at recordings, at most every ten seconds, and at the end; ``~`` is
+    the home folder. ``names`` are what else tells this run from others, such as the learning rate:
+    numbers and texts, in lists or dicts. All else is as for ``fit``, and so is what it returns,
+    with the history of all parts of the run. Interrupted from the keyboard it saves and passes the
+    interrupt on. A file that cannot be written is a warning. Raises: what ``fit`` raises;
+    ValueError for a checkpoint that is damaged or of another run. Chapter: How these pages were
+    computed.
     """
     path = Path(path).expanduser()
     begin = partial(init, optimizer=optimizer)
@@ -57,17 +53,17 @@ def fit_from(
     run = {"params or optimizer": _tree(fresh), "data": _print(data), "key": _print(key)}
     run["names"] = json.loads(json.dumps(names))
     _agreed(True)  # wait for a file that the first process is still writing
-    state, earlier = _resume(path, fresh, params, run, steps)
+    state, earlier = params, {}
+    if path.exists():
+        state, earlier = _resume(path, fresh, params, run, steps)
     told, saved, stopped = (state, {}), time.monotonic(), False
 
     def keep(state, history):
         nonlocal told, saved, stopped
-        skip = False
-        if earlier:
-            first = history["step"][0]
-            skip = bool(first % (every or steps) and first < steps)  # no time of recording
-            if len(history["step"]) == 1:
-                _compare(path, earlier, history)
+        first = history["step"][0]  # if it is no time of recording, it is left out
+        skip = bool(earlier and first % (every or steps) and first < steps)
+        if earlier and len(history["step"]) == 1:
+            _compare(path, earlier, history)
         told = state, {k: earlier.get(k, [])[:-1] + v[skip:] for k, v in history.items()}
         if _agreed(time.monotonic() - saved > SAVE_SECONDS):
             _save(path, *told, run)
@@ -93,12 +89,11 @@ def _compare(path, earlier, history):
             f"checkpoint {str(path)!r} recorded {sorted(earlier)}, but this training records "
             f"{sorted(history)}; {OTHER}"
         )
-    was, now = earlier["loss"][-1], history["loss"][0]
+    was, now, step = earlier["loss"][-1], history["loss"][0], history["step"][0]
     if not np.allclose(now, was, rtol=AGREE, atol=0, equal_nan=True):
         raise ValueError(
-            f"checkpoint {str(path)!r} belongs to another run: its loss at step "
-            f"{history['step'][0]} was {was}, but with this loss, batch and data its parameters "
-            f"have {now}; {OTHER}"
+            f"checkpoint {str(path)!r} belongs to another run: its loss at step {step} was {was}, "
+            f"but with this loss, batch and data its parameters have {now}; {OTHER}"
         )
 
 
@@ -120,12 +115,10 @@ def _save(path, state, history, run) -> None:
 
 
 def _resume(path, fresh, params, run, steps) -> tuple[Any, dict[str, list]]:
-    """State and history of the file, or the parameters alone when there is none."""
-    if not path.exists():
-        return params, {}
+    """State and history of the file."""
     about, arrays = files.read(path)
-    changed = {name: (now, about.get(name)) for name, now in run.items() if now != about.get(name)}
-    changed = [k for k, pair in changed.items() if k not in ("data", "key") or not _close(*pair)]
+    same = {"data": _close, "key": _close}
+    changed = [k for k, now in run.items() if not same.get(k, operator.eq)(now, about.get(k))]
     if changed:
         raise ValueError(
             f"checkpoint {str(path)!r} belongs to another run: it was made with another "
@@ -160,23 +153,17 @@ def _like(stored, x):
 
 
 def _tree(state) -> list:
-    """Names, shapes and types of parameters; shapes and types of the rest."""
-
-    def kind(x):
-        return [list(np.shape(x)), str(jnp.result_type(x))]
-
-    params = jax.tree_util.tree_leaves_with_path(state.params)
-    named = [[jax.tree_util.keystr(path), *kind(x)] for path, x in params]
-    return [named, [kind(x) for x in jax.tree.leaves(state.opt_state)]]
+    """Names of the parameters; shapes and types of these and of the rest."""
+    named = jax.tree_util.tree_leaves_with_path(state.params)
+    kinds = [[list(x.shape), str(x.dtype)] for x in jax.tree.leaves(state)]
+    return [[jax.tree_util.keystr(path) for path, _ in named], kinds]
 
 
-def _print(tree) -> list:
-    """[name and shape, number, norm] of each array: what rounding moves by less than AGREE norms.
-
-    For floats a sum with signs, which another value at any one place moves by more unless it is
-    small; for all others a digest, and norm 0.
+def _print(tree) -> dict[str, list[float]]:
+    """name and shape → number and norm of each array: for floats a sum with signs, which rounding
+    moves by less than AGREE norms, and another value by more; for all others a digest, and norm 0.
     """
-    found = []
+    found = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         x = _plain(leaf)
         if jnp.issubdtype(x.dtype, jnp.floating):
@@ -186,19 +173,17 @@ def _print(tree) -> list:
         else:
             digest = hashlib.sha256(np.ascontiguousarray(x).tobytes()).hexdigest()
             number, norm = float(int(digest[:13], 16)), 0.0
-        found.append([f"{jax.tree_util.keystr(path)} {x.shape}", number, norm])
+        found[f"{jax.tree_util.keystr(path)} {x.shape}"] = [number, norm]
     return found
 
 
-def _close(now: list, was: list | None) -> bool:
-    """Whether two lists of :func:`_print` agree but for rounding."""
-    if was is None or [name for name, *_ in now] != [name for name, *_ in was]:
+def _close(now: dict, was: dict | None) -> bool:
+    """Whether two prints agree but for rounding."""
+    if was is None or was.keys() != now.keys():
         return False
-    return all(abs(a[1] - b[1]) <= AGREE * a[2] for a, b in zip(now, was, strict=True))
+    return all(abs(now[k][0] - was[k][0]) <= AGREE * now[k][1] for k in now)
 
 
 def _agreed(answer: bool) -> bool:
     """What the first process answers, for each has its own view of time."""
-    if jax.process_count() == 1:
-        return answer
     return bool(multihost_utils.broadcast_one_to_all(np.array(answer)))

@@ -8,44 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.tree_util import Partial
 
 from fflib import checks, data, metrics
 from fflib.experiments import protocol
-from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
+from fflib.experiments.protocol import OURS, Experiment, Setting, with_fifth_row
 from fflib.files import Trained, predict
 from fflib.network import mlp
 from fflib.operators.scanner import half_mean_square
 from fflib.worlds import pictures
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """The numbers of a run.
-
-    Attributes:
-        steps: full-batch steps of Adam.
-        width: units of each of the three hidden layers.
-        m: frequencies of the positional and the Gaussian mapping.
-        rates: learning rate for each mapping, of Adam, for "ours" of Muon.
-        scales: of the positional mapping (log₂ of its highest frequency + 1) and of the Gaussian
-            and "ours" (cycles a picture).
-
-    Chapter: Photographs and text.
-    """
-
-    steps: int
-    width: int
-    m: int
-    rates: dict[str, float]
-    scales: dict[str, float]
-
 
 NATURAL = Setting(
     steps=2000, width=256, m=256,
@@ -53,23 +28,20 @@ NATURAL = Setting(
     scales={"positional": 6.0, "gaussian": 10.0, "ours": 6.5},
 )  # fmt: skip
 TEXT = dataclasses.replace(
-    NATURAL,
-    rates=dict.fromkeys(NATURAL.rates, 1e-3) | {"ours": 0.04},
+    NATURAL, rates=dict.fromkeys(NATURAL.rates, 1e-3) | {"ours": 0.04},
     scales={"positional": 5.0, "gaussian": 14.0, "ours": 9.0},
-)
+)  # fmt: skip
 
 
 def networks(keys: jax.Array, mapping: str, setting: Setting, d: int, d_out: int = 1):
-    """What stands at the beginning of a training, drawn anew for each of E keys.
-
-    Returns: E mappings of d coordinates, the network, parameters with leading axis E. Raises:
-    ValueError for another mapping. Chapter: Photographs and text.
+    """E mappings of d coordinates, a network, parameters with leading axis E, drawn for E keys.
+    Raises: ValueError for another mapping. Chapter: Photographs and text.
     """
     draw, init = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
     scale = setting.scales.get(mapping)
     gammas = [protocol.encode(mapping, key, setting.m, d, scale) for key in draw]
-    d_in = gammas[0].num_features
-    model = mlp(d_in, setting.width, depth=4, d_out=d_out, output="sigmoid", biases=0.01)
+    sizes = gammas[0].num_features, setting.width, 4, d_out
+    model = mlp(*sizes, output="sigmoid", biases=0.01)
     return gammas, model, jax.vmap(model.init)(init)
 
 
@@ -82,21 +54,17 @@ def _look(params, seen):
 
 
 def paint(
-    pictures, keys: jax.Array, mapping: str, setting: Setting, *,
-    optimizer: optax.GradientTransformation | None = None, looks: int = 0, progress: bool = True,
-) -> tuple[jax.Array, dict[str, np.ndarray]]:  # fmt: skip
-    """Train one network a picture, all as one program, on every second pixel of every second row.
-
-    Each picture gets its own draw of the frequencies and of the network.
+    pictures, keys: jax.Array, mapping: str, setting: Setting, *, looks: int = 0, **how
+) -> tuple[jax.Array, dict[str, np.ndarray]]:
+    """Train one network a picture, all as one program, on every second pixel of every second row,
+    each with its own draw of the frequencies and of the network.
 
     Args:
         pictures: (E, H, W, 3) in [0, 1], H and W even.
         keys: E random keys, see :func:`fflib.experiments.protocol.item_keys`.
         mapping: "none", "basic", "positional", "gaussian" or "ours".
-        setting: the numbers of the run.
-        optimizer: instead of the mapping's own.
         looks: how often, besides the start, to record the whole pictures on the way.
-        progress: show a progress bar.
+        how: ``optimizer`` (instead of the mapping's own), ``progress``, … as ``protocol.train``.
 
     Returns: what the networks paint on all pixels, (E, H, W, 3), and the history of
     :func:`fflib.training.fit`, with ``looks`` also ``history["picture"]`` of shape (T, E, H, W, 3).
@@ -117,21 +85,16 @@ def paint(
         seen["everywhere"] = jnp.stack([gamma(everywhere) for gamma in gammas])
     if mapping == OURS:
         params = protocol.start_at(params, seen["y"].mean((1, 2)))
-    params, history = protocol.train(
-        params, _loss, seen | {"model": Partial(model)}, mapping, setting, optimizer, look=_look,
-        looks=looks, progress=progress,
-    )  # fmt: skip
-    members = [jax.tree.map(itemgetter(e), params) for e in range(n)]
-    fields = [Trained(gamma, model, p) for gamma, p in zip(gammas, members, strict=True)]
+    seen, how = seen | {"model": Partial(model)}, how | {"look": _look, "looks": looks}
+    params, history = protocol.train(params, _loss, seen, mapping, setting, **how)
+    fields = [Trained(g, model, p) for g, p in zip(gammas, protocol.each(params), strict=True)]
     return jnp.stack([predict(field, everywhere) for field in fields]), history
 
 
 def score(painted, picture) -> dict[str, float]:
-    """How good one painted picture (H, W, 3) is.
-
-    Returns: "psnr" in dB and "ssim" on the pixels that nobody showed, the (odd, odd) ones (as a
-    picture of half the size), and "psnr_seen" in dB on those that trained. Chapter: Photographs and
-    text.
+    """How good one painted picture (H, W, 3) is: "psnr" in dB and "ssim" on the pixels that nobody
+    showed, the (odd, odd) ones, as a picture of half the size, and "psnr_seen" in dB on those that
+    trained. Chapter: Photographs and text.
     """
     (_, seen), (_, unseen) = data.train_test_image(picture)
     (_, seen_painted), (_, unseen_painted) = data.train_test_image(painted)
@@ -146,14 +109,6 @@ def _solve(pictures, keys, mapping, setting):
     return list(map(score, paint(pictures, keys, mapping, setting)[0], pictures))
 
 
-def _experiment(load, setting: Setting, scale: str = "full") -> Experiment:
-    size = 512
-    if scale == "reduced":
-        setting, size = dataclasses.replace(setting, steps=500), 256
-    settings = dataclasses.asdict(setting) | {"size": size}
-    return Experiment(partial(load, size), partial(_solve, setting=setting), settings, scale=scale)
-
-
 def _photographs(size: int):
     return pictures.photographs(16, size, "kodak" if size < 512 else "div2k")
 
@@ -162,9 +117,15 @@ def _pages(size: int):
     return pictures.text_pages(jax.random.key(0), 16, size)
 
 
+def _experiment(load, setting: Setting, size: int = 512, **reduced) -> Experiment:
+    setting, scale = dataclasses.replace(setting, **reduced), "reduced" if reduced else "full"
+    settings = dataclasses.asdict(setting) | {"size": size}
+    return Experiment(partial(load, size), partial(_solve, setting=setting), settings, scale=scale)
+
+
 EXPERIMENTS = with_fifth_row({
     "image_natural": _experiment(_photographs, NATURAL),
     "image_text": _experiment(_pages, TEXT),
-    "image_natural_reduced": _experiment(_photographs, NATURAL, "reduced"),
-    "image_text_reduced": _experiment(_pages, TEXT, "reduced"),
+    "image_natural_reduced": _experiment(_photographs, NATURAL, 256, steps=500),
+    "image_text_reduced": _experiment(_pages, TEXT, 256, steps=500),
 })  # fmt: skip

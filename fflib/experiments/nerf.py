@@ -1,8 +1,8 @@
 """Learn a scene from photographs: points → mapping → MLP → volume rendering → colours of pixels.
 
 Between the network and the comparison stands the rendering of :mod:`fflib.operators.render`, and a
-step sees random pixels instead of all. Frequencies are in radians per unit of length here, some
-along the axes and some turned.
+step sees random pixels. Frequencies are in radians per unit of length, some along the axes, some
+turned.
 """
 
 from __future__ import annotations
@@ -10,62 +10,41 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from fflib import checks, features, metrics
 from fflib.experiments import protocol
 from fflib.experiments.checkpoints import fit_from
-from fflib.experiments.protocol import OURS, Experiment, with_fifth_row
-from fflib.experiments.records import circumstances
-from fflib.network import MLP, mlp
+from fflib.experiments.protocol import OURS, Experiment, Setting, with_fifth_row
+from fflib.files import Trained
+from fflib.network import mlp
 from fflib.operators import cameras, render
 from fflib.training import fit
 from fflib.worlds.captures import SPLIT, lego
 from fflib.worlds.items import Items
 
-MAPPINGS = (
-    *("none", "basic", "positional", "positional, aligned", "ladder", "ladder, aligned"),
-    "gaussian",
-)
+MAPPINGS = (*protocol.MAPPINGS[:3], "positional, aligned", "ladder", "ladder, aligned", "gaussian")
 
 
 @dataclasses.dataclass(frozen=True)
-class SceneSetting:
-    """The numbers of a run.
+class SceneSetting(Setting):
+    """A setting whose steps see ``rays`` random pixels, with so many ``samples`` on each ray.
 
-    Attributes:
-        steps: of Adam.
-        width: units of each of the three hidden layers.
-        m: frequencies of the positional (rounded down to a multiple of 3) and the Gaussian mapping.
-        rays: random pixels a step.
-        samples: points on each ray.
-        rates: learning rate of "none" and "basic", of the "rest", and for "ours" of Muon.
-        scales: of "positional" and "ours" (log₂ of the highest frequency + 1), "ladder" (number of
-            frequencies an axis) and "gaussian", all in radians per unit of length: no 2π here.
-        warmup: steps in which the learning rate rises: a first step that is too large can make
-            every density negative, and relu then has no gradient to bring it back.
-        published: rays as in the authors' notebook: through the corners of pixels, samples at
-            depths along the camera's axis, the last of them answering for all that lies behind it.
-
-    Chapter: Radiance fields.
+    Scales are in radians per unit of length, no 2π here, and of "ladder" the number of frequencies
+    an axis. In ``warmup`` steps the learning rate rises: a first step that is too large can make
+    every density negative, and relu then has no gradient to bring it back. ``published`` rays are
+    those of the authors' notebook: through the corners of pixels, samples at depths along the
+    camera's axis, the last of them answering for all that lies behind it. Chapter: Radiance fields.
     """
 
-    steps: int
-    width: int
-    m: int
     rays: int
     samples: int
-    rates: dict[str, float]
-    scales: dict[str, float]
     warmup: int = 0
     published: bool = False
 
@@ -78,19 +57,14 @@ PAPER = SceneSetting(
 
 
 def paper_turn() -> np.ndarray:
-    """The rotation (3, 3) of the paper's turned encodings: 45° about z, then about x. Chapter:
-    Radiance fields.
-    """
+    """How the paper turns encodings: 45° about z, then about x. Chapter: Radiance fields."""
     c = np.sqrt(0.5)
-    about_z = np.array([[c, -c, 0], [c, c, 0], [0, 0, 1]])
-    about_x = np.array([[1, 0, 0], [0, c, -c], [0, c, c]])
-    return about_x @ about_z
+    about_z, about_x = [[c, -c, 0], [c, c, 0], [0, 0, 1]], [[1, 0, 0], [0, c, -c], [0, c, c]]
+    return np.array(about_x) @ about_z
 
 
 def turned_mapping(mapping: features.Mapping, rotation) -> features.Mapping:
-    """v ↦ γ(Rᵀv): what γ is to a scene, this is to the scene turned by R (3, 3). Chapter: Radiance
-    fields.
-    """
+    """v ↦ γ(Rᵀv), what γ is to a scene, for that turned by R (3, 3). Chapter: Radiance fields."""
     return features.fourier(mapping.a, mapping.B @ jnp.asarray(rotation, mapping.B.dtype).T)
 
 
@@ -112,26 +86,20 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
         gamma = features.positional_nerf(int(setting.scales[name]), 3)
     else:
         row = "positional" if name == OURS else name
-        m = setting.m // 3 * 3 if row == "positional" else setting.m
-        gamma = protocol.encode(row, key, m, 3, setting.scales.get(name))
+        gamma = protocol.encode(row, key, setting.m, 3, setting.scales.get(name))
     turn = name in ("positional", "ladder") and not aligned
     return turned_mapping(in_radians(gamma), paper_turn()) if turn else in_radians(gamma)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
-class Scene:
-    """A network as a scene: ``scene(points)`` gives density and colour, as ``render`` asks for
-    them. Chapter: Radiance fields.
-    """
+class Scene(Trained):
+    """A network as a scene, points ↦ (density, colour). Chapter: Radiance fields."""
 
-    gamma: Any
-    model: MLP = dataclasses.field(metadata=dict(static=True))
-    params: Any
     published: bool = dataclasses.field(default=False, metadata=dict(static=True))
 
-    def __call__(self, points) -> tuple[jax.Array, jax.Array]:
-        return render.radiance(self.model(self.params, self.gamma(points)))
+    def __call__(self, points) -> Any:
+        return render.radiance(super().__call__(points))
 
     def end(self, far: float) -> float:
         """Where the last interval of its rays ends."""
@@ -144,24 +112,15 @@ def _loss(params, seen):
     return jnp.mean((drawn.colour - seen["colour"]) ** 2)
 
 
-class Minibatch(NamedTuple):
-    """A batch: random rays of the data's ``views``. Chapter: Radiance fields."""
-
-    rays: int
-    samples: int
-    published: bool
-
-    def __call__(self, key, data):
-        seen = protocol.spread(render.random_rays(key, data["views"], *self))
-        return seen | {"scene": data["scene"], "end": data["end"]}
+def _rays(key, data, *numbers):
+    seen = protocol.spread(render.random_rays(key, data["views"], *numbers))
+    return seen | {"scene": data["scene"], "end": data["end"]}
 
 
 def start_in_fog(params, views: cameras.Views):
-    """Parameters (as ``MLP.init`` draws them, four outputs) whose output biases stand for an even
-    fog: about half of the light gets through, and has the mean colour of the pictures.
-
-    There relu has a slope at every point, so that a long first step does not switch the density off
-    for good. Chapter: Beating Table 1.
+    """Parameters of four outputs whose biases stand for an even fog: half of the light gets
+    through, in the mean colour of the pictures. There relu has a slope at every point, so that a
+    long first step does not switch the density off for good. Chapter: Beating Table 1.
     """
     *hidden, (W, b) = params
     [(_, colour)] = protocol.start_at([(W, b[..., :3])], 2 * views.images.mean((0, 1, 2)))
@@ -170,54 +129,41 @@ def start_in_fog(params, views: cameras.Views):
 
 
 def train(
-    views: cameras.Views, keys: jax.Array, mapping: str, setting: SceneSetting, *, gamma=None,
-    optimizer: optax.GradientTransformation | None = None, every: int | None = None,
-    checkpoint: str | os.PathLike | None = None, progress: bool = True,
+    views: cameras.Views, keys: jax.Array, mapping: str, setting: SceneSetting, *, optimizer=None,
+    checkpoint: str | os.PathLike | None = None, **how,
 ) -> tuple[list[Scene], dict[str, np.ndarray]]:  # fmt: skip
-    """Train one network a key on the same pictures, all as one program.
+    """Train one network a key, E of them, on the same pictures, all as one program.
 
     Members have their own initial networks and minibatches; the frequencies of a Gaussian mapping
-    come from the first key. Where there are several devices they share the work.
+    come from the first key. Where there are several devices they share the work. An ``optimizer``
+    takes the place of the mapping's own; ``checkpoint`` is a file for
+    :func:`fflib.experiments.checkpoints.fit_from`, all else for :func:`fflib.training.fit`.
 
-    Args:
-        views: the pictures to learn from.
-        keys: E random keys.
-        mapping: one of ``MAPPINGS``, or "ours".
-        gamma, optimizer: instead of the mapping that ``mapping`` stands for, and of its optimizer.
-        every, progress: as :func:`fflib.training.fit` takes them.
-        checkpoint: file to go on from, see :func:`fflib.experiments.checkpoints.fit_from`.
-
-    Returns: E trained scenes and the history of ``fit``. Raises: ValueError for another mapping,
-    and what ``fit`` raises. Chapter: Radiance fields.
+    Returns: E trained scenes and the history of ``fit``. Raises: ValueError for a mapping that is
+    none of ``MAPPINGS`` nor "ours", and what ``fit`` raises. Chapter: Radiance fields.
     """
     pairs = jax.vmap(jax.random.split)(keys)
-    gamma = scene_mapping(mapping, pairs[0, 0], setting) if gamma is None else gamma
+    gamma = scene_mapping(mapping, pairs[0, 0], setting)
     model = mlp(gamma.num_features, setting.width, depth=4, d_out=4, biases=0.01)
     params = jax.vmap(model.init)(pairs[:, 1])
     if mapping == OURS:
         params = start_in_fog(params, views)
-        own = protocol.muon(setting.rates[OURS], setting.steps)
-    else:
-        own = protocol.adam(setting.rates.get(mapping, setting.rates["rest"]), setting.warmup)
-    blank = Scene(gamma, model, None, setting.published)
-    loop: Callable = fit
+    blank, loop = Scene(gamma, model, None, setting.published), fit
     if checkpoint is not None:
         loop = partial(fit_from, checkpoint, names=[mapping, dataclasses.asdict(setting)])
     data = {"views": views, "scene": blank, "end": blank.end(views.far)}
-    batch = Minibatch(setting.rays, setting.samples, setting.published)
+    optimizer = optimizer or protocol.optimizer_of(mapping, setting, warmup=setting.warmup)
+    batch = protocol.Batch(_rays, (setting.rays, setting.samples, setting.published))
     params, history = loop(
-        params, _loss, data, steps=setting.steps, optimizer=optimizer or own, key=pairs[0, 1],
-        batch=batch, every=every, vmap=(0, None), progress=progress, label=mapping,
+        params, _loss, data, steps=setting.steps, optimizer=optimizer, key=pairs[0, 1],
+        batch=batch, vmap=(0, None), label=mapping, **how,
     )  # fmt: skip
-    members = [jax.tree.map(itemgetter(e), params) for e in range(len(keys))]
-    return [dataclasses.replace(blank, params=p) for p in members], history
+    return [dataclasses.replace(blank, params=p) for p in protocol.each(params)], history
 
 
 @partial(jax.jit, static_argnames="samples")
 def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
-    """A trained scene from the cameras of ``views``; arrays have leading axis n. Chapter: Radiance
-    fields.
-    """
+    """A trained scene from the n cameras of ``views``: arrays (n, …). Chapter: Radiance fields."""
     t = render.samples(views.near, views.far, samples)
     end, published = scene.end(views.far), scene.published
 
@@ -230,37 +176,28 @@ def look(scene: Scene, views: cameras.Views, samples: int) -> render.Rendered:
 
 def scores(scene: Scene, views: cameras.Views, samples: int) -> np.ndarray:
     """PSNR in dB of each of the views, (n,). Chapter: Radiance fields."""
-    return np.asarray(_psnrs(look(scene, views, samples).colour, views.images), float)
-
-
-_psnrs = jax.jit(jax.vmap(metrics.psnr))
+    colour = look(scene, views, samples).colour
+    return np.array([float(metrics.psnr(*p)) for p in zip(colour, views.images, strict=True)])
 
 
 def _load(size: int) -> Items:
     _, test = lego(size)
     pixels = np.asarray(jnp.round(255 * test.images), np.uint8).tobytes()
     names = tuple(f"lego_{i}" for i in range(SPLIT[1], SPLIT[1] + len(test)))
-    split = "the paper's split of 100, 7 and 13 pictures; an item is a test picture"
-    origin = f"lego, {size} × {size}, {split}"
+    origin = f"lego, {size} × {size}, the paper's split of 100, 7 and 13; items are test pictures"
     return Items(names, jnp.arange(len(test)), hashlib.sha256(pixels).hexdigest(), origin)
 
 
-def _solve(
-    chosen, keys, mapping: str, setting: SceneSetting, size: int, folder="_build/results"
-) -> list[dict]:
-    """Train once, with the first key, and score the chosen test pictures; with a folder, go on from
-    a checkpoint.
-    """
-    seen, test = lego(size)
-    checkpoint = None
+def _solve(chosen, keys, mapping, setting: SceneSetting, size: int, folder="_build/results"):
+    """Train once, with the first key; with a folder, go on from a checkpoint."""
+    (seen, test), checkpoint = lego(size), None
     if folder is not None:
-        key = jax.random.key_data(keys[0]).tolist()
-        about = mapping, key, dataclasses.astuple(setting), size, circumstances()
+        about = mapping, jax.random.key_data(keys[0]).tolist(), setting, size
         digest = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
         checkpoint = Path(folder) / f"nerf_{mapping.replace(', ', '_')}_{digest}.npz"
     scenes, _ = train(seen, keys[:1], mapping, setting, every=500, checkpoint=checkpoint)
-    found = scores(scenes[0], test[np.asarray(chosen)], setting.samples)
-    return [{"psnr": value} for value in found]
+    test = test[np.asarray(chosen)]
+    return [{"psnr": value} for value in scores(scenes[0], test, setting.samples)]
 
 
 def _experiment(setting: SceneSetting, size: int, mappings, scale: str, **how) -> Experiment:

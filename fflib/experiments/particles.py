@@ -1,10 +1,9 @@
 """Learn a molecule from its noisy projections: a coordinate network in Fourier space.
 
-frequency k → γ(k) → MLP → V̂(k), times the microscope's contrast → compare with the image there.
-The central-slice theorem makes the measurement local: a value of an image is a value of the
-volume's transform, so one training example is one number of one image, and a random handful of
-those is a batch. With a number z for each image beside γ(k), learned with the weights, the network
-holds a whole movement (cryoDRGN, Zhong et al. 2021, reads z off the image with a second network).
+frequency k → γ(k) → MLP → V̂(k), times the microscope's contrast → compare with the image there. A
+value of an image is one of the volume's transform, by the central-slice theorem, so a random
+handful of such numbers is a batch. With a number z for each image beside γ(k), learned with the
+weights, the network holds a whole movement (cryoDRGN, Zhong et al. 2021, reads z off the image).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -22,20 +20,20 @@ import optax
 from jax.tree_util import Partial
 
 from fflib import checks
-from fflib.network import MLP, mlp
+from fflib.experiments import protocol
+from fflib.files import Trained
+from fflib.network import mlp
 from fflib.operators import microscope
 from fflib.operators.cameras import rotations
 from fflib.operators.scanner import half_mean_square
-from fflib.training import fit
 from fflib.worlds import molecules
 
 
 class Particles(NamedTuple):
-    """N images, each as P values of its Fourier transform; a pytree.
-
-    ``k`` (P, 2) are frequencies in cycles per pixel, one of each pair ±k inside the disc, ``y``
-    (N, P) complex the transforms over the noise, so that it has E|ε|² = 1, ``gain`` (N, P) what
-    multiplies V̂, the contrast over the noise, ``poses`` (N, 3, 3). Chapter: A molecule in motion.
+    """N images, each as P values of its Fourier transform: ``k`` (P, 2) in cycles per pixel, one of
+    each pair ±k inside the disc, ``y`` (N, P) complex, the transforms over the noise, so that it
+    has E|ε|² = 1, ``gain`` (N, P) what multiplies V̂, the contrast over the noise, and ``poses``
+    (N, 3, 3). Chapter: A molecule in motion.
     """
 
     k: jax.Array
@@ -45,9 +43,7 @@ class Particles(NamedTuple):
 
 
 def half_transforms(images, n: int) -> jax.Array:
-    """The kept half of the transforms of images (N, n, n): (N, P) complex. Chapter: A molecule in
-    motion.
-    """
+    """What is kept of the transforms of images (N, n, n), (N, P). Chapter: A molecule in motion."""
     row, column = microscope.half_disc(n).T
     return microscope.centred_fft(images, 2)[..., row, column]
 
@@ -57,12 +53,10 @@ def observe(
 ) -> tuple[Particles, jax.Array]:
     """Take a picture of each molecule, with contrast and noise, which ``key`` draws.
 
-    Args:
-        mol: one molecule, or as many as there are poses (its arrays with leading axis N).
-        poses: (N, 3, 3).
-        contrast: function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n); or 1.0.
-        n, pixel: pixels along a side, and the side of one in Å.
-        snr: variance of the pixels of a clean image (the mean over images) over that of the noise.
+    ``mol`` is one molecule, or one for each of the ``poses`` (N, 3, 3), its arrays with leading
+    axis N; ``contrast`` a function of frequencies (n, n) in cycles per Å → (N, n, n) or (n, n), or
+    1.0; ``pixel`` the side of one in Å; ``snr`` the variance of the pixels of a clean image, the
+    mean over images, over that of the noise.
 
     Returns: the particles, and the images (N, n, n) as the detector sees them. Raises: ValueError
     for poses that are no rotations, another number of molecules, an snr that is not positive.
@@ -104,11 +98,10 @@ def _shadows(mols, poses, n, pixel):
 
 
 class MoleculeSetting(NamedTuple):
-    """The numbers of a training with Adam.
-
-    ``width`` and ``depth`` (the output counted) are the network's, ``rate`` falls to a tenth along
-    a cosine, a step sees ``batch`` values of images. With a latent, ``prior`` is the weight of mean
-    z², which keeps it near 0, and z = ``pace`` · (what Adam steps). Chapter: A molecule in motion.
+    """The numbers of a training: ``width`` and ``depth`` (the output counted) of the network, the
+    ``rate`` of Adam, which falls to a tenth along a cosine, and ``batch`` values of images a step.
+    With a latent, ``prior`` is the weight of mean z², which keeps it near 0, and z = ``pace`` ·
+    (what Adam steps). Chapter: A molecule in motion.
     """
 
     steps: int
@@ -122,14 +115,9 @@ class MoleculeSetting(NamedTuple):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
-class FourierVolume:
-    """A trained network: V̂(k; z), in the units of the data; a pytree. Chapter: A molecule in
-    motion.
-    """
+class FourierVolume(Trained):
+    """A trained network: V̂(k; z) in the units of the data. Chapter: A molecule in motion."""
 
-    model: MLP = dataclasses.field(metadata=dict(static=True))
-    gamma: Any
-    params: dict
     scale: Any
     pace: Any
 
@@ -165,17 +153,12 @@ def _values(model: Callable, net, gamma, k, z):
     return jax.lax.complex(real, sign * imaginary)
 
 
-class Handful(NamedTuple):
-    """A batch: random values (image i, frequency p). Chapter: A molecule in motion."""
-
-    size: int
-
-    def __call__(self, key, seen):
-        seen = dict(seen)
-        data, scale = seen.pop("particles"), seen["scale"]
-        i, p = jax.random.randint(key, (2, self.size), 0, jnp.array(data.y.shape)[:, None])
-        k = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
-        return seen | dict(k=k, y=data.y[i, p], gain=data.gain[i, p] * scale, i=i)
+def _handful(key, seen, size):
+    """Some values at random, of image i and frequency p."""
+    data = seen["particles"]
+    i, p = jax.random.randint(key, (2, size), 0, jnp.array(data.y.shape)[:, None])
+    k = jnp.einsum("bc,bcd->bd", data.k[p], data.poses[i, :2], precision="highest")
+    return seen | dict(k=k, y=data.y[i, p], gain=data.gain[i, p] * seen["scale"], i=i)
 
 
 def _loss(params, b):
@@ -187,14 +170,14 @@ def _loss(params, b):
 
 def learn_molecule(
     particles: Particles, gammas: Sequence, setting: MoleculeSetting, key: jax.Array, *,
-    latent: bool = False, progress: bool = True, label: str = "Fourier space",
+    latent: bool = False, label: str = "Fourier space", **how,
 ) -> tuple[list[FourierVolume], dict[str, np.ndarray]]:  # fmt: skip
-    """Fit one network for each mapping to the same images, all as one program.
+    """Fit one network for each mapping of R³ to the same images, all as one program; ``[None]`` is
+    no mapping.
 
     The loss is mean ‖C V̂ − y‖² in units of the noise: no honest model falls below 1 by more than
-    it overfits. ``gammas`` are mappings of R³ with equally many features, or ``[None]`` for none;
-    ``key`` draws weights, batches and first latents; with ``latent`` every image has a number z,
-    learned.
+    it overfits. ``key`` draws weights, batches and first latents; with ``latent`` every image has a
+    number z, learned; ``how`` is for ``fit``.
 
     Returns: a :class:`FourierVolume` for each mapping, and the history of ``fit``. Raises:
     ValueError when the mappings differ in size or the poses are no rotations. Chapter: A molecule
@@ -204,8 +187,7 @@ def learn_molecule(
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
     checks.must(len(sizes) == 1, "gammas", "all have as many features", sorted(sizes))
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
-    keys = jax.random.split(key, 3)
-    members = len(gammas)
+    keys, members = jax.random.split(key, 3), len(gammas)
     params = {"net": jax.jit(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))
@@ -213,16 +195,17 @@ def learn_molecule(
     scale = float(jnp.sqrt(jnp.maximum(power, 1e-3) / jnp.mean(particles.gain**2)))
     shared = dict(particles=particles, scale=scale, prior=setting.prior, pace=setting.pace)
     seen = jax.tree.map(lambda x: jnp.broadcast_to(x, (members, *jnp.shape(x))), shared)
-    if gammas[0] is not None:
-        seen["gamma"] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
-    params, history = fit(
-        params, _loss, {"gamma": None, "model": Partial(model)} | seen, steps=setting.steps,
-        optimizer=_adam(setting.rate, setting.steps), key=keys[2], batch=Handful(setting.batch),
-        vmap=0, progress=progress, label=label,
+    seen["gamma"] = jax.tree.map(lambda *leaves: jnp.stack(leaves), *gammas)
+    optimizer, batch = (
+        _adam(setting.rate, setting.steps),
+        protocol.Batch(_handful, (setting.batch,)),
+    )
+    params, history = protocol.train(
+        params, _loss, seen | {"model": Partial(model)}, label, setting, optimizer, key=keys[2],
+        batch=batch, **how,
     )  # fmt: skip
-    own = [jax.tree.map(itemgetter(e), params) for e in range(members)]
-    rest = scale, setting.pace
-    return [FourierVolume(model, g, p, *rest) for g, p in zip(gammas, own, strict=True)], history
+    pairs = zip(gammas, protocol.each(params), strict=True)
+    return [FourierVolume(g, model, p, scale, setting.pace) for g, p in pairs], history
 
 
 @cache

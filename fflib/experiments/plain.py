@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import itemgetter
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +17,7 @@ from jax.tree_util import Partial
 from scipy.spatial import KDTree
 
 from fflib.experiments import image, scans, shape
-from fflib.experiments.protocol import Experiment
+from fflib.experiments.protocol import Experiment, each
 from fflib.operators import meshes, scanner
 
 ORDERS = {"bilinear": 1, "bicubic": 3}
@@ -28,10 +27,9 @@ WEIGHT = 10**-3.5  # of the total variation: of half-decades the best in all col
 
 
 def interpolated(picture, order: int) -> np.ndarray:
-    """A picture from every second pixel of every second row, by splines (scipy's), in [0, 1].
-
-    Args: picture, (H, W, 3), H and W even; order 1 for bilinear, 3 for bicubic. What lies beyond
-    the last pixel shown takes its mirror image. Chapter: Photographs and text.
+    """A picture (H, W, 3), H and W even, from every second pixel of every second row, by splines
+    (scipy's) of order 1, bilinear, or 3, bicubic, in [0, 1]. What lies beyond the last pixel shown
+    takes its mirror image. Chapter: Photographs and text.
     """
     from scipy.ndimage import map_coordinates  # slow to import
 
@@ -50,15 +48,9 @@ def least_variation(
     The first-order primal-dual algorithm of Chambolle and Pock (2011), with steps τ = σ = 1/‖K‖ for
     K = (A/‖A‖, ∇), whose norm is at most √(1 + 4d).
 
-    Args:
-        observed: y, real or complex.
-        how: second argument of the operator.
-        weight: of the total variation, positive.
-        operator: a ``Partial`` of f, how ↦ A f, linear in f.
-        shape: of f, d sizes.
-        steps: of the algorithm.
-
-    Returns: f, of this shape. Chapter: Computed tomography; Magnetic resonance.
+    ``observed`` y, real or complex; ``operator`` a ``Partial`` of f, how ↦ A f, linear in f;
+    ``weight`` positive; ``shape`` of f, d sizes. Returns: f, of this shape. Chapter: Computed
+    tomography; Magnetic resonance.
     """
 
     def slopes(f):
@@ -91,12 +83,9 @@ def least_variation(
 
 
 def occupied(solid: dict[str, jax.Array], n: int = CELLS) -> Callable:
-    """A solid from the labels at n³ nodes of its box, trilinear between them, positive inside.
-
-    A node takes its label from the nearest of the training lines, which lie much closer than nodes
-    do. ``solid``: the arrays of one solid of :func:`fflib.worlds.solids.prepare`.
-
-    Returns: (T, 3) → (T,), in [−½, ½]. Chapter: Solid shapes.
+    """A ``solid`` of :func:`fflib.worlds.solids.prepare` from the labels at n³ nodes of its box,
+    trilinear between them, (T, 3) → (T,) in [−½, ½], positive inside. A node takes its label from
+    the nearest of the training lines, which lie much closer than nodes do. Chapter: Solid shapes.
     """
     from scipy.ndimage import map_coordinates
 
@@ -119,17 +108,14 @@ def _pictures(pictures, keys, mapping):
 
 
 def _solids(array, keys, mapping):
-    each = [jax.tree.map(itemgetter(e), array) for e in range(len(keys))]
-    return [shape.score(occupied(solid), solid) for solid in each]
+    return [shape.score(occupied(solid), solid) for solid in each(array)]
 
 
 def scanned(
     truth, keys, mapping: str, *, instrument: scans.Instrument, weight: float = WEIGHT
 ) -> list[dict[str, float]]:
-    """Scores of what a scanner's measurements of each item give without a network.
-
-    ``mapping`` is "direct" or "total variation", of this ``weight``; ``keys`` are not used.
-    Chapter: Reproducing Table 1.
+    """Scores of what a scanner's measurements of each item give by ``mapping``, "direct" or "total
+    variation", of this ``weight``; ``keys`` are not used. Chapter: Reproducing Table 1.
     """
     size, operator = truth.shape[1:], Partial(instrument.operator)
     how = instrument.how(size[-1])
@@ -145,19 +131,19 @@ def scanned(
 
 def _experiments():
     for name, known in (image.EXPERIMENTS | shape.EXPERIMENTS | scans.EXPERIMENTS).items():
-        kind = name.removesuffix("_reduced")
-        if kind in ("image_natural", "image_text"):
-            solve, settings, mappings = _pictures, {}, tuple(ORDERS)
-        elif kind == "shape_scans":
-            solve, settings, mappings = _solids, {"cells": CELLS}, ("grid of labels",)
-        elif kind in ("ct_shepp", "ct_brain", "mri_brain"):
-            instrument = scans.RESONANCE if kind.startswith("mri") else scans.TOMOGRAPH
-            solve = partial(scanned, instrument=instrument)
-            settings = {"weight": WEIGHT, "steps": STEPS}
-            mappings = ("direct", "total variation")
-        else:
+        if name.endswith("_ours") or name == "mri_shepp":
             continue
-        settings |= {k: known.settings[k] for k in ("size", "lines") if k in known.settings}
+        kind, numbers = name.partition("_")[0], known.settings
+        settings = {k: numbers[k] for k in ("size", "lines") if k in numbers}
+        if kind == "image":
+            solve, mappings = _pictures, tuple(ORDERS)
+        elif kind == "shape":
+            solve, mappings = _solids, ("grid of labels",)
+            settings |= {"cells": CELLS}
+        else:
+            instrument = scans.RESONANCE if kind == "mri" else scans.TOMOGRAPH
+            solve, mappings = partial(scanned, instrument=instrument), ("direct", "total variation")
+            settings |= {"weight": WEIGHT, "steps": STEPS}
         made = known._replace(solve=solve, settings=settings, mappings=mappings)
         yield f"{name}_plain", made
 

@@ -1,10 +1,7 @@
 """Recorded results: one small JSON file an experiment, written by a full run, shown by chapters.
 
-A result is a list of rows, plain dicts with at least
-
-    {"item": "kodim01", "mapping": "gaussian", "seed": 0, "metric": "psnr", "value": 30.1}
-
-and a record is those rows with what is needed to tell where they came from.
+A record is a list of rows, {"item": "kodim01", "mapping": "gaussian", "seed": 0, "metric": "psnr",
+"value": 30.1} and more, with what is needed to tell where they came from.
 """
 
 from __future__ import annotations
@@ -29,54 +26,42 @@ from fflib.files import replacing
 
 FOLDER = Path(__file__).parent.parent / "results"
 MAPPINGS: tuple[str, ...] = ("none", "basic", "positional", "gaussian")
-NAME, COUNT, NUMBER = "a name", "a whole number >= 0", "a finite number"
-KEYS = {"item": NAME, "mapping": NAME, "seed": COUNT, "metric": NAME, "value": NUMBER}
-GOOD = {
-    NAME: lambda x: isinstance(x, str) and x != "",
-    COUNT: lambda x: type(x) is int and x >= 0,
-    NUMBER: lambda x: type(x) in (int, float) and math.isfinite(x),
-}
-PACKAGES = ("jax", "jaxlib", "numpy", "optax")
+KEYS = ("item", "mapping", "seed", "metric", "value")  # of a row
+EMPTY = {"data_hash": "", "settings": {}, "notes": ""}
 
 
 class Published(NamedTuple):
-    """A column of Table 1 of the paper: what heads it, "psnr" in dB or "iou", how many pictures,
-    solids, volumes or views were averaged, and mapping → (mean, spread over them).
-
-    Chapter: Reproducing Table 1.
+    """A column of the paper's Table 1: its head, how many pictures, solids, volumes or views were
+    averaged, mapping → (mean, spread), of "psnr" in dB or of "iou". Chapter: Reproducing Table 1.
     """
 
     title: str
-    metric: str
     items: int
     scores: dict[str, tuple[float, float]]
+    metric: str
+
+
+def _column(title: str, items: int, numbers: str, metric: str = "psnr") -> Published:
+    pairs = np.array(numbers.split(), float).reshape(-1, 2).tolist()
+    return Published(title, items, dict(zip(MAPPINGS, map(tuple, pairs), strict=True)), metric)
 
 
 # Tancik et al. (2020), Table 1, with the spreads of Tables 3 to 7, by the name of the experiment
-# that repeats it: title, number of items, mean and spread of each mapping
-_COLUMNS = {
-    "image_natural": ("2-D natural", 16, "19.32 2.48  21.71 2.71  24.95 3.72  25.57 4.19"),
-    "image_text": ("2-D text", 16, "18.40 2.23  20.48 1.96  27.57 3.07  30.47 2.11"),
-    "shape_scans": ("3-D shape", 3, "0.864 0.014  0.892 0.017  0.960 0.011  0.973 0.010"),
-    "ct_shepp": ("CT, Shepp", 8, "16.75 3.64  23.31 4.66  26.89 1.46  28.33 1.15"),
-    "ct_brain": ("CT, brain", 8, "15.44 1.28  16.95 0.72  19.55 1.09  19.88 1.23"),
-    "mri_brain": ("3-D MRI", 6, "26.14 1.45  28.58 2.45  32.23 3.08  34.51 2.72"),
-    "nerf_lego": ("3-D NeRF", 13, "22.41 0.92  23.16 0.90  25.28 0.83  25.48 0.89"),
+# that repeats it: mean and spread of each mapping
+TABLE1 = {
+    "image_natural": _column("2-D natural", 16, "19.32 2.48  21.71 2.71  24.95 3.72  25.57 4.19"),
+    "image_text": _column("2-D text", 16, "18.40 2.23  20.48 1.96  27.57 3.07  30.47 2.11"),
+    "shape_scans": _column("3-D shape", 3, ".864 .014  .892 .017  .960 .011  .973 .010", "iou"),
+    "ct_shepp": _column("CT, Shepp", 8, "16.75 3.64  23.31 4.66  26.89 1.46  28.33 1.15"),
+    "ct_brain": _column("CT, brain", 8, "15.44 1.28  16.95 0.72  19.55 1.09  19.88 1.23"),
+    "mri_brain": _column("3-D MRI", 6, "26.14 1.45  28.58 2.45  32.23 3.08  34.51 2.72"),
+    "nerf_lego": _column("3-D NeRF", 13, "22.41 0.92  23.16 0.90  25.28 0.83  25.48 0.89"),
 }
 
 
-def _published(name: str, title: str, items: int, numbers: str) -> Published:
-    mean, spread = np.array(numbers.split(), float).reshape(-1, 2).T.tolist()
-    scores = dict(zip(MAPPINGS, zip(mean, spread, strict=True), strict=True))
-    return Published(title, "iou" if name == "shape_scans" else "psnr", items, scores)
-
-
-TABLE1 = {name: _published(name, *column) for name, column in _COLUMNS.items()}
-
-
 def record(
-    experiment: str, rows: Sequence[dict], *, wall_s: float, data_hash: str = "", notes: str = "",
-    settings: dict | None = None, folder: str | os.PathLike | None = None,
+    experiment: str, rows: Sequence[dict], *, wall_s: float,
+    folder: str | os.PathLike | None = None, **about,
 ) -> dict:  # fmt: skip
     """Write the rows of an experiment, and where they come from, to ``<experiment>.json``.
 
@@ -88,40 +73,38 @@ def record(
         rows: dicts with item, mapping, metric (strings), seed (whole number) and value (finite
             number); further keys (``psnr_train=…``) may hold whatever JSON can.
         wall_s: seconds the computation took.
-        data_hash: SHA-256 of the data, if it was not made by the code itself.
-        notes: a sentence for the reader, such as how the data differ from the paper's.
-        settings: the numbers the run was made with.
         folder: where to write (default: beside the library, from where it ships).
+        about: ``settings``, ``data_hash`` (SHA-256 of data that the code did not make itself),
+            ``notes`` (a sentence for the reader) and whatever else is to be known.
 
     Returns: the record as written. Raises: ValueError or TypeError that names the row and the key;
     OSError if it cannot be written. Chapter: Photographs and text.
     """
     seconds = float(checks.positive("wall_s", wall_s, zero=True))
-    about = circumstances() | {"date": _now(), "wall_s": round(seconds, 1)}
-    more = dict(data_hash=data_hash, settings=settings or {}, notes=notes)
-    return _write(folder, experiment, about, rows, **more)
+    rows, path = _checked(rows), _path(experiment, folder)
+    checks.must(rows, "rows", "hold at least one result", "none")
+    made = {"experiment": experiment} | circumstances()
+    made |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "wall_s": round(seconds, 1)}
+    made |= {"seeds": sorted({row["seed"] for row in rows})} | EMPTY | about | {"rows": rows}
+    text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as file:
+        file.write(text.encode())
+        os.chmod(file.name, 0o644)
+    return json.loads(text)
 
 
 def add(
     experiment: str, mapping: str, scores: dict[str, dict[str, float]], *, seed: int,
-    seconds: float, settings: dict, scale: str, items: int, data_hash: str = "", notes: str = "",
-    command: str = "", commit: str = "", folder: str | os.PathLike | None = None,
+    seconds: float, settings: dict, data_hash: str = "", command: str = "", commit: str = "",
+    folder: str | os.PathLike | None = None, **about,
 ) -> dict:  # fmt: skip
-    """Write what one training gave to the record of its experiment at once, beside what is there.
+    """Write what one training gave to the record of its experiment at once, beside what is there:
+    ``scores``, item → metric → number.
 
     Each row tells its date, the ``seconds`` of its training and, as a number in the table ``runs``
     of the record, its command, commit, device and versions, which may change from row to row. The
-    settings, one entry a mapping, and the data may not.
-
-    Args:
-        mapping: which was trained.
-        scores: item → metric → number, of all items that this training served.
-        seed, seconds: of the training.
-        settings: the numbers it was made with.
-        scale: "reduced" or "full".
-        items: how many there will be when all is done.
-        experiment, data_hash, notes, folder: see :func:`record`.
-        command, commit: how to make this row again.
+    settings, one entry a mapping, and the data may not. Else as :func:`record`; ``about`` tells the
+    ``scale`` and how many ``items`` there will be when all is done.
 
     Returns: the record as written, with the devices, versions and seconds of all its rows. Raises:
     ValueError where earlier rows of the mapping have other settings, or the record other data.
@@ -130,34 +113,31 @@ def add(
     settings = json.loads(json.dumps(settings))
     made: dict[str, Any] = dict(runs=[], settings={}, rows=[], wall_s=0)
     made = matching(experiment, mapping, settings, data_hash, folder) or made
-    now, here = _now(), circumstances()
+    now, here = datetime.now(UTC).isoformat(timespec="seconds"), circumstances()
     run = dict(command=command, commit=commit, device=here["device"], versions=here["versions"])
     runs = made["runs"] if run in made["runs"] else [*made["runs"], run]
+    common = dict(seconds=round(seconds, 1), date=now, run=runs.index(run))
     rows = [
-        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value)
-        | dict(seconds=round(seconds, 1), date=now, run=runs.index(run))
+        dict(item=item, mapping=mapping, seed=seed, metric=metric, value=value) | common
         for item, told in scores.items()
         for metric, value in told.items()
-    ]  # fmt: skip
+    ]
     packages = dict.fromkeys(package for run in runs for package in run["versions"])
-    about = {
-        "scale": scale,
-        "device": _each((run["device"] for run in runs), "; "),
-        "versions": {p: _each((run["versions"].get(p) for run in runs), ", ") for p in packages},
-        "date": now,
-        "wall_s": round(made["wall_s"] + seconds, 1),
+    about |= dict(data_hash=data_hash, settings=made["settings"] | {mapping: settings})
+    about["device"] = "; ".join(dict.fromkeys(run["device"] for run in runs))
+    about["versions"] = {
+        p: ", ".join(dict.fromkeys(r["versions"][p] for r in runs if p in r["versions"]))
+        for p in packages
     }
-    more = dict(items=items, data_hash=data_hash, settings=made["settings"] | {mapping: settings})
-    return _write(folder, experiment, about, made["rows"] + rows, **more, notes=notes, runs=runs)
+    about |= dict(date=now, wall_s=made["wall_s"] + seconds, runs=runs)
+    return record(experiment, made["rows"] + rows, folder=folder, **about)
 
 
 def matching(
     experiment: str, mapping: str, settings: dict, data_hash: str, folder=None
 ) -> dict | None:
-    """The record to which rows of these settings and data may be added, if there is one.
-
-    Raises: ValueError where it has rows of others: a column never mixes them. Chapter: Photographs
-    and text.
+    """The record to which rows of these settings and data may be added, if there is one. Raises:
+    ValueError where it has others: a column never mixes them. Chapter: Photographs and text.
     """
     made = recorded(experiment, folder)
     if made is None:
@@ -165,19 +145,18 @@ def matching(
     there = made["settings"].get(mapping, settings)
     if there != settings or made["data_hash"] != data_hash or "runs" not in made:
         changed = [k for k in settings | there if there.get(k) != settings.get(k)]
-        differ = [f"{k} {there.get(k)!r} and not {settings.get(k)!r}" for k in changed]
+        differ = ", ".join(f"{k} {there.get(k)!r} and not {settings.get(k)!r}" for k in changed)
         raise ValueError(
-            f"{experiment!r} is recorded with other settings or data "
-            f"({mapping}: {', '.join(differ) or 'the data'}): "
-            f"move {experiment}.json away to begin again, or choose another name"
+            f"{experiment!r} is recorded with other settings or data ({mapping}: "
+            f"{differ or 'the data'}): move {experiment}.json away to begin again, or choose "
+            f"another name"
         )
     return made
 
 
 def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict | None:
-    """The record of an experiment, as it was written; None where there is none yet.
-
-    Raises: ValueError for a file that is no such record. Chapter: Photographs and text.
+    """The record of an experiment, None where there is none yet. Raises: ValueError for a file that
+    is no such record. Chapter: Photographs and text.
     """
     path = _path(experiment, folder)
     if not path.is_file():
@@ -186,39 +165,31 @@ def recorded(experiment: str, folder: str | os.PathLike | None = None) -> dict |
         made = json.loads(path.read_text(encoding="utf-8"))
         return made | {"rows": _checked(made["rows"])}
     except (ValueError, TypeError, KeyError) as error:
-        told = f"{str(path)!r} is no record of results ({error}); run it again"
-        raise ValueError(told) from error
+        raise ValueError(
+            f"{str(path)!r} is no record of results ({error}); run it again"
+        ) from error
 
 
 def circumstances() -> dict:
-    """Scale, device (of a CPU the cores that this process may use) and versions of this session.
-
-    Chapter: Photographs and text.
-    """
+    """Scale, device (of a CPU its cores for us) and versions. Chapter: Photographs and text."""
     kind, count = jax.devices()[0].device_kind, jax.device_count()
     device = kind if count == 1 else f"{count} × {kind}"
     if jax.default_backend() == "cpu":
         own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         device = f"CPU, {platform.machine()}, {own} core" + "s" * (own != 1)
     versions = {"python": platform.python_version(), "fflib": fflib.__version__}
-    versions |= {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions |= {p: importlib.metadata.version(p) for p in ("jax", "jaxlib", "numpy", "optax")}
     return {"scale": checks.scale(), "device": device, "versions": versions}
 
 
 class Standing(NamedTuple):
     """How one mapping fared: numbers over the items that it has, each the mean over its seeds.
 
-    Attributes:
-        mapping: its name.
-        items: number of items n.
-        mean: mean over the items.
-        spread: their standard deviation (what the paper's ± is), 0 for one item.
-        behind: mean over the items of (best mapping − this one); 0 for the best itself.
-        error: standard error of ``behind``, from the paired differences; NaN for one item.
-        gain: mean over the items of (this one − the mapping before it); NaN for the first.
-        gain_error: standard error of ``gain``; NaN for one item.
-
-    Chapter: Photographs and text.
+    ``spread`` is the standard deviation over the items (what the paper's ± is), 0 for one item,
+    ``behind`` the mean of (best mapping − this one), 0 for the best itself, ``gain`` that of (this
+    one − the mapping before it), NaN for the first; ``error`` and ``gain_error`` are the standard
+    errors of these two from the paired differences, NaN for one item. Chapter: Photographs and
+    text.
     """
 
     mapping: str
@@ -242,9 +213,8 @@ def standings(rows: Sequence[dict], metric: str) -> list[Standing]:
     Items differ much more from each other than mappings do on the same item, so the difference is
     taken on each item first: d_i = best_i − this_i, behind = mean d, error = std(d)/√n with n − 1.
     Of an unfinished run each mapping's mean is over the items it has, a difference over those that
-    both have, and the best is the best where all have been.
-
-    Raises: ValueError without rows of that metric. Chapter: Photographs and text.
+    both have, and the best is the best where all have been. Raises: ValueError without rows of that
+    metric. Chapter: Photographs and text.
     """
     values: dict[tuple, list[float]] = {}
     for row in rows:
@@ -274,44 +244,24 @@ def _mean(x: np.ndarray) -> tuple[int, float, float]:
 
 def _checked(rows: Sequence[dict]) -> list[dict]:
     """The rows with numbers as JSON has them."""
-    made = []
-    for k, row in enumerate(rows):
-        row = checks.is_a(f"rows[{k}]", row, dict)
+    made = json.loads(json.dumps([*rows], default=lambda x: np.asarray(x).item()))
+    for k, row in enumerate(made):
+        checks.is_a(f"rows[{k}]", row, dict)
         if lacking := ", ".join(key for key in KEYS if key not in row):
             raise ValueError(f"rows[{k}] must have {', '.join(KEYS)}, but lacks {lacking}")
-        scalar = {
-            n: v for n, v in row.items() if isinstance(v, np.generic | jax.Array) and not v.ndim
-        }
-        row = row | {name: value.item() for name, value in scalar.items()}
-        for key, kind in KEYS.items():
-            told = checks.describe(row[key])
-            checks.must(GOOD[kind](row[key]), f"rows[{k}][{key!r}]", f"be {kind}", told)
-        made.append(row)
+        for key in KEYS:
+            x, kind = row[key], "a name"
+            if key == "seed":
+                good, kind = type(x) is int and x >= 0, "a whole number >= 0"
+            elif key == "value":
+                good, kind = type(x) in (int, float) and math.isfinite(x), "a finite number"
+            else:
+                good = isinstance(x, str) and x
+            checks.must(good, f"rows[{k}][{key!r}]", f"be {kind}", checks.describe(x))
     return made
-
-
-def _write(folder, experiment: str, about: dict, rows: Sequence[dict], **more) -> dict:
-    rows, path = _checked(rows), _path(experiment, folder)
-    checks.must(rows, "rows", "hold at least one result", "none")
-    seeds = sorted({row["seed"] for row in rows})
-    made = {"experiment": experiment} | about | {"seeds": seeds} | more | {"rows": rows}
-    text = json.dumps(made, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(path) as file:
-        file.write(text.encode())
-        os.chmod(file.name, 0o644)
-    return json.loads(text)
 
 
 def _path(experiment: str, folder) -> Path:
     good = isinstance(experiment, str) and re.fullmatch(r"[a-z0-9_]+", experiment)
     checks.must(good, "experiment", "be lower-case letters, digits and _", repr(experiment))
     return (FOLDER if folder is None else Path(folder)) / f"{experiment}.json"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _each(texts, between: str) -> str:
-    """All different texts, in the order they come."""
-    return between.join(dict.fromkeys(text for text in texts if text is not None))

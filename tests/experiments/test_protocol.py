@@ -250,8 +250,10 @@ def test_the_fifth_row_is_an_experiment_of_its_own():
         assert (ours.load, ours.solve, ours.settings) == (four.load, four.solve, four.settings)
     gamma = protocol.encode("ours", jax.random.key(0), 8, 2, 3.0)
     np.testing.assert_array_equal(gamma.B, features.gaussian(jax.random.key(0), 8, 2, 3.0).B)
-    assert protocol.optimizer_of("ours", 0.1, 5) is protocol.muon(0.1, 5)
-    assert protocol.optimizer_of("gaussian", 0.1, 5) is protocol.adam(0.1)
+    setting = protocol.Setting(5, 8, 8, {"rest": 0.2, "ours": 0.1}, {})
+    assert protocol.optimizer_of("ours", setting) is protocol.muon(0.1, 5)
+    assert protocol.optimizer_of("gaussian", setting) is protocol.adam(0.2)
+    assert protocol.optimizer_of("none", setting, decay=4) is protocol.adam(0.2, decay=4)
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (9, 5), (5, 9)])

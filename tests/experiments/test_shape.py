@@ -16,8 +16,9 @@ from fflib.worlds import solids
 from fflib.worlds.items import Items
 
 TINY = shape.SolidSetting(
-    40, 16, 3, 16, 512, 5e-3, 40, {"positional": 2.0, "gaussian": 2.0, "ours": 2.0}
-)
+    steps=40, width=16, depth=3, m=16, batch=512, decay=40, rates={"rest": 5e-3, "ours": 0.04},
+    scales={"positional": 2.0, "gaussian": 2.0, "ours": 2.0},
+)  # fmt: skip
 FOUND = solids.solids(("rope", "gyroid"))
 READY = solids.prepare(FOUND, jax.random.key(0), 4096, 4096)
 
@@ -128,11 +129,20 @@ def test_the_papers_numbers():
     paper = shape.PAPER
     assert (paper.steps, paper.width, paper.depth, paper.batch) == (10_000, 256, 8, 32_768)
     scales = {k: v for k, v in paper.scales.items() if k in MAPPINGS}
-    assert (paper.rate, paper.decay, scales) == (5e-4, 5000, {"positional": 6.0, "gaussian": 12.0})
+    assert (paper.decay, scales) == (5000, {"positional": 6.0, "gaussian": 12.0})
+    assert all(protocol.of_row(paper.rates, mapping) == 5e-4 for mapping in MAPPINGS)
     gaussian = shape.solid_mapping("gaussian", jax.random.key(0), paper)
     assert (gaussian.m, shape.solid_mapping("positional", jax.random.key(0), paper).m) == (256, 255)
-    schedule = shape._adam(1e-2, 100)
-    assert schedule is shape._adam(1e-2, 100)
+
+
+def test_the_rate_falls_to_a_tenth():
+    optimizer = protocol.adam(1e-2, decay=10)
+    assert optimizer is protocol.adam(1e-2, decay=10)
+    state, steps = optimizer.init(jnp.zeros(1)), []
+    for _ in range(11):
+        update, state = optimizer.update(jnp.ones(1), state)
+        steps.append(-float(update[0]))
+    np.testing.assert_allclose(steps, 1e-2 * 0.1 ** (np.arange(11) / 10), rtol=1e-3)
 
 
 def test_a_full_run_in_small(tmp_path):

@@ -326,7 +326,7 @@ def test_a_learned_volume_goes_through_jit(learned):
 def test_in_float64_the_volume_is_float64():
     model = particles.mlp(3, 8, 2, 2)
     with x64(True):
-        field = particles.FourierVolume(model, None, {"net": model.init(KEY)}, 1.0, 1.0)
+        field = particles.FourierVolume(None, model, {"net": model.init(KEY)}, 1.0, 1.0)
         assert (
             field(jnp.full((4, 3), 0.1)).dtype == jnp.complex128
             and field.volume(6).dtype == jnp.float64
