@@ -7,8 +7,6 @@ refused where they could stand for fractions: coordinates, signals, pictures, wh
 Only the loaders of :mod:`fflib.worlds.pictures` say which fraction a byte is.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import math

@@ -1,7 +1,5 @@
 """Where a network is asked and what it learns: coordinate grids, splits, random signals."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import jax

@@ -7,12 +7,11 @@ All Fourier mappings are one pair (a, B): amplitudes and frequencies, in cycles 
 from Tancik et al. 2020. The 2π is always in the mapping, never in B.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -84,11 +83,11 @@ class Mapping:
         """Length of γ(v), 2m."""
         return 2 * self.m
 
-    def normalized(self) -> Mapping:
+    def normalized(self) -> Self:
         """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v; a ValueError if a = 0."""
         if not checks.traced(self.a) and not np.asarray(self.a).any():
             raise ValueError(f"a must not be 0 for all of the {self.m} frequencies")
-        return Mapping(self.a / jnp.linalg.norm(self.a), self.B)
+        return type(self)(self.a / jnp.linalg.norm(self.a), self.B)
 
     def kernel(self, delta) -> jax.Array:
         """γ(v)ᵀγ(v+Δ) = Σ_j a_j² cos(2π b_jᵀΔ), a function of the offset Δ (..., d) alone."""

@@ -1,7 +1,5 @@
 """A trained network on disk, and files that are there whole or not at all."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """How close is it? Errors, PSNR, overlap, and the amplitude of each frequency."""
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 

@@ -5,8 +5,6 @@ The spec holds all that fixes the network's distribution at initialisation, so t
 plain list of (W, b), outside the spec.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 

@@ -9,8 +9,6 @@ by its identity, so make it before a loop and hand over what changes as ``data``
 with ``__call__`` by its value.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import warnings

@@ -5,8 +5,6 @@ from what was saved must come to what was written. So it outlives a new version 
 that was rewritten. Within one version a resumed run ends bit for bit as the undisturbed one.
 """
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import json

@@ -4,8 +4,6 @@ The measurement operator is the identity. All other experiments put something be
 comparison; the rest of what follows stays as it is.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Computations too long for a page: what they gave, in a file beside the library."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import inspect

@@ -5,8 +5,6 @@ step sees random pixels. Frequencies are in radians per unit of length, some alo
 turned.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import os

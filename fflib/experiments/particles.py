@@ -6,8 +6,6 @@ handful of such numbers is a batch. With a number z for each image beside γ(k),
 weights, the network holds a whole movement (cryoDRGN, Zhong et al. 2021, reads z off the image).
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import cache, partial

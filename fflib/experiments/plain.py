@@ -5,8 +5,6 @@ filling, and, for the scanners, the picture of least total variation. Its weight
 other items, by ``tools/weights.py``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 

@@ -6,8 +6,6 @@ a function that trains one mapping on several items at once, for chapter and ful
 of one item's result, and ``EXPERIMENTS``, which is all that :func:`run` needs.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os

@@ -4,8 +4,6 @@ A record is a list of rows, {"item": "kodim01", "mapping": "gaussian", "seed": 0
 "value": 30.1} and more, with what is needed to tell where they came from.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import json
 import math

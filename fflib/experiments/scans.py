@@ -5,8 +5,6 @@ operator(f, how) of a picture or volume. Against :mod:`fflib.experiments.image` 
 more function call in it, and the score compares with a picture that the network never saw.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial

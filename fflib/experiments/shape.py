@@ -4,8 +4,6 @@ The measurement operator asks whether a point lies inside. The output becomes a 
 squared error the cross-entropy; the rest stays as it was for pictures.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from functools import partial
 

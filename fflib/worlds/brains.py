@@ -4,8 +4,6 @@ It is smoother than any one head. A small version is built in (see fflib/worlds/
 the full one is fetched by its public address and read by nibabel (extra ``volumes``).
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import os

@@ -2,8 +2,6 @@
 lego scene that radiance fields are usually tried on.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import zipfile

@@ -5,8 +5,6 @@ the cache (FFLIB_CACHE, else where the platform keeps caches), then downloads. N
 SHA-256 differs from the one in fflib/worlds/assets/sources.txt.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from pathlib import Path

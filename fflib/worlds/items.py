@@ -1,7 +1,5 @@
 """What worlds share: items of an experiment, the files that ship, errors about the reader's own."""
 
-from __future__ import annotations
-
 import io
 import os
 import warnings

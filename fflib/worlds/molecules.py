@@ -10,8 +10,6 @@ Lengths are in ångström (1 Å = 10⁻¹⁰ m), frequencies in cycles per Å. T
 n lies at (i − n//2) · pixel, on every axis.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 
@@ -37,7 +35,7 @@ class Molecule(NamedTuple):
         spread = jnp.average(jnp.sum(self.centres**2, -1), weights=self.weights)
         return jnp.sqrt(spread / 3 + self.width**2)
 
-    def turn(self, pose) -> Molecule:
+    def turn(self, pose) -> "Molecule":
         """The molecule turned by a matrix ``pose`` (3, 3) about the origin: c ↦ R c."""
         return self._replace(centres=self.centres @ jnp.asarray(pose).T)
 

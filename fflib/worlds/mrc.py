@@ -4,8 +4,6 @@ mrcfile (extra ``volumes``) reads and writes them; the order of the axes and the
 which it leaves to the caller, are looked at here.
 """
 
-from __future__ import annotations
-
 import os
 
 import numpy as np

@@ -5,8 +5,6 @@ The Shepp–Logan head is a sum of ellipses of constant grey (Shepp and Logan 19
 the yardstick of every scanner.
 """
 
-from __future__ import annotations
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,7 +1,5 @@
 """Pictures to learn: your own, photographs by public address, and generated pages of text."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import os

@@ -5,8 +5,6 @@ few divisions and a square root give, so pictures, opacity and depth are exact u
 comes from one far lamp, with shadows; without gloss a point looks the same from everywhere.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 A mesh is asked once, beforehand, so that a training step with new points costs a few comparisons.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io
