@@ -335,8 +335,9 @@ def kept() -> str:
             raise RuntimeError("no chapter made anything anew")
         for path in made:
             new, old = np.load(path), np.load(ROOT / "fflib/results/kept" / path.name)
-            for key in set(old) - {"about"}:
-                np.testing.assert_allclose(new[key], old[key], rtol=0.02, err_msg=path.name)
+            for key in set(old) - {"about", "seconds"}:
+                room = 0.02 * abs(old[key]).max()  # of the largest: small eigenvalues are noise
+                np.testing.assert_allclose(new[key], old[key], 0.02, room, err_msg=path.name)
     return f"made anew: {', '.join(p.stem for p in made)}"
 
 
