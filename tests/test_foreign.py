@@ -13,14 +13,16 @@ from refusal import assert_refused
 
 from fflib import data, features, metrics
 from fflib.encodings import activations
+from fflib.encodings.learned import HashGrid, Learned
 from fflib.network import mlp
 from fflib.operators import cameras, meshes, microscope, render, scanner
-from fflib.theory import kernels
+from fflib.theory import grid, kernels, krylov
 from fflib.training import fit
-from fflib.worlds import phantoms, pictures
+from fflib.worlds import phantoms, pictures, scenes, solids
 
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
 SIDES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+LINES = {"xy": jnp.zeros((3, 2)), "heights": jnp.full((3, 2), jnp.inf), "box": jnp.eye(3)[:2]}
 KEYED = {
     "gaussian": lambda key: features.gaussian(key, 2, 1, 1.0),
     "sampled": lambda key: features.sampled(key, 2, "laplace", 1.0),
@@ -32,6 +34,15 @@ KEYED = {
     "surface": lambda key: meshes.on_surface(meshes.Mesh(CORNERS, SIDES), key, 3),
     "heads": lambda key: phantoms.perturbed(key),
     "page": lambda key: pictures.text_image(key, 32),
+    "hash grid": lambda key: HashGrid(2, 2, 2, 4, 8).init(key),
+    "learned frequencies": lambda key: Learned(lambda k: features.gaussian(k, 2, 2, 1.0)).init(key),
+    "samples of rays": lambda key: render.samples(1.0, 2.0, 4, key),
+    "rays": lambda key: render.random_rays(key, scenes.views(4, cameras.hemisphere(2)), 3, 2),
+    "points of solids": lambda key: solids.prepare(solids.solids(("rope",)), key, 4, 2),
+    "training points": lambda key: solids.random_points(key, LINES, 2),
+    "probes": lambda key: krylov.effective_dimension(
+        grid.ntk(mlp(2, 4, 2), features.basic(1), data.grid(8)), 0.1, key
+    ),
     "fit": lambda key: fit(
         jnp.ones(()), lambda p, d: p**2, steps=1, optimizer=optax.sgd(0.1), key=key
     ),

@@ -41,7 +41,7 @@ class Network:
 
     def init(self, key: jax.Array) -> dict[str, Any]:
         """Draw the parameters of both, each with its own key."""
-        k_encoding, k_model = jax.random.split(key)
+        k_encoding, k_model = jax.random.split(checks.key("key", key))
         return {"encoding": self.encoding.init(k_encoding), "model": self.model.init(k_model)}
 
     def apply(self, params, v) -> jax.Array:
@@ -77,7 +77,7 @@ class Learned:
 
     def init(self, key: jax.Array) -> Mapping:
         """Draw the mapping."""
-        return self.draw(key)
+        return self.draw(checks.key("key", key))
 
     def apply(self, mapping: Mapping, v) -> jax.Array:
         """γ(v): v of shape (..., d) to (..., 2m)."""
@@ -180,7 +180,8 @@ class HashGrid:
 
     def init(self, key: jax.Array) -> jax.Array:
         """The tables of all levels in a column, (sum(rows), features), from U(−10⁻⁴, 10⁻⁴)."""
-        return jax.random.uniform(key, (sum(self.rows), self.features), minval=-1e-4, maxval=1e-4)
+        size = sum(self.rows), self.features
+        return jax.random.uniform(checks.key("key", key), size, minval=-1e-4, maxval=1e-4)
 
     def row(self, corners) -> jax.Array:
         """Where the vectors of corners, 0 … N_ℓ along each axis, stand: (..., L, d) to (..., L)."""

@@ -72,7 +72,7 @@ def observe(
     gain = jnp.broadcast_to(jnp.asarray(gain, jnp.float32), (len(poses), n, n))
     shadows = _shadows(each, poses, checks.count("n", n), checks.positive("pixel", pixel))
     kept = jnp.asarray(microscope.frequencies(n)[microscope.half_disc(n)], shadows.dtype)
-    seen, y, gain = _detected(key, shadows, gain, snr)
+    seen, y, gain = _detected(checks.key("key", key), shadows, gain, snr)
     return Particles(kept, y, gain, poses), seen
 
 
@@ -185,7 +185,7 @@ def learn_molecule(
     sizes = {3 if gamma is None else gamma.num_features for gamma in gammas}
     checks.must(len(sizes) == 1, "gammas", "all have as many features", sorted(sizes))
     model = mlp(sizes.pop() + latent, setting.width, setting.depth, 2, weights="he")
-    keys, members = jax.random.split(key, 3), len(gammas)
+    keys, members = jax.random.split(checks.key("key", key), 3), len(gammas)
     params = {"net": jax.jit(jax.vmap(model.init))(jax.random.split(keys[0], members))}
     if latent:
         params["z"] = 0.1 / setting.pace * jax.random.normal(keys[1], (members, len(particles.y)))

@@ -46,7 +46,7 @@ def samples(
     right = 0 <= near < far < np.inf
     checks.must(right, "near and far", "satisfy 0 <= near < far", f"{near} and {far}")
     size = (*shape, checks.count("n", n))
-    u = 0.5 if key is None else jax.random.uniform(key, size)
+    u = 0.5 if key is None else jax.random.uniform(checks.key("key", key), size)
     return near + (far - near) / n * (jnp.broadcast_to(jnp.arange(n), size) + u)
 
 
@@ -103,7 +103,7 @@ def random_rays(
     depth along the camera's axis. Returns a dict of origins, directions, colour (count, 3) and t
     (count, n). Chapter: Radiance fields.
     """
-    key_pixel, key_t = jax.random.split(key)
+    key_pixel, key_t = jax.random.split(checks.key("key", key))
     view, row, column = jax.random.randint(
         key_pixel, (3, count), 0, jnp.array([len(seen), *seen.size])[:, None]
     )

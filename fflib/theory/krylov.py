@@ -180,7 +180,8 @@ def effective_dimension(
     """
     ridge, probes = checks.positive("ridge", ridge), checks.count("probes", probes, least=2)
     like = _observed(K)
-    z = jax.random.rademacher(key, (2, *like.shape, probes), jnp.zeros((), like.dtype).real.dtype)
+    shape, real = (2, *like.shape, probes), jnp.zeros((), like.dtype).real.dtype
+    z = jax.random.rademacher(checks.key("key", key), shape, real)
     z = z[0] + 1j * z[1] if jnp.issubdtype(like.dtype, jnp.complexfloating) else z[0]
     values = np.asarray(_dot(z, z - ridge * solve(K, z, ridge, tol=1e-4).weights), float)
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(probes))

@@ -142,7 +142,7 @@ def prepare(
     number is below 1. Chapter: Solid shapes.
     """
     lines, tests = checks.count("lines", lines), checks.count("tests", tests)
-    keys = jax.random.split(key, len(found.array))
+    keys = jax.random.split(checks.key("key", key), len(found.array))
     made = [_prepare(m, k, lines, tests, by_face) for m, k in zip(found.array, keys, strict=True)]
     most = max(one["heights"].shape[1] for one in made)
     for one in made:
@@ -176,7 +176,7 @@ def random_points(
     Raises: ValueError when ``near`` is no share. Chapter: Solid shapes; ``near``: Beating Table 1.
     """
     checks.must(0 <= near <= 1, "near", "be a share from 0 to 1", repr(near))
-    k_line, k_z = jax.random.split(key)
+    k_line, k_z = jax.random.split(checks.key("key", key))
     line = jax.random.randint(k_line, (n,), 0, len(solid["xy"]))
     heights, (low, high) = solid["heights"][line], solid["box"][:, 2]
     z = jax.random.uniform(k_z, (n,), minval=low, maxval=high)
