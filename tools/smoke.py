@@ -38,12 +38,12 @@ def trial(name: str) -> dict:
     loop, told = sys.modules["fflib.training"], []
     chunk = loop._chunk
 
-    def timed(state, data, key, **how):
+    def timed(*arrays, **how):
         start = time.perf_counter()
-        compiled = chunk.lower(state, data, key, **how).compile()
+        compiled = chunk.lower(*arrays, **how).compile()
         ready = time.perf_counter()
-        out = jax.block_until_ready(compiled(state, data, key))
-        told.append((ready - start, (time.perf_counter() - ready) / how["length"]))
+        out = jax.block_until_ready(compiled(*arrays))
+        told.append((ready - start, (time.perf_counter() - ready) / how["steps"]))
         return out
 
     loop._chunk = timed
