@@ -96,7 +96,7 @@ def suggest_scale(
     place, y = _observations(v, y)
     noise = checks.positive("noise", noise, zero=True)
     _check_model(model, y, noise)
-    key = jax.random.key(0) if key is None else checks.key("key", key)
+    key = checks.key("key", jax.random.key(0) if key is None else key)
     box, step = _box(place)
     mappings = _mappings(family, model, len(box), key)
     scales = _scales(scales, box, step)
