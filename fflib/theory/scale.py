@@ -96,16 +96,16 @@ def suggest_scale(
     place, y = _observations(v, y)
     noise = checks.positive("noise", noise, zero=True)
     _check_model(model, y, noise)
-    key = checks.key("key", jax.random.key(0) if key is None else key)
+    drawn: jax.Array = checks.key("key", jax.random.key(0) if key is None else key)
     box, step = _box(place)
-    mappings = _mappings(family, model, len(box), key)
+    mappings = _mappings(family, model, len(box), drawn)
     scales = _scales(scales, box, step)
     tries = len(scales) + (len(mappings) - 1) * (2 * NEAR + 1)
     still = "FFLIB_STATIC" in os.environ
     bar = tqdm(total=tries, desc="scales", delay=3, leave=False, disable=still)
 
     def tried(k, some):
-        kernel, values, splits = _together(place, y, model, jax.random.fold_in(key, k))
+        kernel, values, splits = _together(place, y, model, jax.random.fold_in(drawn, k))
         errors = []
         for s in some:
             K = np.asarray(kernel(mappings[k](s)), float)
