@@ -36,7 +36,7 @@ def captured_views(
     The scene lies between the distances ``near`` and ``far``, in the units of the poses. ``axes``
     says which way cameras look, unless the file does: "opengl" (along −z, y up: instant-ngp,
     nerfstudio, Blender) or "opencv" (along +z, y down: COLMAP). Of ``every`` frames the first is
-    taken, averaged over blocks of ``shrink``² pixels. Raises: ValueError naming the frame and what
+    taken, averaged over squares of ``shrink`` pixels a side. Raises: ValueError naming the frame and what
     it lacks: lens distortion, another size, no focal length; FileNotFoundError. Warns as
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
