@@ -1,6 +1,6 @@
 """How the chapters are executed: with which kernel, cached where, and what a failure says.
 
-Three things that myst-nb leaves open:
+Four things that myst-nb leaves open:
 
 *The kernel.* Chapters run in a kernel of our own description, written into the build folder:
 this interpreter, this checkout's ``fflib``, static figures, a fixed hash seed, no start-up files
@@ -11,6 +11,8 @@ next run of the same chapter finds it: a folder a chapter, since jax writes ther
 *The cache.* myst-nb executes a chapter again when its code cells change. Its results also
 depend on ``fflib``, the requirements, the versions installed and the scale, so a hash of those
 names the folder of the cache: a change of any executes every chapter, no change executes none.
+
+*The table of times.* It names chapters by their titles, and has whole seconds.
 
 *Failure.* A failing cell stops the build with the chapter, the cell's number and line, its code
 and the traceback.
@@ -29,9 +31,12 @@ import shutil
 import sys
 from pathlib import Path
 
+from docutils import nodes
 from myst_nb.core.execute.cache import NotebookClientCache
+from myst_nb.ext import execution_tables as tables
 from nbclient import NotebookClient
 from sphinx.errors import SphinxError
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 log = logging.getLogger(__name__)
@@ -195,6 +200,27 @@ def named_failures(start_client):
     return wrapper
 
 
+# --- times ---------------------------------------------------------------------------------------
+
+
+def plainer_times() -> None:
+    """Of myst-nb's table of times the columns that say something: when, and how long."""
+    tables._key2header.clear()
+    tables._key2header.update(mtime="Run on", runtime="Seconds")
+    tables._key2transform["runtime"] = lambda seconds: f"{seconds or 0:.0f}"
+
+
+class Titles(SphinxPostTransform):
+    """In that table chapters have their titles; runs when its links are made."""
+
+    default_priority = 188
+
+    def run(self, **kwargs) -> None:
+        for link in self.document.findall(nodes.reference):
+            if title := self.env.titles.get(link.astext()):
+                link[:] = [nodes.inline(text=title.astext())]
+
+
 # --- Sphinx --------------------------------------------------------------------------------------
 
 
@@ -221,6 +247,8 @@ def clean(app, exception) -> None:
 
 def setup(app) -> dict:
     NotebookClientCache.start_client = named_failures(NotebookClientCache.start_client)
+    plainer_times()
+    app.add_post_transform(Titles)
     app.connect("config-inited", configure)
     app.connect("build-finished", clean)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
