@@ -36,8 +36,8 @@ def captured_views(
     The scene lies between the distances ``near`` and ``far``, in the units of the poses. ``axes``
     says which way cameras look, unless the file does: "opengl" (along −z, y up: instant-ngp,
     nerfstudio, Blender) or "opencv" (along +z, y down: COLMAP). Of ``every`` frames the first is
-    taken, averaged over squares of ``shrink`` pixels a side. Raises: ValueError naming the frame and what
-    it lacks: lens distortion, another size, no focal length; FileNotFoundError. Warns as
+    taken, averaged over squares of ``shrink`` pixels a side. Raises: ValueError naming the frame
+    and what it lacks: lens distortion, another size, no focal length; FileNotFoundError. Warns as
     :func:`fflib.operators.cameras.views`. Chapter: Radiance fields.
     """
     path = path if isinstance(path, zipfile.Path) else Path(path).expanduser()
