@@ -14,6 +14,7 @@ import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
@@ -60,9 +61,11 @@ class Sheet:
     def inline(self, figure: Figure, alt: str | None) -> tuple[str, float]:
         """(svg text, natural width in CSS pixels); `alt=None` hides the svg from screen readers."""
         fit_texts(figure)
+        figure.set_layout_engine("none")  # it is laid out; `savefig` would do so twice again
+        figure.set_dpi(144)
         buffer, nothing = io.StringIO(), dict.fromkeys(["Creator", "Date", "Format", "Type"])
         with matplotlib.rc_context(STYLE.find_all("^svg")):
-            figure.savefig(buffer, format="svg", dpi=144, metadata=nothing, bbox_inches=None)
+            FigureCanvasSVG(figure).print_svg(buffer, metadata=nothing)
         if pyplot := sys.modules.get("matplotlib.pyplot"):
             pyplot.close(figure)
         head, _, drawn = _tidy(buffer.getvalue()).partition(">")
