@@ -239,6 +239,19 @@ def test_previous_and_next_lead_through_the_whole_book():
         assert told == {side: f"{page}.html" for side, page in wanted.items() if page}, name
 
 
+def test_the_table_of_times_names_chapters_by_title():
+    page = (BOOK / "book/reference/reproduce.html").read_text(encoding="utf-8")
+    times = page.split(">Seconds<")[1].split("</table>")[0]
+    assert ">Why is it blurry?<" in times and ">book/" not in times and "✅" not in times
+
+
+def test_the_front_page_begins_with_a_slider_and_the_first_chapter():
+    page = (BOOK / "book/index.html").read_text(encoding="utf-8")
+    before, after = page.split(SLIDER)
+    assert "<h2" not in before.split("<article")[1]
+    assert re.search(r">1 · <[^>]*>[^<]*Why is it blurry\?.{0,60} · \d+ min<", after)
+
+
 def test_the_foot_of_a_page_leads_along_the_short_path():
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     path = [chapter["file"] for chapter in contents["parts"][0]["chapters"]]
