@@ -57,11 +57,16 @@ def remember(gamma, photo: jax.Array) -> np.ndarray:
     return history["picture"][looks].reshape(-1, *photo.shape)
 
 
+def as_image(picture: np.ndarray, size: int) -> Image.Image:
+    """A square picture with values in [0, 1], of so many pixels a side."""
+    image = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
+    return image.resize((size, size), Image.Resampling.LANCZOS)
+
+
 def panel(picture: np.ndarray, caption: str) -> Image.Image:
     """The picture with its caption on a dark strip below: readable on light and on dark pages."""
-    image = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
     framed = Image.new("RGB", (PANEL, PANEL + STRIP), "#24292f")
-    framed.paste(image.resize((PANEL, PANEL), Image.Resampling.LANCZOS))
+    framed.paste(as_image(picture, PANEL))
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 19)
     ImageDraw.Draw(framed).text(
         (PANEL / 2, PANEL + STRIP / 2), caption, "#f0f3f6", font, anchor="mm"
@@ -81,13 +86,9 @@ def slider(photo: np.ndarray, painted: dict[str, np.ndarray]) -> str:
     """The front page's figure: the photo and what both networks paint of it, as they learn."""
     os.environ["FFLIB_STATIC"] = "1"
 
-    def small(picture):
-        image = Image.fromarray(np.round(np.clip(picture, 0, 1) * 255).astype(np.uint8))
-        return np.asarray(image.resize((SMALL, SMALL), Image.Resampling.LANCZOS)) / 255
-
     def at(step):
-        frames = {name: small(each[LOOKS.index(step)]) for name, each in painted.items()}
-        return {"the photo": small(photo)} | frames
+        shown = {"the photo": photo} | {k: each[LOOKS.index(step)] for k, each in painted.items()}
+        return {name: np.asarray(as_image(f, SMALL)) / 255 for name, f in shown.items()}
 
     return show.slider(
         at, "step", LOOKS, label="training step", start=STEPS, live=False,
