@@ -4,9 +4,10 @@ Four things that myst-nb leaves open:
 
 *The kernel.* Chapters run in a kernel of our own description, written into the build folder:
 this interpreter, this checkout's ``fflib``, static figures, a fixed hash seed, no start-up files
-of the person who builds, and none of ipykernel's notices. Compiling is half of their time, so XLA
-does less of it than it does for readers (not at full scale), and what it made is kept in the build folder, where the
-next run of the same chapter finds it: a folder a chapter, since jax writes there without a lock.
+of the person who builds, and none of ipykernel's notices. Compiling is much of their time, so XLA
+does less of it than it does for readers (not at full scale), and what it made is kept in the build
+folder, where the next run of the same chapter finds it: a folder a chapter, since jax writes there
+without a lock.
 
 *The cache.* myst-nb executes a chapter again when its code cells change. Its results also
 depend on ``fflib``, the requirements, the versions installed and the scale, so a hash of those
@@ -50,7 +51,7 @@ SOURCES = (
     "pyproject.toml",
 )
 PROGRAMS = ".programs"  # in the build folder: what XLA compiled
-LEVEL = "--xla_backend_optimization_level=1"  # as in tests/conftest.py, so that they share programs
+LEVEL = "--xla_backend_optimization_level=1"  # of 3; the tests have the same
 CHAPTER = contextvars.ContextVar("CHAPTER", default="other")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
