@@ -55,7 +55,7 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
 
 
 def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
-    """Display pictures, a dict caption -> array, side by side: up to five in a row, two on a phone.
+    """Display pictures, a dict caption -> array, side by side: up to five in a row, a phone three.
 
     Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
     clipped. Each pixel takes `zoom` CSS pixels, the least that makes the widest picture 160 wide
