@@ -196,8 +196,10 @@ def test_figure_refuses_other_things():
 
 
 def test_images(shown):
-    show.images({"a < b": jnp.ones((8, 16, 3)), "grey": np.full((8, 16), 2.0)}, alt=ALT)
+    pictures = {"a < b": jnp.ones((8, 16, 3)), "grey": np.full((8, 16), 2.0)}
+    show.images(pictures, alt=ALT, caption="White, twice.")
     html = shown()
+    assert 'class="ff-caption">White, twice.</figcaption>' in html
     assert html.count("data:image/webp;base64,") == 2
     assert 'alt="a &lt; b"' in html and f'aria-label="{ALT}"' in html
     assert html.count("image-rendering:pixelated") == 2 and 'width="160"' in html
