@@ -123,6 +123,7 @@ def test_a_page_is_not_heavy(name):
 def test_no_cell_complains(name):
     text = (BOOK / name).read_text(encoding="utf-8")
     assert not re.search(r'class="output (stderr|traceback)', text), "a cell wrote to stderr"
+    assert not re.search(r"&lt;[\w. ]+ at 0x", text), "a cell ends in an object without words"
 
 
 @each_page
