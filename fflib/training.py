@@ -52,20 +52,21 @@ def advance(
     """
     update = optax.with_extra_args_support(optimizer).update
 
-    def step(i, carry):
-        state, losses = carry
+    def step(state):
         objective = _objective(loss, has_aux, data, key, batch, state.step)
         (value, _), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         change, opt_state = update(
             gradient, state.opt_state, state.params,
             value=value, grad=gradient, value_fn=lambda params: objective(params)[0],
         )  # fmt: skip
-        params = optax.apply_updates(state.params, change)
-        return State(params, opt_state, state.step + 1), losses.at[i].set(value)
+        return State(optax.apply_updates(state.params, change), opt_state, state.step + 1), value
 
-    first = _objective(loss, has_aux, data, key, batch, state.step)
-    losses = jnp.full(steps, jnp.nan, jax.eval_shape(first, state.params)[0].dtype)
-    return jax.lax.fori_loop(0, steps if most is None else most, step, (state, losses))
+    def stay(state):
+        objective = _objective(loss, has_aux, data, key, batch, state.step)
+        return state, jnp.full_like(jax.eval_shape(objective, state.params)[0], jnp.nan)
+
+    taken = jnp.arange(steps) < (steps if most is None else most)
+    return jax.lax.scan(lambda state, go: jax.lax.cond(go, step, stay, state), state, taken)
 
 
 def _objective(loss, has_aux, data, key, batch, step):
@@ -140,6 +141,7 @@ def fit(
     checks.must(done <= steps, "steps", f"be at least the {done} of the given state", steps)
     _look_at_values(loss, state.params, data, batch, vmap)
     what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
+    how = dict(optimizer=optimizer, steps=every)
     history: dict[str, list] = {}
 
     def record(state, done):
@@ -155,9 +157,7 @@ def fit(
         with bar:
             while not (callback is not None and callback(state, history)) and done < steps:
                 most = min(every - done % every, steps - done)
-                after, losses = _chunk(
-                    state, data, key, most, optimizer=optimizer, steps=every, **what
-                )
+                after, losses = _chunk(state, data, key, most, **what, **how)
                 _check_finite(host(losses)[:most], done)
                 record(after, done + most)
                 state, done = after, done + most
