@@ -136,6 +136,10 @@ def library():
     return records
 
 
+def spoken(name: str) -> str:
+    return library().spoken(name)
+
+
 def records(folder: Path | None = None) -> list[dict]:
     """Every recorded experiment in short: where it comes from, and its scores."""
     kept = library()
@@ -275,7 +279,7 @@ class Page:
         parts = [self.compared(book["chapters"])]
         rows = [
             (
-                row["experiment"], row["mapping"],
+                spoken(row["experiment"]), spoken(row["mapping"]),
                 f"{short(row['published'])} ± {short(row['published_spread'])}",
                 f"{short(row['mean'])} ± {short(row['spread'], 2)}", str(row["items"]),
                 short(row["tolerance"], 2), "in" if row["in"] else "out",
@@ -288,7 +292,7 @@ class Page:
         missing = sorted(set(library().TABLE1) - {row["experiment"] for row in book["published"]})
         if missing:
             said = "Columns of the paper's Table 1 not recorded at full scale yet: "
-            parts.append(nodes.paragraph(text=f"{said}{', '.join(missing)}."))
+            parts.append(nodes.paragraph(text=f"{said}{'; '.join(map(spoken, missing))}."))
         return [part for part in parts if part is not None]
 
     def compared(self, found: list[dict]) -> nodes.Node | None:
@@ -311,22 +315,25 @@ class Page:
         for record in book["records"]:
             rows = [
                 (
-                    s["mapping"],
-                    s["metric"],
+                    spoken(s["mapping"]),
+                    spoken(s["metric"]),
                     short(s["mean"]),
-                    short(s["spread"], 2),
+                    short(s["spread"], 2) if s["items"] > 1 else "–",
                     str(s["items"]),
                 )
                 for s in record["scores"]
             ]
             columns = ("Mapping", "Measure", "Mean", "Spread", "Items")
-            parts.append(table(f"{record['experiment']}, {record['scale']} scale", columns, rows))
+            name, size = spoken(record["experiment"]), record["scale"]
+            title = name if size in name else f"{name}, {size} scale"
+            parts.append(table(title, columns, rows, record["experiment"]))
             versions = ", ".join(
                 f"{name} {version}" for name, version in record["versions"].items()
             )
             said = (
-                f"{record['date']}, {record['wall_s']:.0f} s on {record['device']}; {versions}; "
-                f"seeds {spans(record['seeds'])}. {record['notes']}"
+                f"{record['date'][:10]}, {record['wall_s']:.0f} s on {record['device']}; "
+                f"{versions}; seeds {spans(record['seeds'])}. "
+                f"{record['notes'][:1].upper()}{record['notes'][1:]}"
             )
             parts.append(nodes.paragraph(text=said))
         return parts or [nodes.paragraph(text="Nothing has been recorded yet.")]
@@ -434,11 +441,14 @@ class Page:
         return link
 
 
-def outcome(claim: dict) -> str:
+def outcome(claim: dict) -> nodes.raw:
     """What was measured for a claim; of a page's own claims all hold."""
-    if claim.get("held", True):
-        return claim["detail"] or "holds"
-    return f"does not hold: {claim['detail'] or 'nothing more told'}"
+    from fflib.show.markup import typeset
+
+    said = claim["detail"] or "holds"
+    if not claim.get("held", True):
+        said = f"does not hold: {claim['detail'] or 'nothing more told'}"
+    return nodes.raw("", typeset(said), format="html")
 
 
 def table(

@@ -19,6 +19,7 @@ import fonts
 from docutils import nodes
 from math_core import LatexError, LatexToMathML
 from sphinx.domains.math import MathDomain
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ ITALIC = (*range(0x1D434, 0x1D468), 0x210E, *range(0x1D6A4, 0x1D6A6), *range(0x1
 FEATURES = ("ssty", "dtls", "flac", "ccmp", "mark", "mkmk", "kern")
 
 _converter = LatexToMathML(annotation=True, fancy_error=False)
+# Chrome gives a bracket that carries a script the size asked for only in a row of its own.
+_scripted = re.compile(r"(<msu[bp](?:sup)?>)(<mo [^>]*minsize[^>]*>[^<]*</mo>)")
 _environment = re.compile(r"\\begin\{(\w+\*?)\}(?:(?!\\begin\{).)*?\\end\{\1\}", re.DOTALL)
 
 
@@ -85,13 +88,25 @@ def to_mathml(tex: str, display: bool) -> str:
     if has_loose_line_break(tex):
         raise UnknownTeX(r"a line break \\ needs \begin{aligned} … \end{aligned} around the lines")
     try:
-        return _converter.convert_with_local_state(tex.strip(), displaystyle=display)
+        found = _converter.convert_with_local_state(tex.strip(), displaystyle=display)
     except LatexError as error:
         raise UnknownTeX(str(error)) from None
+    return _scripted.sub(r"\1<mrow>\2</mrow>", found)
 
 
-def _convert(node, display: bool) -> str:
-    tex = node.astext()
+def parts(tex: str) -> list[str]:
+    r"""A display formula cut at its wide gaps (``\qquad``), where a narrow screen breaks the line."""
+    found, depth = [""], 0
+    for token in re.findall(r"\\[a-zA-Z]+|\\.|[{}]|[^\\{}]+", tex, re.DOTALL):
+        depth += (token in ("{", r"\begin", r"\left")) - (token in ("}", r"\end", r"\right"))
+        if token == r"\qquad" and not depth:
+            found.append("")
+        else:
+            found[-1] += token
+    return [part for part in found if part.strip()]
+
+
+def _convert(node, tex: str, display: bool) -> str:
     try:
         return to_mathml(tex, display)
     except UnknownTeX as error:
@@ -100,7 +115,7 @@ def _convert(node, display: bool) -> str:
 
 
 def visit_inline(self, node) -> None:
-    self.body.append(f'<span class="math">{_convert(node, display=False)}</span>')
+    self.body.append(f'<span class="math">{_convert(node, node.astext(), display=False)}</span>')
     raise nodes.SkipNode
 
 
@@ -116,7 +131,7 @@ def visit_block(self, node) -> None:
     name = f"Equation {number}" if number else "Equation"
     self.body.append(self.starttag(node, "div", CLASS="math"))
     self.body.append(f'<div class="math-scroll" data-label="{name}">')
-    self.body.append(_convert(node, display=True))
+    self.body += [_convert(node, part, display=True) for part in parts(node.astext())]
     self.body.append("</div>")
     if number:
         self.body.append(f'<span class="eqno">({number})')
@@ -124,6 +139,21 @@ def visit_block(self, node) -> None:
         self.body.append("</span>")
     self.body.append("</div>\n")
     raise nodes.SkipNode
+
+
+class Together(SphinxPostTransform):
+    """A formula stays on one line with the comma or full stop behind it."""
+
+    default_priority = 800
+
+    def run(self, **kwargs) -> None:
+        for formula in list(self.document.findall(nodes.math)):
+            line, at = formula.parent, formula.parent.index(formula)
+            after = line[at + 1] if at + 1 < len(line) else None
+            tail = re.match(r"\S{1,4}(?!\S)", after) if isinstance(after, nodes.Text) else None
+            if tail:
+                kept = nodes.inline("", "", formula, nodes.Text(tail[0]), classes=["together"])
+                line[at : at + 2] = [kept, nodes.Text(after[tail.end() :])]
 
 
 class ChapterMathDomain(MathDomain):
@@ -155,7 +185,11 @@ def characters(pages: Iterable[Path]) -> set[int]:
         for page in pages
         for formula in re.findall(r"<math\b.*?</math>", page.read_text(encoding="utf-8"), re.DOTALL)
     )
-    used = {character for formula in formulas for character in html.unescape(formula)}
+    used = {
+        character
+        for formula in formulas  # the sign of a root is not written out
+        for character in html.unescape(formula.replace("<msqrt>", "√").replace("<mroot>", "√"))
+    }
     italic = {chr(c) for c in ITALIC if unicodedata.normalize("NFKC", chr(c)) in used}
     return {c for first, last in RANGES for c in range(first, last + 1) if chr(c) in used | italic}
 
@@ -178,5 +212,6 @@ def add_font(app, exception) -> None:
 def setup(app) -> dict:
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
     app.add_domain(ChapterMathDomain, override=True)
+    app.add_post_transform(Together)
     app.connect("build-finished", add_font)
-    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

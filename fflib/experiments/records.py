@@ -56,6 +56,34 @@ TABLE1 = {
     "nerf_lego": _column("3-D NeRF", 13, "22.41 0.92  23.16 0.90  25.28 0.83  25.48 0.89"),
 }
 
+SPOKEN = (
+    (r"kodim0*(\d+)", r"Kodak \1"),
+    (r"(head|text)0?(\d+)", r"\1 \2"),
+    (r"slice([\d.]+)", r"slice at \1"),
+    (r"(?:line|alpha)([\d.]+)", r"1/f^\1 line"),
+    (r"alpha([\d.]+)_(\d+)", r"1/f^\1 line, draw \2"),
+    (r"mni(\d+)", r"MNI\1"),
+    (r"gaussian", r"Gaussian"),
+    (r"psnr", r"PSNR (dB)"),
+    (r"psnr_seen", r"PSNR of pixels shown (dB)"),
+    (r"ssim", r"SSIM"),
+    (r"iou", r"IoU"),
+    (r"iou_uniform", r"IoU on uniform points"),
+)
+
+
+def spoken(name: str) -> str:
+    """What a reader is told for a name in a record: of an item ("kodim01" is Kodak 1), a mapping, a
+    measure, or an experiment ("ct_brain_reduced" is CT, brain, reduced); others stay as they are.
+    Chapter: Reproducing Table 1.
+    """
+    for experiment, column in TABLE1.items():
+        if re.fullmatch(rf"{experiment}(_[a-z]+)*", name):
+            rest = name.removeprefix(experiment).replace("_plain", "_without a network")
+            return column.title + rest.replace("_", ", ")
+    found = (re.sub(like, said, name) for like, said in SPOKEN if re.fullmatch(like, name))
+    return next(found, name)
+
 
 def record(
     experiment: str, rows: Sequence[dict], *, wall_s: float,

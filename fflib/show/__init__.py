@@ -54,15 +54,18 @@ def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
     _display(drawing.content(figs, "figure's arguments", alt, drawing.Sheet()), alt, caption)
 
 
-def images(pictures: Mapping[str, object], alt: str, zoom: int | None = None) -> None:
-    """Display pictures, a dict caption -> array, side by side: up to five in a row, two on a phone.
+def images(
+    pictures: Mapping[str, object], alt: str, zoom: int | None = None, caption: str | None = None
+) -> None:
+    """Display pictures, a dict caption -> array, side by side: up to five in a row, a phone three.
 
     Arrays have shape (H, W), (H, W, 1) or (H, W, 3) and values in [0, 1]; values outside are
     clipped. Each pixel takes `zoom` CSS pixels, the least that makes the widest picture 160 wide
-    unless given. Raises ValueError for other shapes, NaN and a short `alt`. Chapter: all chapters.
+    unless given; `caption` is visible text below them. Raises ValueError for other shapes, NaN and
+    a short `alt`. Chapter: all chapters.
     """
     alt = words("alt", alt, MIN_ALT)
-    _display(drawing.pictures_html(pictures, alt, zoom), alt)
+    _display(drawing.pictures_html(pictures, alt, zoom), alt, caption)
 
 
 def table(rows: Sequence[Sequence], columns: Sequence[str], caption: str) -> None:

@@ -32,7 +32,7 @@ RC = Path(__file__).with_name("assets") / "book.mplstyle"
 STYLE = matplotlib.rc_params_from_file(RC, use_default_template=False)
 STYLE["axes.prop_cycle"] = cycler(color=COLORS) + cycler(linestyle=LINESTYLES)
 WEBP = 16383  # pixels a side, at most
-PAGE, GAP = 654, 16  # CSS pixels: the width of a slider's box on a page, and between pictures
+GAP = 16  # CSS pixels between pictures
 SHAPE = r'<path id="([^"]+)"[^>]*/>'
 
 
@@ -126,11 +126,12 @@ def pictures_html(pictures: Mapping[str, object], alt: str, zoom: int | None = N
             f'width="{width}" height="{height}"{sharp} src="{data_uri(picture)}">'
             f'<figcaption aria-hidden="true">{typeset(caption)}</figcaption></figure>'
         )
-    # up to five side by side, to be compared; more in rows of as equal length as can be
+    # up to five side by side, to be compared; more in rows of as equal length as can be. On a phone
+    # three stay in their row, more take two.
     columns = -(-len(items) // -(-len(items) // 5))
-    gaps, width = GAP * (columns - 1), widest * zoom
-    least = min(width, (PAGE - gaps) // columns)
-    row = f'style="--least:{least}px;max-width:{columns * width + gaps}px" role="group"'
+    narrow = columns if columns <= 3 else -(-columns // 2)
+    width = columns * widest * zoom + GAP * (columns - 1)
+    row = f'style="--columns:{columns};--narrow:{narrow};max-width:{width}px" role="group"'
     return f'<div class="ff-pictures" {row} aria-label="{escape(alt)}">{"".join(items)}</div>'
 
 

@@ -54,7 +54,8 @@ def attempt(check_fn: Callable, fn: Callable) -> None:
     try:
         check_fn(fn)
     except NotImplementedError:
-        said = f"{name}: not written yet. Replace the `raise` line by your code and run the cell."
+        where = "in the notebook" if static() else "and run the cell"
+        said = f"{name}: not written yet. Replace the `raise` line with your code {where}."
     except AssertionError as error:
         said = f"{name}: not right yet: {error or 'a check failed (it gives no reason)'}"
     except Exception as error:  # the reader's code may fail in any way

@@ -64,6 +64,39 @@ def test_a_line_break_that_would_vanish_is_an_error(tex):
         mathml.to_mathml(tex, display=True)
 
 
+def test_a_wide_formula_may_break_at_its_gaps_but_not_within_brackets_or_environments():
+    assert mathml.parts(r"a = \{b\}, \qquad c") == [r"a = \{b\}, ", " c"]
+    whole = (r"{a \qquad b}", r"\left( a \qquad b \right)", r"\begin{cases} a \qquad b \end{cases}")
+    assert all(mathml.parts(tex) == [tex] for tex in whole)
+
+
+def test_a_bracket_with_a_script_is_as_large_as_its_partner():
+    tex = r"\bigl( a \bigr)^2 + \bigl[ b \bigr]_1^2"
+    rows = re.findall(
+        r"<msu[bp]+(?:sup)?><mrow>(<mo [^>]*minsize[^>]*>.</mo>)</mrow>",
+        mathml.to_mathml(tex, display=True),
+    )
+    assert [row[-6] for row in rows] == [")", "]"]
+
+
+def test_a_comma_stays_with_the_formula_before_it():
+    from docutils import nodes, utils
+
+    document = utils.new_document("page")
+    formulas = [nodes.math("", "x") for _ in range(3)]
+    document += nodes.paragraph("", "", *formulas[:1], nodes.Text("), and "), *formulas[1:2])
+    document[0] += [nodes.Text(" alone and "), formulas[2], nodes.Text("-dimensional")]
+    mathml.Together(document).run()
+    assert [node.astext() for node in document[0]] == [
+        "x),",
+        " and ",
+        "x",
+        " alone and ",
+        "x",
+        "-dimensional",
+    ]
+
+
 def test_the_font_has_the_characters_of_mathematics(tmp_path):
     from fontTools.ttLib import TTFont
 
@@ -73,6 +106,10 @@ def test_the_font_has_the_characters_of_mathematics(tmp_path):
     points = mathml.characters([page])
     assert {*map(ord, used), ord("<"), ord("𝑥"), ord("𝜆")} <= points  # <mi>x</mi> is italic
     assert not {*map(ord, "QЖ𝑄𝐱")} & points
+    page.write_text(mathml.to_mathml(r"\sqrt x", display=False), encoding="utf-8")
+    assert ord("√") in mathml.characters([page])  # a root is drawn with it, but has it not written
+    page.write_text("<p>√</p><math><mi>x</mi></math>", encoding="utf-8")
+    assert ord("√") not in mathml.characters([page])
     mathml.write_font(target, points)
     with TTFont(target) as font:
         assert points <= set(font.getBestCmap())

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 
 import numpy as np
 import pytest
@@ -33,6 +34,37 @@ def test_what_is_recorded_comes_back(tmp_path, monkeypatch):
     assert (back["data_hash"], back["settings"], back["notes"]) == ("ab12", {"steps": 5}, "Nur so.")
     assert back["device"] and {"python", "jax", "numpy", "optax"} <= back["versions"].keys()
     assert back["date"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("kodim01", "Kodak 1"),
+        ("kodim10", "Kodak 10"),
+        ("head2", "head 2"),
+        ("text00", "text 0"),
+        ("slice0.286", "slice at 0.286"),
+        ("line1.5", "1/f^1.5 line"),
+        ("alpha0.5_0", "1/f^0.5 line, draw 0"),
+        ("mni152", "MNI152"),
+        ("astronaut", "astronaut"),
+        ("gaussian", "Gaussian"),
+        ("psnr_seen", "PSNR of pixels shown (dB)"),
+        ("ct_shepp", "CT, Shepp"),
+        ("ct_brain_reduced", "CT, brain, reduced"),
+        ("mri_brain_reduced_plain", "3-D MRI, reduced, without a network"),
+        ("an_experiment", "an_experiment"),
+    ],
+)
+def test_names_become_words(name, said):
+    assert records.spoken(name) == said
+
+
+def test_every_item_and_measure_recorded_has_words():
+    for path in records.FOLDER.glob("*.json"):
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        names = {row[key] for row in rows for key in ("item", "metric")} | {path.stem}
+        assert not [name for name in names if re.search("_|[a-z][0-9]", records.spoken(name))]
 
 
 def test_nothing_recorded_is_none(tmp_path):
