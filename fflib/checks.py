@@ -4,7 +4,6 @@ Shapes and dtypes are looked at always, values only when there are any: not whil
 
 Whole numbers are themselves where they count, turn or mix (angles, frequencies, matrices), and are
 refused where they could stand for fractions: coordinates, signals, pictures, whatever is compared.
-Only the loaders of :mod:`fflib.worlds.pictures` say which fraction a byte is.
 """
 
 import functools
@@ -25,9 +24,10 @@ import numpy as np
 FORGETFUL, SWITCH = ("0.7.2", "0.8.0", "0.8.1"), "--xla_cpu_use_xnnpack=false"
 
 
-def scale() -> str:
-    """ "quick" or "full", the scale of the experiments: the environment variable FFLIB_SCALE."""
-    return one_of("FFLIB_SCALE", os.environ.get("FFLIB_SCALE") or "quick", ("quick", "full"))
+def must(ok: Any, name: str, what: str, got: Any, error: type[Exception] = ValueError) -> None:
+    """Unless ok, raise "name must what, but got got"; a TypeError says of what kind ``got`` is."""
+    if not ok:
+        raise error(f"{name} must {what}, but got {describe(got) if error is TypeError else got}")
 
 
 def describe(value: Any) -> str:
@@ -46,45 +46,46 @@ def positive(name: str, value: Any, *, zero: bool = False) -> Any:
     """A finite real number > 0 (or >= 0 with ``zero=True``); traced values pass unchecked."""
     if traced(value):
         return value
-    bound = ">= 0" if zero else "> 0"
     if isinstance(value, (jax.Array, np.ndarray)) and value.ndim == 0:
         value = value.item()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number {bound}, but got {describe(value)}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} must be finite and {bound}, but got {value}")
+    bound, number = ">= 0" if zero else "> 0", isinstance(value, Real)
+    must(number and not isinstance(value, bool), name, f"be a number {bound}", value, TypeError)
+    right = math.isfinite(value) and (value >= 0 if zero else value > 0)
+    must(right, name, f"be finite and {bound}", value)
     return value
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
     """A whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number, but got {describe(value)}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, but got {value}")
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    must(whole, name, "be a whole number", value, TypeError)
+    must(int(value) >= least, name, f"be at least {least}", value)
     return int(value)
 
 
 def one_of(name: str, value: Any, allowed) -> Any:
     """One of a few names."""
-    if value not in allowed:
-        names = ", ".join(map(repr, allowed))
-        raise ValueError(f"{name} must be one of {names}, but got {value!r}")
+    must(value in allowed, name, f"be one of {', '.join(map(repr, allowed))}", repr(value))
     return value
 
 
 def is_a(name: str, value: Any, kind: type) -> Any:
     """A value of one of our classes."""
-    if not isinstance(value, kind):
-        where = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
-        raise TypeError(f"{name} must be a {where}, but got {describe(value)}")
+    where = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+    must(isinstance(value, kind), name, f"be a {where}", value, TypeError)
+    return value
+
+
+def key(name: str, value: Any) -> Any:
+    """A random key of jax, or several."""
+    kind = getattr(value, "dtype", None)
+    known = kind == np.uint32 or (kind and jnp.issubdtype(kind, jax.dtypes.prng_key))
+    must(known, name, "be a jax random key, such as jax.random.key(0)", value, TypeError)
     return value
 
 
 def as_array(name: str, value: Any) -> Any:
-    """A numpy array, or what is one for jax already; refused is what would lose a mask or a
-    palette.
-    """
+    """A numpy array, or what is one for jax; refused is what would lose a mask or a palette."""
     if np.ma.is_masked(value):
         masked = np.ma.count_masked(value)
         raise ValueError(f"{name} has {masked} masked values: fill them, {name}.filled(0)")
@@ -97,28 +98,18 @@ def as_array(name: str, value: Any) -> Any:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{name} must be an array, but got lists of unequal lengths") from error
-    if array.dtype.kind in "OSUMm":
-        raise TypeError(f"{name} must be an array of real numbers, but got {describe(value)}")
+    must(array.dtype.kind not in "OSUMm", name, "be an array of real numbers", value, TypeError)
     return array
 
 
-def key(name: str, value: Any) -> Any:
-    """A random key of jax, or several."""
-    kind = getattr(value, "dtype", None)
-    if kind != np.uint32 and not (kind and jnp.issubdtype(kind, jax.dtypes.prng_key)):
-        wanted = f"{name} must be a jax random key, such as jax.random.key(0)"
-        raise TypeError(f"{wanted}, but got {describe(value)}")
-    return value
-
-
-def floats(
-    name: str, value: Any, *shapes: tuple, integers: bool = False, advice: str = "", hint: str = ""
+def real_array(
+    name: str, value: Any, *shapes: tuple, integers: bool = False, nan: bool = False, hint: str = ""
 ) -> jax.Array:
     """A non-empty array of real floating-point numbers, of one of the shapes if any are given.
 
     In a shape a number is a size, equal letters are equal sizes, and ... in front is any axes.
-    ``integers`` converts whole numbers; else they are refused with ``advice`` on what to do about
-    them. ``hint`` ends the error about another shape.
+    Whole numbers are refused, or with ``integers`` converted; so are NaN and infinity, unless
+    ``nan``. ``hint`` ends the error about another shape.
     """
     array = jnp.asarray(as_array(name, value))
     if array.size == 0:
@@ -126,34 +117,30 @@ def floats(
     if integers and (jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
         array = array.astype(float)
     if not jnp.issubdtype(array.dtype, jnp.inexact):
-        advice = advice or "divide by the number that stands for 1 (of 16-bit sound 32768)"
         raise TypeError(
-            f"{name} must hold floating-point numbers, but got {describe(array)}: {advice}, or "
-            f"convert with {name}.astype(float)"
+            f"{name} must hold floating-point numbers, but got {describe(array)}: divide by what "
+            f"stands for 1 (pixel indices by the size), or convert with {name}.astype(float)"
         )
-    if jnp.iscomplexobj(array):
-        raise TypeError(f"{name} must hold real numbers, but got {describe(array)}")
-    return shaped(name, array, *shapes, hint=hint)
+    must(not jnp.iscomplexobj(array), name, "hold real numbers", array, TypeError)
+    shaped(name, array, *shapes, hint=hint)
+    return array if nan else finite(name, array)
 
 
 def shaped(name: str, array: Any, *shapes: tuple, hint: str = "") -> Any:
-    """The array, if it has one of the shapes; see :func:`floats`."""
-    if shapes and not any(_fits(np.shape(array), shape) for shape in shapes):
-        wanted = " or ".join(
-            str(shape).replace("'", "").replace("Ellipsis", "...") for shape in shapes
-        )
-        raise ValueError(f"{name} must have shape {wanted}, but got shape {np.shape(array)}{hint}")
+    """The array, if it has one of the shapes; see :func:`real_array`."""
+    shape, wanted = np.shape(array), " or ".join(map(str, shapes)).replace("'", "")
+    right = not shapes or any(_fits(shape, each) for each in shapes)
+    must(right, name, f"have shape {wanted.replace('Ellipsis', '...')}", f"shape {shape}{hint}")
     return array
 
 
 def _fits(shape: tuple, wanted: tuple) -> bool:
-    tail = wanted[1:] if wanted[:1] == (...,) else wanted
-    front, sizes = len(shape) - len(tail), {}
-    if front < 0 or (front and tail is wanted):
-        return False
-    return all(
-        sizes.setdefault(w, n) == n if isinstance(w, str) else w == n
-        for w, n in zip(tail, shape[front:], strict=True)
+    if wanted[:1] == (...,):
+        shape, wanted = shape[max(len(shape) - len(wanted) + 1, 0) :], wanted[1:]
+    sizes: dict[str, int] = {}
+    return len(shape) == len(wanted) and all(
+        (sizes.setdefault(w, n) if isinstance(w, str) else w) == n
+        for w, n in zip(wanted, shape, strict=True)
     )
 
 
@@ -163,27 +150,18 @@ def finite(name: str, array: Any) -> Any:
         # on a CPU numpy sees the same memory and has nothing to compile
         library: Any = np if jax.default_backend() == "cpu" else jnp
         with jax.ensure_compile_time_eval():  # of a constant also where a program is traced
-            bad = np.size(array) - int(library.isfinite(array).sum())
+            n, bad = np.size(array), np.size(array) - int(library.isfinite(array).sum())
         if bad:
-            raise ValueError(
-                f"{name} has {bad} entries that are NaN or infinite, out of {np.size(array)}"
-            )
+            raise ValueError(f"{name} has {bad} entries that are NaN or infinite, out of {n}")
     return array
-
-
-def real_array(name: str, value: Any, *shapes: tuple, **how: Any) -> jax.Array:
-    """What :func:`floats` takes, and :func:`finite`."""
-    return finite(name, floats(name, value, *shapes, **how))
 
 
 def coordinates(name: str, value: Any, d: int | None, lead: Any = ...) -> jax.Array:
     """Points of d (None: any number of) coordinates along the last axis, (..., d)."""
     axis, value = ":" if lead == "n" else "...", as_array(name, value)
     line = np.ndim(value) == 1 and d in (1, None)
-    return real_array(
-        name, value, (lead, d or "d"), advice="divide pixel indices by the size",
-        hint=f"; for points on a line give {name}[{axis}, None]" if line else "",
-    )  # fmt: skip
+    hint = f"; for points on a line give {name}[{axis}, None]" if line else ""
+    return real_array(name, value, (lead, d or "d"), hint=hint)
 
 
 def points(name: str, value: Any, d: int | None = None) -> jax.Array:
@@ -193,10 +171,15 @@ def points(name: str, value: Any, d: int | None = None) -> jax.Array:
 
 def pair(pred: Any, target: Any, *shapes: tuple) -> tuple[jax.Array, jax.Array]:
     """Two arrays to compare: real, of one shape, in float32 at least."""
-    pred = floats("pred", pred, *shapes)
-    target = floats("target", target, pred.shape)
+    pred = real_array("pred", pred, *shapes, nan=True)
+    target = real_array("target", target, pred.shape, nan=True)
     wide = jnp.promote_types(jnp.result_type(pred, target), jnp.float32)
     return pred.astype(wide), target.astype(wide)
+
+
+def scale() -> str:
+    """ "quick" or "full", the scale of the experiments: the environment variable FFLIB_SCALE."""
+    return one_of("FFLIB_SCALE", os.environ.get("FFLIB_SCALE") or "quick", ("quick", "full"))
 
 
 def extra(module: str, group: str) -> Any:
@@ -218,9 +201,3 @@ def warn_of_wrong_products() -> None:
             f"variable XLA_FLAGS={SWITCH} before jax starts, or take another version",
             stacklevel=3,
         )
-
-
-def must(ok: Any, name: str, what: str, got: Any) -> None:
-    """Raise the ValueError "name must what, but got got", unless it is ok."""
-    if not ok:
-        raise ValueError(f"{name} must {what}, but got {got}")

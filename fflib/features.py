@@ -9,7 +9,7 @@ from Tancik et al. 2020. The 2π is always in the mapping, never in B.
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Self
 
@@ -20,36 +20,15 @@ import numpy as np
 from fflib import checks
 
 
-def _warn_of_units(v, B) -> None:
-    """Coordinates over many units, with more waves than there are points to tell them apart."""
-    looked = not (checks.traced(v) or checks.traced(B)) and B.ndim == 2
-    if not looked or not getattr(v, "is_fully_addressable", True):  # shared by processes
-        return
-    v, B = np.asarray(v).reshape(-1, B.shape[1]), np.asarray(B, np.float64)
-    span, cycles = np.ptp(v, axis=0), np.sqrt(np.mean(B**2, axis=0))
-    k = np.argmax(span * cycles)
-    if span[k] > 10 and span[k] * cycles[k] > max(100, len(v) ** (1 / len(span))):
-        warnings.warn(
-            f"v goes over {span[k]:.3g} units on axis {k} and B has {cycles[k]:.2g} cycles a unit: "
-            f"{span[k] * cycles[k]:.3g} waves, more than {len(v)} points can tell apart. Scale "
-            f"coordinates to [0, 1] (fflib.data.frame) or take a smaller scale of frequencies",
-            stacklevel=3,
-        )
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Mapping:
-    """The Fourier feature mapping γ(v) = [a sin(2πBv), a cos(2πBv)] (Eq. 5).
+    """The Fourier feature mapping γ(v) = [a sin(2πBv), a cos(2πBv)] (Eq. 5), a JAX pytree.
 
-    Call it with coordinates ``v`` (..., d), floats, to get features (..., 2m). It is a JAX pytree:
-    ``jax.grad``, ``jax.vmap`` and ``jax.jit`` take it as an argument.
-
-    Attributes:
-        a: amplitudes, shape (m,).
-        B: frequencies in cycles per unit of v, shape (m, d).
-
-    Chapter: Fourier features and stationary kernels.
+    Call it with coordinates ``v`` (..., d), floats, to get features (..., 2m). ``a`` (m,) are
+    amplitudes, ``B`` (m, d) frequencies in cycles per unit of v. Raises: ValueError for coordinates
+    of another dimension, or where v, a or B has values that are not finite. Chapter: Fourier
+    features and stationary kernels.
     """
 
     a: jax.Array
@@ -57,16 +36,13 @@ class Mapping:
 
     def __call__(self, v) -> jax.Array:
         v = checks.coordinates("v", v, self.d)
+        a, phase = checks.finite("a", self.a), self.phase(v)
         _warn_of_units(v, self.B)
-        phase = self.phase(v)
-        return jnp.concatenate([self.a * jnp.sin(phase), self.a * jnp.cos(phase)], axis=-1)
+        return jnp.concatenate([a * jnp.sin(phase), a * jnp.cos(phase)], axis=-1)
 
     def phase(self, v) -> jax.Array:
-        """2πBv in radians, (..., d) to (..., m), in full precision on every device.
-
-        Accelerators round the factors of a product to 11 or 8 bits unless asked not to.
-        """
-        return jnp.matmul(2 * jnp.pi * v, self.B.T, precision="highest")
+        """2πBv in radians, (..., d) to (..., m); accelerators would round the factors if let."""
+        return jnp.matmul(2 * jnp.pi * v, checks.finite("B", self.B).T, precision="highest")
 
     @property
     def m(self) -> int:
@@ -85,14 +61,30 @@ class Mapping:
 
     def normalized(self) -> Self:
         """The same mapping with ‖a‖ = 1, so that ‖γ(v)‖ = 1 for every v; a ValueError if a = 0."""
-        if not checks.traced(self.a) and not np.asarray(self.a).any():
-            raise ValueError(f"a must not be 0 for all of the {self.m} frequencies")
+        some = checks.traced(self.a) or np.asarray(self.a).any()
+        checks.must(some, "a", f"not be 0 for all of the {self.m} frequencies", "only zeros")
         return type(self)(self.a / jnp.linalg.norm(self.a), self.B)
 
     def kernel(self, delta) -> jax.Array:
         """γ(v)ᵀγ(v+Δ) = Σ_j a_j² cos(2π b_jᵀΔ), a function of the offset Δ (..., d) alone."""
         phase = self.phase(checks.coordinates("delta", delta, self.d))
-        return jnp.matmul(jnp.cos(phase), self.a**2, precision="highest")
+        return jnp.matmul(jnp.cos(phase), checks.finite("a", self.a) ** 2, precision="highest")
+
+
+def _warn_of_units(v, B) -> None:
+    """Coordinates over many units, with more waves than there are points to tell them apart."""
+    if checks.traced(v) or checks.traced(B) or not v.is_fully_addressable:
+        return
+    v, B = np.asarray(v).reshape(-1, B.shape[1]), np.asarray(B, np.float64)
+    span, cycles = np.ptp(v, axis=0), np.sqrt(np.mean(B**2, axis=0))
+    k = np.argmax(span * cycles)
+    if span[k] > 10 and span[k] * cycles[k] > max(100, len(v) ** (1 / len(span))):
+        warnings.warn(
+            f"v goes over {span[k]:.3g} units on axis {k} and B has {cycles[k]:.2g} cycles a unit: "
+            f"{span[k] * cycles[k]:.3g} waves, more than {len(v)} points can tell apart. Scale "
+            f"coordinates to [0, 1] (fflib.worlds.places) or take a smaller scale of frequencies",
+            stacklevel=3,
+        )
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["d", "shift", "scale"])
@@ -118,10 +110,7 @@ class Identity:
 
 
 def none(d: int, shift: float = 0.0, scale: float = 1.0) -> Identity:
-    """No mapping of d coordinates: v ↦ scale · (v − shift).
-
-    Raises: ValueError when d < 1 or scale ≤ 0. Chapter: Why is it blurry?
-    """
+    """The :class:`Identity`; a ValueError when d < 1 or scale ≤ 0. Chapter: Why is it blurry?"""
     return Identity(checks.count("d", d), float(shift), float(checks.positive("scale", scale)))
 
 
@@ -141,18 +130,24 @@ def fourier(a, B, periodic: Sequence[int] = ()) -> Mapping:
 def _whole(B, periodic: Sequence[int]):
     """B with whole cycles on these axes."""
     for axis in periodic:
-        if axis not in range(B.shape[1]):
-            raise ValueError(
-                f"periodic must name axes from 0 to {B.shape[1] - 1}, but got {axis!r}"
-            )
-        whole = jnp.round(B[:, axis])
-        if not checks.traced(whole) and not np.asarray(whole).any():
-            raise ValueError(
-                f"B must be larger (a larger scale) on the periodic axis {axis}: at most "
-                f"{float(abs(B[:, axis]).max()):.2g} cycles in {len(B)} would all round to 0"
-            )
-        B = B.at[:, axis].set(whole)
+        axes = f"name axes from 0 to {B.shape[1] - 1}"
+        checks.must(axis in range(B.shape[1]), "periodic", axes, repr(axis))
+        most, larger = abs(B[:, axis]).max(), f"be larger (a larger scale) on periodic axis {axis}"
+        told = f"{most} cycles at most in {len(B)}, which all round to 0"
+        checks.must(checks.traced(most) or np.rint(most) > 0, "B", larger, told)
+        B = B.at[:, axis].set(jnp.round(B[:, axis]))
     return B
+
+
+def waves(B: jax.Array, **given: float) -> Mapping:
+    """Frequencies B (m, d) with amplitude 1; ``given`` is the number by its name they came from.
+
+    Raises: ValueError that names it where it makes one overflow. Chapter: Conventions.
+    """
+    right = checks.traced(B) or np.isfinite(np.asarray(B)).all()
+    for name, value in given.items():
+        checks.must(right, name, f"leave every frequency finite in {B.dtype}", value)
+    return Mapping(jnp.ones(len(B)), B)
 
 
 def basic(d: int) -> Mapping:
@@ -160,49 +155,20 @@ def basic(d: int) -> Mapping:
 
     Chapter: Fourier features and stationary kernels.
     """
-    d = checks.count("d", d)
-    return Mapping(jnp.ones(d), jnp.eye(d))
-
-
-def _unit_waves(B: jax.Array, **given: float) -> Mapping:
-    """Frequencies with amplitude 1; an error where the number given makes one overflow."""
-    if not checks.traced(B) and not np.isfinite(np.asarray(B)).all():
-        [(name, value)] = given.items()
-        raise ValueError(f"{name} must leave every frequency finite in {B.dtype}, but got {value}")
-    return Mapping(jnp.ones(len(B)), B)
-
-
-def on_axes(m: int, d: int, ladder: Callable[[int], jax.Array], **given: float) -> Mapping:
-    """The same ladder of k = m/d frequencies, ``ladder(k)``, on each of d axes.
-
-    Raises: ValueError when d does not divide m, or a frequency overflows, which names the number
-    ``given``. Chapter: Conventions.
-    """
-    m, d = checks.count("m", m), checks.count("d", d)
-    if m % d:
-        raise ValueError(f"m must be a multiple of d, to share out, but got m={m}, d={d}")
-    return _unit_waves(jnp.kron(jnp.eye(d), ladder(m // d)[:, None]), **given)
+    return waves(jnp.eye(checks.count("d", d)))
 
 
 def positional(m: int, d: int, scale: float) -> Mapping:
     """Positional encoding of the released code: 2^linspace(0, scale, m/d) − 1 on each axis.
 
-    ``m`` counts the frequencies of all axes together; the lowest is 0 (a constant feature). Raises:
-    ValueError when d does not divide m, or scale is negative or gives frequencies above what floats
-    hold. Chapter: Conventions.
+    Of ``m`` frequencies on all axes together the lowest are 0, constant features. Raises:
+    ValueError when d does not divide m, or scale is negative or too large. Chapter: Conventions.
     """
+    m, d = checks.count("m", m), checks.count("d", d)
+    checks.must(m % d == 0, "m", "be a multiple of d, to share out", f"m={m}, d={d}")
     scale = checks.positive("scale", scale, zero=True)
-    return on_axes(m, d, lambda k: 2.0 ** jnp.linspace(0.0, scale, k) - 1.0, scale=scale)
-
-
-def positional_nerf(levels: int, d: int) -> Mapping:
-    """The ladder of the first NeRF: 2^0, 2^1, …, 2^(levels−1) cycles per unit on each axis.
-
-    NeRF itself computes sin(2^l π x) for x in [−1, 1]: with v = (x+1)/2 in [0, 1) that is this
-    ladder, up to signs. Raises: ValueError for sizes below 1. Chapter: Conventions.
-    """
-    m = checks.count("levels", levels) * checks.count("d", d)
-    return on_axes(m, d, lambda k: 2.0 ** jnp.arange(k), levels=levels)
+    ladder = 2.0 ** jnp.linspace(0.0, scale, m // d) - 1.0
+    return waves(jnp.kron(jnp.eye(d), ladder[:, None]), scale=scale)
 
 
 def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[int] = ()) -> Mapping:
@@ -213,9 +179,8 @@ def gaussian(key: jax.Array, m: int, d: int, scale: float, periodic: Sequence[in
     """
     shape = checks.count("m", m), checks.count("d", d)
     scale = checks.positive("scale", scale, zero=True)
-    return _unit_waves(
-        _whole(scale * jax.random.normal(checks.key("key", key), shape), periodic), scale=scale
-    )
+    B = scale * jax.random.normal(checks.key("key", key), shape)
+    return waves(_whole(B, periodic), scale=scale)
 
 
 def power_law(m: int, p: float) -> Mapping:
@@ -230,21 +195,3 @@ def power_law(m: int, p: float) -> Mapping:
         checks.positive("p", p, zero=True)
     j = jnp.arange(1.0, m + 1)
     return Mapping(j**-p, j[:, None])
-
-
-FAMILIES = ("gaussian", "uniform", "uniform_log", "laplace")
-
-
-def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Mapping:
-    """Random frequencies from one of four families (Fig. 4), entries of B independent.
-
-    gaussian: scale·N(0,1); uniform: scale·U[0,1]; uniform_log: scale^U[0,1]; laplace:
-    scale·Laplace(0,1). Raises: ValueError for an unknown family or a scale that is not positive.
-    Chapter: Random features.
-    """
-    checks.one_of("family", family, FAMILIES)
-    shape = checks.count("m", m), checks.count("d", d)
-    scale = checks.positive("scale", scale)
-    named = {"gaussian": jax.random.normal, "laplace": jax.random.laplace}
-    drawn = named.get(family, jax.random.uniform)(checks.key("key", key), shape)
-    return _unit_waves(scale**drawn if family == "uniform_log" else scale * drawn, scale=scale)

@@ -20,7 +20,6 @@ ACTIVATIONS = {
     "softplus": jax.nn.softplus,
     "relu2": lambda z: jax.nn.relu(z) ** 2,
     "sin": jnp.sin,
-    "linear": lambda z: z,
 }
 OUTPUTS = {None: lambda z: z, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
 WEIGHTS = {
@@ -40,8 +39,8 @@ class Layers:
     sizes: tuple[int, ...]
 
     def __post_init__(self):
-        if not isinstance(self.sizes, (tuple, list)) or len(self.sizes) < 2:
-            raise ValueError(f"sizes must list an input and an output size, but got {self.sizes!r}")
+        right = isinstance(self.sizes, (tuple, list)) and len(self.sizes) > 1
+        checks.must(right, "sizes", "list an input and an output size", self.sizes)
         # the spec is frozen; lists become tuples so that it stays hashable
         sizes = tuple(checks.count(f"sizes[{i}]", n) for i, n in enumerate(self.sizes))
         object.__setattr__(self, "sizes", sizes)
@@ -62,12 +61,11 @@ class Layers:
         return sum(n_in * n_out + n_out for n_in, n_out in self.fans)
 
     def _check(self, params, x):
-        checks.floats("x", x, (..., self.sizes[0]))
+        checks.real_array("x", x, (..., self.sizes[0]), nan=True)
         wanted = [(fan, fan[1:]) for fan in self.fans]
         shapes = [(jnp.shape(W), jnp.shape(b)) for W, b in params]
-        if shapes != wanted:
-            told = f"weights and biases of shapes {wanted}"
-            raise ValueError(f"params must have {told}, but got {shapes}")
+        asked = f"have weights and biases of shapes {wanted}"
+        checks.must(shapes == wanted, "params", asked, shapes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,7 @@ class MLP(Layers):
 
     Attributes:
         sizes: units of every layer, input first, output last.
-        activation: "relu", "tanh", "gelu", "softplus", "relu2" (its square), "sin" or "linear".
+        activation: "relu", "tanh", "gelu", "softplus", "relu2" (its square) or "sin".
         output: None, "sigmoid" or "tanh", applied to the last layer.
         weights: standard deviation of the effective weights: "glorot" √(2/(in+out)),
             "lecun" √(1/in), "he" √(2/in), a number for all layers, or a tuple with one a layer.
@@ -105,10 +103,9 @@ class MLP(Layers):
                 checks.one_of(name, value, tuple(WEIGHTS))
                 continue
             several = isinstance(value, (tuple, list))
-            if several and len(value) != self.depth:
-                wanted = f"one value for each of the {self.depth} layers"
-                raise ValueError(f"{name} must have {wanted}, but got {len(value)}")
-            given = value if several else [value]
+            given = value if several else [value] * self.depth
+            wanted = f"have one value for each of the {self.depth} layers"
+            checks.must(len(given) == self.depth, name, wanted, len(given))
             each = tuple(float(checks.positive(name, s, zero=True)) for s in given)
             object.__setattr__(self, name, each if several else each[0])
         checks.one_of("activation", self.activation, tuple(ACTIVATIONS))
@@ -146,18 +143,14 @@ class MLP(Layers):
         layers = zip(params, self.weight_std, self.bias_std, strict=True)
         return [(s * W, t * b) for (W, b), s, t in layers]
 
-    def logits(self, params, x) -> jax.Array:
-        """The network before its output function: x of shape (..., n_in) to (..., n_out)."""
+    def apply(self, params, x) -> jax.Array:
+        """The network: x of shape (..., n_in) to (..., n_out)."""
         self._check(params, x)
         *hidden, (W, b) = self.effective(params)
         act = ACTIVATIONS[self.activation]
         for V, c in hidden:
             x = act(x @ V + c)
-        return x @ W + b
-
-    def apply(self, params, x) -> jax.Array:
-        """The network: x of shape (..., n_in) to (..., n_out)."""
-        return OUTPUTS[self.output](self.logits(params, x))
+        return OUTPUTS[self.output](x @ W + b)
 
     __call__ = apply
 

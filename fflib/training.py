@@ -20,16 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.multihost_utils import process_allgather
 from tqdm.auto import tqdm
 
 from fflib import checks
 
 
 class State(NamedTuple):
-    """Parameters, optimizer state, steps done: all that training needs to go on.
-
-    Chapter: Why is it blurry?
-    """
+    """How far training is: all that it needs to go on. Chapter: Why is it blurry?"""
 
     params: Any
     opt_state: Any
@@ -67,23 +65,14 @@ def advance(
         objective = _objective(loss, has_aux, data, key, batch, state.step)
         return state, jnp.full_like(jax.eval_shape(objective, state.params)[0], jnp.nan)
 
-    if most is None:
-        return jax.lax.scan(lambda state, _: step(state), state, length=steps)
-    return jax.lax.scan(
-        lambda state, go: jax.lax.cond(go, step, stay, state), state, jnp.arange(steps) < most
-    )
+    taken = jnp.arange(steps) < (steps if most is None else most)
+    return jax.lax.scan(lambda state, go: jax.lax.cond(go, step, stay, state), state, taken)
 
 
 def _objective(loss, has_aux, data, key, batch, step):
     """params ↦ (the loss of the step that comes next, auxiliary values)."""
     seen = data if batch is None else batch(jax.random.fold_in(key, step), data)
     return lambda params: loss(params, seen) if has_aux else (loss(params, seen), {})
-
-
-@partial(jax.jit, static_argnames=("optimizer", "vmap"))
-def _begin(params, *, optimizer, vmap):
-    begin = partial(init, optimizer=optimizer)
-    return (begin if vmap is None else jax.vmap(begin))(params)
 
 
 @partial(jax.jit, static_argnames=("loss", "optimizer", "steps", "batch", "has_aux", "vmap"))
@@ -103,11 +92,10 @@ def _look(state, data, key, *, loss, batch, metrics, has_aux, vmap):
         found = {} if metrics is None else metrics(state.params, data)
         checks.is_a("the loss's auxiliary value", aux, dict)
         checks.is_a("what metrics return", found, dict)
-        if taken := {"step", "loss"} & (aux.keys() | found.keys()) | aux.keys() & found.keys():
-            raise ValueError(
-                f"metrics must leave 'step' and 'loss' to fit, and no name may come twice, but "
-                f"returned a dict of {sorted(found)} beside {sorted(aux)}: {sorted(taken)} taken"
-            )
+        taken = {"step", "loss"} & (aux.keys() | found.keys()) | aux.keys() & found.keys()
+        wanted = "leave 'step' and 'loss' to fit, and no name may come twice"
+        told = f"{sorted(found)} beside {sorted(aux)}: {sorted(taken)} taken"
+        checks.must(not taken, "metrics", wanted, told)
         return {"loss": value} | aux | found
 
     return (look if vmap is None else jax.vmap(look, in_axes=(*vmap, 0)))(state, data, key)
@@ -136,8 +124,7 @@ def fit(
         has_aux: the loss returns (scalar, dict of arrays), and history has these as well.
         callback: ``callback(state, history)`` after every recording, history a dict of lists;
             training stops when it returns True.
-        progress: show a progress bar (never while the book is built).
-        label: name on the bar.
+        progress: show a progress bar named ``label`` (never while the book is built).
 
     Returns: (params, history). ``history["step"]`` has shape (T,), ``history["loss"]`` (T,) or (T,
     E), and every metric its own shape with T in front. Interrupted from the keyboard, both are
@@ -147,14 +134,14 @@ def fit(
     checks.warn_of_wrong_products()
     steps = checks.count("steps", steps)
     every = steps if every is None else checks.count("every", every)
+    # once: numpy arrays would be sent again for every chunk
+    data = jax.tree.map(lambda x: jnp.asarray(checks.as_array("data", x)), data)
     state, key, vmap = _started(params, data, optimizer, key, batch, vmap)
     done = int(np.max(host(state.step)))
-    if done > steps:
-        raise ValueError(f"steps must be at least the {done} of the given state, but got {steps}")
-    # once: numpy arrays would be sent again for every chunk
-    data = jax.tree.map(_put, data)
+    checks.must(done <= steps, "steps", f"be at least the {done} of the given state", steps)
     _look_at_values(loss, state.params, data, batch, vmap)
     what = dict(loss=loss, batch=batch, has_aux=has_aux, vmap=vmap)
+    how = dict(optimizer=optimizer, steps=every)
     history: dict[str, list] = {}
 
     def record(state, done):
@@ -167,89 +154,74 @@ def fit(
     record(state, done)
     bar = tqdm(total=steps, initial=done, desc=label, unit="step", disable=quiet, leave=False)
     try:
-        while not (callback is not None and callback(state, history)) and done < steps:
-            most = min(every - done % every, steps - done)
-            after, losses = _chunk(state, data, key, most, optimizer=optimizer, steps=every, **what)
-            _check_finite(host(losses)[:most], done)
-            record(after, done + most)
-            state, done = after, done + most
-            bar.update(most)
+        with bar:
+            while not (callback is not None and callback(state, history)) and done < steps:
+                most = min(every - done % every, steps - done)
+                after, losses = _chunk(state, data, key, most, **what, **how)
+                _check_finite(host(losses)[:most], done)
+                record(after, done + most)
+                state, done = after, done + most
+                bar.update(most)
     except KeyboardInterrupt:
         text = f"{label} was interrupted at step {done} of {steps}; returning what it has"
         warnings.warn(text, stacklevel=2)
-    finally:
-        bar.close()
     return state.params, {name: np.stack(values) for name, values in history.items()}
 
 
-def _put(x):
-    return x if isinstance(x, jax.Array) else jax.device_put(checks.as_array("data", x))
+def _started(params, data, optimizer, key, batch, vmap: Any):
+    """Checked arguments: the state to begin with, a key a network, the axes of (state, data)."""
+    known = callable(getattr(optimizer, "init", None)) and hasattr(optimizer, "update")
+    checks.must(known, "optimizer", "be one of optax", optimizer, TypeError)
+    given = batch is None or key is not None
+    checks.must(given, "key", "be given with batch, a jax random key", key)
+    if key is not None:
+        checks.key("key", key)
+    right = type(vmap) is not bool and vmap in (None, 0, (0, 0), (0, None))
+    checks.must(right, "vmap", "be None, 0, (0, 0) or (0, None)", repr(vmap))
+    begin = partial(init, optimizer=optimizer)
+    leaves = jax.tree.leaves(params.params if isinstance(params, State) else params)
+    checks.must(leaves, "params", "hold what to train", "no arrays")
+    for leaf in leaves:
+        real = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        checks.must(real, "params", "be floating-point", leaf, TypeError)
+    if vmap is not None:
+        vmap, begin = (0, 0) if vmap == 0 else vmap, jax.vmap(begin)
+        members = _members({"params": leaves} | ({"data": data} if vmap[1] == 0 else {}))
+        key = None if key is None else jax.random.split(key, members)
+    if not isinstance(params, State):
+        # weak types of Python numbers would be lost in the first step
+        params = begin(jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params))
+    return params, key, vmap
+
+
+def _members(parts: dict) -> int:
+    """How many networks there are: the leading size of all arrays."""
+    sizes = {
+        name: sorted({(*np.shape(x), 0)[0] for x in jax.tree.leaves(part)})
+        for name, part in parts.items()
+    }
+    right = sizes["params"] != [0] and all(n == sizes["params"][:1] for n in sizes.values())
+    told = " and ".join(f"{found} in {name}" for name, found in sizes.items())
+    checks.must(right, "with vmap every array", "have the same leading axis of networks", told)
+    return sizes["params"][0]
 
 
 def _look_at_values(loss, params, data, batch, vmap):
     """Trace the loss on the data themselves, so that checks inside it see values once: a compiled
     program shows them none. Of minibatches only those that are built like the data.
     """
-    leaves = jax.tree.leaves(data)
-    if vmap not in (None, (0, None)) or not all(x.is_fully_addressable for x in leaves):
-        return
-    axes = 0 if vmap is None else 1
-    one = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p.shape[axes:], p.dtype), params)
-    with contextlib.nullcontext() if batch is None else contextlib.suppress(Exception):
-        jax.eval_shape(lambda p: loss(p, data), one)
-
-
-def _started(params, data, optimizer, key, batch, vmap):
-    """Checked arguments: the state to begin with, a key a network, the axes of (state, data)."""
-    if not callable(getattr(optimizer, "init", None)) or not hasattr(optimizer, "update"):
-        raise TypeError(f"optimizer must be one of optax, but got {checks.describe(optimizer)}")
-    if batch is not None and key is None:
-        raise ValueError("key must be given with batch: random batches need a jax random key")
-    if key is not None:
-        checks.key("key", key)
-    if isinstance(vmap, bool) or vmap not in (None, 0, (0, 0), (0, None)):
-        raise ValueError(f"vmap must be None, 0, (0, 0) or (0, None), but got {vmap!r}")
-    vmap = (0, 0) if vmap == 0 else vmap
-    members = _check_members(params.params if isinstance(params, State) else params, data, vmap)
-    if not isinstance(params, State):
-        # weak types of Python numbers would be lost in the first step
-        params = jax.tree.map(lambda p: jnp.asarray(p, jnp.result_type(p)), params)
-        params = _begin(params, optimizer=optimizer, vmap=vmap)
-    return params, key if key is None or vmap is None else jax.random.split(key, members), vmap
-
-
-def _check_members(params, data, vmap):
-    """How many networks there are."""
-    leaves = jax.tree.leaves(params)
-    if not leaves:
-        raise ValueError("params has no arrays: there is nothing to train")
-    for leaf in leaves:
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(f"params must be floating-point, but got {checks.describe(leaf)}")
-    if vmap is None:
-        return 1
-    parts = {"params": leaves} | ({"data": jax.tree.leaves(data)} if vmap[1] == 0 else {})
-    sizes = {name: sorted({(*np.shape(x), 0)[0] for x in found}) for name, found in parts.items()}
-    if any(found != sizes["params"][:1] for found in sizes.values()) or sizes["params"] == [0]:
-        raise ValueError(
-            "with vmap every array needs the same leading axis of networks, but got leading "
-            + " and ".join(f"sizes {found} in {name}" for name, found in sizes.items())
-        )
-    return sizes["params"][0]
+    if vmap in (None, (0, None)) and all(x.is_fully_addressable for x in jax.tree.leaves(data)):
+        with contextlib.nullcontext() if batch is None else contextlib.suppress(Exception):
+            ask = loss if vmap is None else jax.vmap(loss, in_axes=(0, None))
+            jax.eval_shape(lambda params: ask(params, data), params)
 
 
 def host(tree):
-    """All of each array as numpy arrays; where processes share one, every process must ask.
+    """Whole arrays as numpy; every process asks. Chapter: How these pages were computed."""
 
-    Chapter: How these pages were computed.
-    """
-
-    def bring(leaf):
-        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
-            return np.asarray(leaf)
-        from jax.experimental import multihost_utils
-
-        return multihost_utils.process_allgather(leaf, tiled=True)
+    def bring(x):
+        split = isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated)
+        return process_allgather(x, tiled=True) if split else np.asarray(x)
 
     return jax.tree.map(bring, tree)
 

@@ -10,15 +10,16 @@ from oracles import in_float64
 from refusal import assert_refused
 
 from fflib import features
-from fflib.encodings.learned import positional_transformer
-from fflib.metrics import rfft_amplitude
+from fflib.encodings.learned import positional_nerf, positional_transformer
+from fflib.theory.dynamics import rfft_amplitude
+from fflib.theory.scale import sampled
 
 KEY = jax.random.key(3)
 MAPPINGS = {
     "basic": features.basic(2),
     "positional": features.positional(8, 2, 4.0),
-    "geometric": features.on_axes(8, 2, lambda k: 20.0 ** (np.arange(k) / k)),
-    "nerf": features.positional_nerf(4, 2),
+    "geometric": features.waves(jnp.kron(jnp.eye(2), 20.0 ** (jnp.arange(4)[:, None] / 4))),
+    "nerf": positional_nerf(4, 2),
     "gaussian": features.gaussian(KEY, 8, 2, 5.0),
     "any": features.fourier(
         np.arange(1, 9) / 4, [[1, 0], [2, -3], [0, 7], [5, 5], [-1, 2], [4, 0], [3, 3], [0, 1]]
@@ -160,7 +161,7 @@ QUIET = {
 @pytest.mark.parametrize("kind", LOUD)
 def test_coordinates_far_beyond_the_unit_are_told(kind):
     v, scale = LOUD[kind]
-    with pytest.warns(UserWarning, match=r"v goes over .* units on axis . .*fflib\.data\.frame"):
+    with pytest.warns(UserWarning, match=r"v goes over .* units on axis . .*fflib\.worlds\.places"):
         features.gaussian(KEY, 64, v.shape[-1], scale)(v)
 
 
@@ -177,13 +178,13 @@ def test_coordinates_that_fit_their_scale_are_not(kind):
     ("make", "name"),
     [
         (lambda: features.positional(32, 1, 200.0), "scale"),
-        (lambda: features.positional_nerf(200, 1), "levels"),
-        (lambda: features.on_axes(4, 1, lambda k: 1e39 ** jnp.arange(k), sigma=1e39), "sigma"),
+        (lambda: positional_nerf(200, 1), "levels"),
+        (lambda: features.waves(1e39 ** jnp.arange(4.0)[:, None], sigma=1e39), "sigma"),
         (lambda: positional_transformer(4, 1, 1e300), "length"),
         (lambda: features.gaussian(KEY, 400, 1, 3e38), "scale"),
-        (lambda: features.sampled(KEY, 400, "gaussian", 3e38), "scale"),
-        (lambda: features.sampled(KEY, 400, "laplace", 3e38), "scale"),
-        (lambda: features.sampled(KEY, 400, "uniform_log", 1e60), "scale"),
+        (lambda: sampled(KEY, 400, "gaussian", 3e38), "scale"),
+        (lambda: sampled(KEY, 400, "laplace", 3e38), "scale"),
+        (lambda: sampled(KEY, 400, "uniform_log", 1e60), "scale"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")
@@ -191,6 +192,19 @@ def test_frequencies_that_overflow_are_refused_by_name(make, name):
     assert_refused(make, ValueError, [f"{name} must leave every frequency finite in float32"])
     one = lambda: features.fourier([1.0], [[1e39]])  # noqa: E731
     assert_refused(one, ValueError, ["B", "NaN or infinite"])
+
+
+@pytest.mark.parametrize("spoilt", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["a", "B"])
+def test_a_mapping_made_by_hand_is_looked_at_when_it_is_asked(name, spoilt):
+    given = {"a": np.ones(3, np.float32), "B": np.ones((3, 2), np.float32)}
+    given[name] = given[name].copy()
+    given[name].flat[1] = spoilt
+    wanted = [f"{name} has 1 entries that are NaN or infinite, out of {given[name].size}"]
+    g, v = features.Mapping(**jax.tree.map(jnp.asarray, given)), points(4)
+    for ask in (g, g.kernel, jax.jit(g), jax.vmap(g)):  # a constant also where a program is traced
+        assert_refused(lambda ask=ask: ask(v), ValueError, wanted)
+    assert not np.isfinite(jax.jit(lambda g, v: g(v))(g, v)).all()  # no values: nothing to refuse
 
 
 def test_no_length_without_amplitudes():
@@ -210,29 +224,6 @@ def test_ladder_of_the_code():
     np.testing.assert_allclose(
         features.positional(3, 1, 5.0).B[:, 0], [0, 2**2.5 - 1, 31], rtol=1e-6
     )
-
-
-def test_ladder_of_the_paper():
-    """σ^(j/k) with k = m/d: from 1 up to, and not reaching, σ."""
-    text = lambda sigma: lambda k: sigma ** (np.arange(k) / k)  # noqa: E731
-    np.testing.assert_allclose(features.on_axes(4, 1, text(16.0)).B[:, 0], [1, 2, 4, 8], rtol=1e-6)
-    g = features.on_axes(6, 2, text(27.0))
-    np.testing.assert_allclose(g.B, [[1, 0], [3, 0], [9, 0], [0, 1], [0, 3], [0, 9]], rtol=1e-6)
-
-
-def test_ladder_of_nerf():
-    np.testing.assert_array_equal(
-        features.positional_nerf(3, 2).B, [[1, 0], [2, 0], [4, 0], [0, 1], [0, 2], [0, 4]]
-    )
-    x = np.linspace(-1, 1, 17, dtype=np.float32)[:, None]
-    levels = np.concatenate(
-        [
-            [np.sin(2**k * np.pi * x[:, 0]) for k in range(4)],
-            [np.cos(2**k * np.pi * x[:, 0]) for k in range(4)],
-        ]
-    )
-    ours = features.positional_nerf(4, 1)((x + 1) / 2)
-    np.testing.assert_allclose(np.abs(ours), np.abs(levels.T), atol=1e-5)
 
 
 def test_basic_is_one_cycle_on_each_axis():
@@ -297,30 +288,6 @@ def test_gaussian_features_approximate_the_gaussian_kernel():
         wanted,
         atol=4 / math.sqrt(2 * m),
     )
-
-
-CUMULATIVE = {
-    "gaussian": lambda b, s: 0.5 * (1 + math.erf(b / s / math.sqrt(2))),
-    "uniform": lambda b, s: min(max(b / s, 0), 1),
-    "uniform_log": lambda b, s: min(max(math.log(b) / math.log(s), 0), 1),
-    "laplace": lambda b, s: 0.5 * math.exp(b / s) if b < 0 else 1 - 0.5 * math.exp(-b / s),
-}
-
-
-@pytest.mark.parametrize("family", features.FAMILIES)
-def test_families_have_their_distribution(family):
-    """Kolmogorov–Smirnov distance to the family's distribution function, at the 1 % level."""
-    n, scale = 3000, 20.0
-    b = np.sort(np.asarray(features.sampled(KEY, n // 2, family, scale, d=2).B).ravel()).astype(
-        float
-    )
-    F = np.array([CUMULATIVE[family](x, scale) for x in b])
-    rank = np.arange(n) / n
-    assert max(np.abs(F - rank).max(), np.abs(F - rank - 1 / n).max()) < 1.63 / math.sqrt(n)
-
-
-def test_every_distribution_function_is_there():
-    assert set(CUMULATIVE) == set(features.FAMILIES)
 
 
 def test_keys_decide():

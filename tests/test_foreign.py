@@ -17,15 +17,17 @@ from fflib.encodings.learned import HashGrid, Learned
 from fflib.network import mlp
 from fflib.operators import cameras, meshes, microscope, render, scanner
 from fflib.theory import grid, kernels, krylov
+from fflib.theory.scale import sampled
 from fflib.training import fit
 from fflib.worlds import phantoms, pictures, scenes, solids
+from fflib.worlds.places import Frame
 
 CORNERS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1.0]])
 SIDES = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
 LINES = {"xy": jnp.zeros((3, 2)), "heights": jnp.full((3, 2), jnp.inf), "box": jnp.eye(3)[:2]}
 KEYED = {
     "gaussian": lambda key: features.gaussian(key, 2, 1, 1.0),
-    "sampled": lambda key: features.sampled(key, 2, "laplace", 1.0),
+    "sampled": lambda key: sampled(key, 2, "laplace", 1.0),
     "mlp": lambda key: mlp(2, 4, 2).init(key),
     "sine network": lambda key: activations.siren(2, 4, 2).init(key),
     "signal": lambda key: data.power_law_signal(key, 8, 1.0),
@@ -63,8 +65,8 @@ def test_old_keys_are_keys(name):
 ARRAYS = {
     "mapping: v": lambda a: features.basic(2)(a),
     "fourier: B": lambda a: features.fourier(np.ones(4), a),
-    "frame: places": data.frame,
-    "frame: x": lambda a: data.frame(CORNERS[:, :2]).into(a),
+    "frame: places": Frame.of,
+    "frame: x": lambda a: Frame.of(CORNERS[:, :2]).into(a),
     "signal: y": lambda a: data.train_test_1d(a, 2),
     "split: image": data.train_test_image,
     "mse: pred": lambda a: metrics.mse(a, np.zeros((4, 2))),

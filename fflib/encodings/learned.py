@@ -1,5 +1,5 @@
 """Encodings with parameters of their own, frozen descriptions with ``init(key)`` and
-``apply(params, v)``, and a mapping seen through a pixel.
+``apply(params, v)``, the ladders of other papers, and a mapping seen through a pixel.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from fflib import checks
 from fflib.encodings.activations import sine
-from fflib.features import Mapping, on_axes
+from fflib.features import Mapping, waves
 
 PRIMES = (1, 2_654_435_761, 805_459_861)  # of the spatial hash, one an axis
 
@@ -86,6 +86,16 @@ class Learned:
         return jnp.concatenate(waves, axis=-1)
 
 
+def positional_nerf(levels: int, d: int) -> Mapping:
+    """The ladder of the first NeRF: 2^0, 2^1, …, 2^(levels−1) cycles per unit on each axis.
+
+    NeRF itself computes sin(2^l π x) for x in [−1, 1]: with v = (x+1)/2 in [0, 1) that is this
+    ladder, up to signs. Raises: ValueError for sizes below 1. Chapter: Conventions.
+    """
+    ladder = 2.0 ** jnp.arange(checks.count("levels", levels))
+    return waves(jnp.kron(jnp.eye(checks.count("d", d)), ladder[:, None]), levels=levels)
+
+
 def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0) -> Mapping:
     """The Transformer's encoding, sin and cos of position / base^(j/k), for v = position / length.
 
@@ -94,8 +104,10 @@ def positional_transformer(m: int, d: int, length: float, base: float = 10_000.0
     divide m, or length or base is not positive. Chapter: The encodings people use now.
     """
     length, base = checks.positive("length", length), checks.positive("base", base)
-    top = length / (2 * np.pi)
-    return on_axes(m, d, lambda k: top * base ** (-jnp.arange(k) / k), length=length)
+    m, d = checks.count("m", m), checks.count("d", d)
+    checks.must(m % d == 0, "m", "be a multiple of d, to share out", f"m={m}, d={d}")
+    ladder = length / (2 * np.pi) * base ** (-jnp.arange(m // d) / (m // d))
+    return waves(jnp.kron(jnp.eye(d), ladder[:, None]), length=length)
 
 
 def integrated(mapping: Mapping, v, variance) -> jax.Array:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fflib import checks, features, metrics
+from fflib.encodings.learned import positional_nerf
 from fflib.experiments import protocol
 from fflib.experiments.checkpoints import fit_from
 from fflib.experiments.protocol import OURS, Experiment, Setting, with_fifth_row
@@ -81,7 +82,7 @@ def scene_mapping(mapping: str, key: jax.Array, setting: SceneSetting):
     if name == "none":
         return features.none(3)
     if name == "ladder":
-        gamma = features.positional_nerf(int(setting.scales[name]), 3)
+        gamma = positional_nerf(int(setting.scales[name]), 3)
     else:
         row = "positional" if name == OURS else name
         gamma = protocol.encode(row, key, setting.m, 3, setting.scales.get(name))

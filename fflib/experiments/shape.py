@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from fflib import checks, features, metrics
+from fflib import checks, features
 from fflib.experiments import protocol
 from fflib.experiments.protocol import OURS, Experiment, Setting, with_fifth_row
 from fflib.files import Trained, predict
@@ -63,6 +63,21 @@ def cross_entropy(logit, inside) -> jax.Array:
     return jnp.mean(jax.nn.softplus(logit) - inside * logit)
 
 
+def iou(pred, target) -> jax.Array:
+    """Intersection over union of two boolean arrays of one shape, in [0, 1]; 1 if both are empty.
+
+    Raises: ValueError when shapes differ; TypeError when they are not boolean. Chapter:
+    Conventions.
+    """
+    pred, target = jnp.asarray(pred), jnp.asarray(target)
+    for name, array in (("pred", pred), ("target", target)):
+        if array.dtype != bool:
+            raise TypeError(f"{name} must be boolean, but got {array.dtype}; threshold first")
+    checks.shaped("pred", pred, target.shape)
+    union = (pred | target).sum()
+    return jnp.where(union > 0, (pred & target).sum() / jnp.maximum(union, 1), 1.0)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no truth value to compare by
 class Occupancy(Trained):
@@ -86,7 +101,7 @@ def _points(key, data, size, near):
 
 def _look(params, data):
     logit = data["model"](params, data["gamma"](data["near"][:LOOK]))[..., 0]
-    return {"iou": metrics.iou(logit > 0, data["near_inside"][:LOOK])}
+    return {"iou": iou(logit > 0, data["near_inside"][:LOOK])}
 
 
 def sculpt(
@@ -123,7 +138,7 @@ def score(field, solid: dict[str, jax.Array]) -> dict[str, float]:
     the one of Table 1, and "iou_uniform". Chapter: Solid shapes.
     """
     return {
-        name: float(metrics.iou(predict(field, solid[points]) > 0, solid[f"{points}_inside"]))
+        name: float(iou(predict(field, solid[points]) > 0, solid[f"{points}_inside"]))
         for name, points in (("iou", "near"), ("iou_uniform", "uniform"))
     }
 

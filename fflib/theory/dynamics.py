@@ -42,6 +42,20 @@ def eigenmodes(K) -> tuple[jax.Array, jax.Array]:
     return jnp.maximum(lam[::-1], 0.0), Q[:, ::-1]
 
 
+def rfft_amplitude(y, axis: int = -1) -> jax.Array:
+    """Amplitude of every frequency 0 … n/2 of a real signal on n equidistant points.
+
+    2|ŷ_k|/n, so that A·sin(2πkv + φ) on v = 0, 1/n, … gives A in bin k (bins 0 and n/2 have no
+    partner of negative frequency: they are not doubled). Raises: ValueError when y is empty or has
+    no axes; TypeError for whole or complex numbers. Chapter: Clocks: spectral bias.
+    """
+    y = checks.real_array("y", y, (..., "n"))
+    y, n = jnp.moveaxis(y, axis, -1), y.shape[axis]
+    size = jnp.abs(jnp.fft.rfft(y.astype(jnp.promote_types(y.dtype, jnp.float32))))
+    k = jnp.arange(n // 2 + 1)
+    return jnp.moveaxis(jnp.where((k == 0) | (2 * k == n), 1, 2) / n * size, -1, axis)
+
+
 def gradient_flow(K, y, t, f0=None, K_test=None, f0_test=None) -> jax.Array:
     """What a network with kernel K has learned after gradient flow of ½ Σ (f − y)² for time t.
 

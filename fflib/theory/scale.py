@@ -17,7 +17,8 @@ from scipy.interpolate import CubicSpline
 from scipy.linalg import cho_factor, cho_solve
 from tqdm.auto import tqdm
 
-from fflib import checks, features
+from fflib import checks
+from fflib.features import Mapping, waves
 from fflib.network import MLP
 from fflib.theory import grid, kernels
 
@@ -26,6 +27,26 @@ DRAWS = 3  # of the frequencies, over which predictions are averaged …
 NEAR = 2  # … at so many scales to either side of the first draw's best
 POINTS = 1024  # of a piece of a grid, at most; of scattered points half as many
 FLAT = 0.1  # dB below the best, within which scales count as good
+FAMILIES = {
+    "gaussian": jax.random.normal,
+    "uniform": jax.random.uniform,
+    "uniform_log": jax.random.uniform,
+    "laplace": jax.random.laplace,
+}
+
+
+def sampled(key: jax.Array, m: int, family: str, scale: float, d: int = 1) -> Mapping:
+    """Random frequencies from one of four families (Fig. 4), entries of B independent.
+
+    gaussian: scale·N(0,1); uniform: scale·U[0,1]; uniform_log: scale^U[0,1]; laplace:
+    scale·Laplace(0,1). Raises: ValueError for an unknown family or a scale that is not positive.
+    Chapter: Random features.
+    """
+    draw = FAMILIES[checks.one_of("family", family, tuple(FAMILIES))]
+    shape = checks.count("m", m), checks.count("d", d)
+    scale = checks.positive("scale", scale)
+    drawn = draw(checks.key("key", key), shape)
+    return waves(scale**drawn if family == "uniform_log" else scale * drawn, scale=scale)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -184,15 +205,13 @@ def _mappings(family, model, d, key):
     """Functions scale ↦ mapping, one a draw; a given one is checked to fit the network."""
     m = model.sizes[0] // 2
     if isinstance(family, str):
-        checks.one_of("family", family, features.FAMILIES)
-        keys = jax.random.split(key, DRAWS)
-        return [partial(features.sampled, k, m, family, d=d) for k in keys]
-    if not callable(family):
-        raise TypeError(f"family must be a name or a function, but got {checks.describe(family)}")
+        checks.one_of("family", family, tuple(FAMILIES))
+        return [partial(sampled, k, m, family, d=d) for k in jax.random.split(key, DRAWS)]
+    checks.must(callable(family), "family", "be a name or a function", family, TypeError)
 
     def mapping(s):
         gamma = family(s)
-        if not isinstance(gamma, features.Mapping) or gamma.B.shape != (m, d):
+        if not isinstance(gamma, Mapping) or gamma.B.shape != (m, d):
             found = getattr(getattr(gamma, "B", None), "shape", gamma)
             want = f"a mapping of {m} frequencies in {d} dimensions"
             raise ValueError(f"family({s:g}) must be {want}, but is {found}")

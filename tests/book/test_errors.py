@@ -11,8 +11,11 @@ from refusal import assert_refused
 
 import fflib as ff
 from fflib import data, features, metrics
+from fflib.encodings.learned import positional_nerf, positional_transformer
+from fflib.experiments.shape import iou
 from fflib.network import MLP, mlp
 from fflib.theory import dynamics, kernels
+from fflib.theory.scale import sampled
 from fflib.worlds import pictures
 
 KEY = jax.random.key(0)
@@ -123,7 +126,7 @@ CASES = {
         ["scale", "finite in float32", "200"],
     ),
     "positional_nerf: frequencies overflow": (
-        lambda: features.positional_nerf(200, 1),
+        lambda: positional_nerf(200, 1),
         ValueError,
         ["levels", "finite in float32", "200"],
     ),
@@ -132,13 +135,18 @@ CASES = {
         ValueError,
         ["scale", "finite in float32", "3e+38"],
     ),
-    "on_axes: m no multiple of d": (
-        lambda: features.on_axes(7, 2, jnp.ones),
+    "waves: not finite": (
+        lambda: features.waves(np.float32([[INF]]), scale=INF),
+        ValueError,
+        ["scale", "finite in float32", "inf"],
+    ),
+    "positional_transformer: m no multiple of d": (
+        lambda: positional_transformer(7, 2, 10.0),
         ValueError,
         ["m", "multiple of d", "m=7", "d=2"],
     ),
     "positional_nerf: no levels": (
-        lambda: features.positional_nerf(0, 2),
+        lambda: positional_nerf(0, 2),
         ValueError,
         ["levels", "at least 1", "0"],
     ),
@@ -176,12 +184,12 @@ CASES = {
     "power_law: p NaN": (lambda: ff.power_law(4, NAN), ValueError, ["p", "finite", "nan"]),
     "power_law: p = -inf": (lambda: ff.power_law(4, -INF), ValueError, ["p", "-inf"]),
     "sampled: unknown family": (
-        lambda: features.sampled(KEY, 4, "cauchy", 1.0),
+        lambda: sampled(KEY, 4, "cauchy", 1.0),
         ValueError,
         ["family", "'gaussian'", "'laplace'", "'cauchy'"],
     ),
     "sampled: scale 0": (
-        lambda: features.sampled(KEY, 4, "uniform", 0.0),
+        lambda: sampled(KEY, 4, "uniform", 0.0),
         ValueError,
         ["scale", "> 0", "0"],
     ),
@@ -647,7 +655,7 @@ CASES = {
         ["pred", "floating-point", "uint8", "stands for 1"],
     ),
     "rfft_amplitude: 16-bit sound": (
-        lambda: metrics.rfft_amplitude(np.zeros(8, np.int16)),
+        lambda: dynamics.rfft_amplitude(np.zeros(8, np.int16)),
         TypeError,
         ["y", "floating-point", "int16", "stands for 1", "y.astype(float)"],
     ),
@@ -668,23 +676,23 @@ CASES = {
     ),
     "psnr: negative peak": (lambda: ff.psnr(Y, Y, peak=-1.0), ValueError, ["peak", "> 0", "-1"]),
     "iou: probabilities": (
-        lambda: metrics.iou(Y, Y > 0.5),
+        lambda: iou(Y, Y > 0.5),
         TypeError,
         ["pred must be boolean", "float32", "threshold"],
     ),
     "iou: shapes differ": (
-        lambda: metrics.iou(Y > 0, X > 0),
+        lambda: iou(Y > 0, X > 0),
         ValueError,
         ["pred must have shape (5, 2)", "(5,)"],
     ),
     "rfft_amplitude: a number": (
-        lambda: metrics.rfft_amplitude(1.0),
+        lambda: dynamics.rfft_amplitude(1.0),
         ValueError,
         ["y", "(..., n)", "()"],
     ),
-    "rfft_amplitude: empty": (lambda: metrics.rfft_amplitude(Y[:0]), ValueError, ["y", "empty"]),
+    "rfft_amplitude: empty": (lambda: dynamics.rfft_amplitude(Y[:0]), ValueError, ["y", "empty"]),
     "rfft_amplitude: complex": (
-        lambda: metrics.rfft_amplitude(Y + 1j),
+        lambda: dynamics.rfft_amplitude(Y + 1j),
         TypeError,
         ["y", "real", "complex"],
     ),
@@ -719,12 +727,6 @@ CASES = {
         ["picture", "at least 4", "(3, 6)"],
     ),
     # --- data
-    "frame: points on a line without an axis": (
-        lambda: data.frame(X[:, 0]),
-        ValueError,
-        ["places", "(..., d)", "(5,)", "places[:, None]"],
-    ),
-    "frame: one place": (lambda: data.frame(0 * X), ValueError, ["places", "one", "5 times"]),
     "grid: no points": (lambda: data.grid(0), ValueError, ["n", "at least 1", "0"]),
     "grid: fractional": (lambda: data.grid(2.5), TypeError, ["n", "whole number", "2.5"]),
     "grid: sizes and d disagree": (

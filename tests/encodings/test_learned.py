@@ -18,6 +18,7 @@ from fflib.encodings.learned import (
     Learned,
     Network,
     integrated,
+    positional_nerf,
     positional_transformer,
 )
 from fflib.network import mlp
@@ -375,6 +376,21 @@ def test_an_offset_is_a_rotation_whatever_the_place():
     R = np.block([[C, S], [-S, C]])
     v = RNG.random((6, 1)).astype(np.float32)
     np.testing.assert_allclose(gamma(v + np.float32(0.3)), np.asarray(gamma(v)) @ R.T, atol=1e-5)
+
+
+def test_ladder_of_nerf():
+    np.testing.assert_array_equal(
+        positional_nerf(3, 2).B, [[1, 0], [2, 0], [4, 0], [0, 1], [0, 2], [0, 4]]
+    )
+    x = np.linspace(-1, 1, 17, dtype=np.float32)[:, None]
+    levels = np.concatenate(
+        [
+            [np.sin(2**k * np.pi * x[:, 0]) for k in range(4)],
+            [np.cos(2**k * np.pi * x[:, 0]) for k in range(4)],
+        ]
+    )
+    ours = positional_nerf(4, 1)((x + 1) / 2)
+    np.testing.assert_allclose(np.abs(ours), np.abs(levels.T), atol=1e-5)
 
 
 # --- refusals

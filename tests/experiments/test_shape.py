@@ -177,3 +177,11 @@ def test_a_full_run_in_small(tmp_path):
 def test_bad_input(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_iou_counts():
+    a, b = np.array([1, 1, 1, 0, 0, 0], bool), np.array([0, 1, 1, 1, 0, 0], bool)
+    np.testing.assert_allclose(shape.iou(a, b), 2 / 4)
+    assert shape.iou(a, a) == 1 and shape.iou(a, ~a) == 0
+    assert shape.iou(np.zeros(3, bool), np.zeros(3, bool)) == 1
+    assert shape.iou(np.zeros(3, bool), np.array([True, False, False])) == 0

@@ -434,3 +434,60 @@ def test_mean_loss_divides_time_by_n():
     f0 = model.apply(params, x)[:, 0]
     predicted = dynamics.gradient_descent(kernels.ntk(model, x), y, 30, 0.3 / 8, f0)
     np.testing.assert_allclose(model.apply(trained, x)[:, 0], predicted, atol=1e-5)
+
+
+# --- amplitudes
+
+
+@pytest.mark.parametrize("n", [16, 17])
+def test_amplitude_of_one_sine(n):
+    """A·sin(2πkv + φ) gives A in bin k and nothing elsewhere, for every k below n/2."""
+    v = np.arange(n) / n
+    for k in range(1, (n - 1) // 2 + 1):
+        amplitude = dynamics.rfft_amplitude(
+            (1.7 * np.sin(2 * np.pi * k * v + 0.4 * k)).astype(np.float32)
+        )
+        assert amplitude.shape == (n // 2 + 1,)
+        np.testing.assert_allclose(amplitude, 1.7 * (np.arange(n // 2 + 1) == k), atol=1e-5)
+
+
+def test_amplitude_of_a_constant_and_of_nyquist():
+    """They have no partner of negative frequency: not doubled. With odd n there is no Nyquist bin."""
+    np.testing.assert_allclose(
+        dynamics.rfft_amplitude(np.full(8, -2.5, np.float32)), [2.5, 0, 0, 0, 0], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        dynamics.rfft_amplitude(np.float32([3, -3] * 4)), [0, 0, 0, 0, 3], atol=1e-6
+    )
+    np.testing.assert_allclose(
+        dynamics.rfft_amplitude(np.full(7, 2.5, np.float32)), [2.5, 0, 0, 0], atol=1e-6
+    )
+    np.testing.assert_allclose(dynamics.rfft_amplitude(np.float32([4.0])), [4.0])
+
+
+@pytest.mark.parametrize("n", [16, 17])
+def test_amplitudes_hold_the_mean_square(n):
+    """Parseval: mean y² = A₀² + ½ Σ A_k² (+ A² of Nyquist)."""
+    y = np.random.default_rng(0).normal(size=n).astype(np.float32)
+    A = np.asarray(dynamics.rfft_amplitude(y))
+    whole = [0] + ([-1] if n % 2 == 0 else [])
+    np.testing.assert_allclose(
+        (A**2).sum() / 2 + (A[whole] ** 2).sum() / 2, (y**2).mean(), rtol=1e-5
+    )
+
+
+def test_amplitude_along_any_axis():
+    y = np.random.default_rng(0).normal(size=(3, 8, 2)).astype(np.float32)
+    along = dynamics.rfft_amplitude(y, axis=1)
+    assert along.shape == (3, 5, 2)
+    np.testing.assert_allclose(along[2, :, 1], dynamics.rfft_amplitude(y[2, :, 1]), rtol=1e-5)
+    np.testing.assert_allclose(
+        dynamics.rfft_amplitude(y), dynamics.rfft_amplitude(y, axis=2), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_amplitudes_of_half_precision_are_single(dtype):
+    wave = jnp.sin(2 * jnp.pi * jnp.arange(8) / 8).astype(dtype)
+    np.testing.assert_allclose(dynamics.rfft_amplitude(wave), [0, 1, 0, 0, 0], atol=5e-3)
+    assert dynamics.rfft_amplitude(wave).dtype == jnp.float32

@@ -307,7 +307,7 @@ def draw(model, seeds, function):
 
 def one_ntk(model, params, x):
     """⟨∂f/∂θ, ∂f/∂θ⟩ of the first output, written out."""
-    J = jax.jacrev(lambda p: model.logits(p, x)[:, 0])(params)
+    J = jax.jacrev(lambda p: model.apply(p, x)[:, 0])(params)
     return sum(j.reshape(len(x), -1) @ j.reshape(len(x), -1).T for j in jax.tree.leaves(J))
 
 

@@ -1,6 +1,7 @@
 """Choosing the scale: hidden observations, and the suggestion made of them."""
 
 import dataclasses
+import math
 import warnings
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 from fflib import data, features
 from fflib.network import mlp
 from fflib.theory import grid, kernels, krylov
-from fflib.theory.scale import RIDGE, Suggestion, hidden_error, suggest_scale
+from fflib.theory.scale import FAMILIES, RIDGE, Suggestion, hidden_error, sampled, suggest_scale
 
 MODEL = mlp(32, 32, 3, biases=0.1)
 
@@ -234,9 +235,7 @@ def test_a_family_is_a_name_or_a_function_of_the_scale():
     key, scales = jax.random.key(5), [1, 2, 3, 4, 5]
     by_name = quietly(v, y, MODEL, family="laplace", scales=scales, key=key)
     by_hand = [
-        quietly(
-            v, y, MODEL, family=lambda s, k=k: features.sampled(k, 16, "laplace", s), scales=scales
-        )
+        quietly(v, y, MODEL, family=lambda s, k=k: sampled(k, 16, "laplace", s), scales=scales)
         for k in jax.random.split(key, 3)
     ]
     first = int(np.argmin(by_hand[0].mse))
@@ -297,3 +296,30 @@ V, Y = data.grid(12, 2), jnp.zeros((12, 12))
 def test_bad_arguments_are_named(call, error, says):
     with pytest.raises(error, match=says):
         call()
+
+
+# --- the families
+
+
+CUMULATIVE = {
+    "gaussian": lambda b, s: 0.5 * (1 + math.erf(b / s / math.sqrt(2))),
+    "uniform": lambda b, s: min(max(b / s, 0), 1),
+    "uniform_log": lambda b, s: min(max(math.log(b) / math.log(s), 0), 1),
+    "laplace": lambda b, s: 0.5 * math.exp(b / s) if b < 0 else 1 - 0.5 * math.exp(-b / s),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_have_their_distribution(family):
+    """Kolmogorov–Smirnov distance to the family's distribution function, at the 1 % level."""
+    n, scale = 3000, 20.0
+    b = np.sort(
+        np.asarray(sampled(jax.random.key(3), n // 2, family, scale, d=2).B).ravel()
+    ).astype(float)
+    F = np.array([CUMULATIVE[family](x, scale) for x in b])
+    rank = np.arange(n) / n
+    assert max(np.abs(F - rank).max(), np.abs(F - rank - 1 / n).max()) < 1.63 / math.sqrt(n)
+
+
+def test_every_distribution_function_is_there():
+    assert set(CUMULATIVE) == set(FAMILIES)
