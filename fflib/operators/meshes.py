@@ -44,7 +44,9 @@ class Mesh(NamedTuple):
 
     @property
     def volume(self) -> float:
-        """Volume inside, by the divergence theorem Σ a·(b × c)/6 over the faces (a, b, c)."""
+        """Volume inside, by the divergence theorem Σ a·(b × c)/6 over the faces (a, b, c); what
+        lies in several bodies counts as often.
+        """
         return float(_volumes(self).sum())
 
     @property
