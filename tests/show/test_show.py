@@ -567,13 +567,17 @@ def test_numbers_are_typeset_in_tables(shown, capsys, typed, page):
 
 
 def test_floats_of_a_column_share_their_decimals(shown, capsys):
-    rows = [["a", 19.3214, 0.5, 1.0, 1e-5], ["b", 7.5, 1.25, 2.0, 3.5], ["c", np.nan, 2, 3.0, "–"]]
+    rows = [
+        ["a", 19.3214, 0.5, 1.0, 1e-5],
+        ["b", 7.5, 1.25, 2.0, 3.5],
+        ["c", np.nan, 2, 3.0, -np.inf],
+    ]
     show.table(rows, ["", "x", "y", "z", "w"], "Numbers")
     cells = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[1] for row in cells] == ["19.32", "7.50", "nan"]
     assert [row[2] for row in cells] == ["0.500", "1.250", "2"]  # a whole number stays one
     assert [row[3] for row in cells] == ["1", "2", "3"]
-    assert [row[4] for row in cells] == ["1e-05", "3.5", "–"]  # too far apart
+    assert [row[4] for row in cells] == ["1e-05", "3.5", "−∞"]  # too far apart
 
 
 def test_table_without_rows(shown):
