@@ -266,6 +266,18 @@ def test_images_stand_side_by_side(shown, chromium, count, width, rows):
     assert max(b[0] + b[2] for b in boxes) <= 8 + width + 1  # the body's margin is 8
 
 
+@pytest.mark.parametrize(
+    "width, size, rows", [(688, 2.35, [3]), (358, 2.35, [2, 1]), (358, 3.5, [1, 1, 1])]
+)
+def test_small_figures_stay_side_by_side_on_a_phone(shown, chromium, width, size, rows):
+    show.figure(*(show.panel(width=size)[0] for _ in range(3)), alt=ALT)
+    tab = chromium.new_page()
+    tab.set_content(f'<div style="width:{width}px">{shown()}</div>')
+    tops = tab.eval_on_selector_all(".ff-panel", "all => all.map(e => e.getBoundingClientRect().y)")
+    tab.close()
+    assert [tops.count(y) for y in sorted(set(tops))] == rows
+
+
 # --- sliders -----------------------------------------------------------------------------------
 
 SLOPES = "A line of slope {value} from zero."
