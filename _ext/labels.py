@@ -16,9 +16,9 @@ class AuthorYearLabels(BaseLabelStyle):
     def format_labels(self, sorted_entries: Iterable[Entry]) -> Iterator[str]:
         for entry in sorted_entries:
             people = entry.persons.get("author") or entry.persons.get("editor") or []
-            names = [" ".join((*p.prelast_names, *p.last_names)) for p in people]
+            names = [" ".join(map(str, p.rich_prelast_names + p.rich_last_names)) for p in people]
             who = names[0] + " et al." if len(names) > 2 else " and ".join(names)
-            yield f"{who.replace('{', '').replace('}', '')}, {entry.fields['year']}"
+            yield f"{who}, {entry.fields['year']}"
 
 
 class AuthorYear(Style):

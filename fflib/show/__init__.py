@@ -44,7 +44,7 @@ def panel(title: str | None = None, width: float = 3.5, height: float = 2.6, **s
 
 
 def figure(*figs: Figure, alt: str, caption: str | None = None) -> None:
-    """Display matplotlib figures side by side as inline SVG; on a phone they wrap to one per row.
+    """Display matplotlib figures side by side as inline SVG, on a phone one a row, or two small.
 
     `alt` (at least 20 characters) describes all of them together; `caption` is visible text below.
     What is drawn in `show.INK` or black takes the page's text colour. pyplot figures are closed.

@@ -106,7 +106,8 @@ def content(drawn: object, what: str, alt: str, sheet: Sheet) -> str:
     for fig in figs:
         svg, width = sheet.inline(fig, None if together else alt)
         style = f"flex-basis:{width * 0.9:.0f}px;max-width:{width:.0f}px"
-        panels.append(f'<div class="ff-panel" style="{style}">{svg}</div>')
+        small = " ff-small" if width <= 240 else ""  # of three or more a phone shows two in a row
+        panels.append(f'<div class="ff-panel{small}" style="{style}">{svg}</div>')
     return f'<div class="ff-row"{together}>{"".join(panels)}</div>'
 
 

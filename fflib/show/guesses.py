@@ -79,7 +79,7 @@ class Asked:
 
 
 class guess(Asked):
-    """Ask the reader to predict a result before seeing it: radio buttons, answered by `reveal`.
+    """Ask the reader to predict a result before seeing it: radio buttons, answered by `reveal`::
 
         g = show.guess("Which is best?", why={"narrow": "Less to learn.", "wide": "More room."})
         g.reveal(int(np.argmax(psnr)), f"{psnr.max():.1f} dB against {psnr.min():.1f} dB")
@@ -133,7 +133,7 @@ class guess(Asked):
 
 
 class guess_number(Asked):
-    """Ask the reader for a number, of the given `unit`, before seeing the measured one.
+    """Ask the reader for a number, of the given `unit`, before seeing the measured one::
 
         g = show.guess_number("How many decibels does the mapping gain?", "dB")
         g.reveal(psnr[1] - psnr[0])
@@ -180,7 +180,7 @@ class guess_number(Asked):
 
 
 class guess_order(Asked):
-    """Ask the reader to rank `items` before seeing the measured order: a menu of places for each.
+    """Ask the reader to rank `items` before seeing the measured order: a menu of places for each::
 
         g = show.guess_order("Which is learned first?", ["1 cycle", "9 cycles"], ("first", "last"))
         g.reveal(np.argsort(half_time))

@@ -128,7 +128,7 @@ def number(value: object, decimals: int | None = None) -> str:
     if decimals is None and abs(as_float) < 1e6 and as_float.is_integer():
         decimals = 0
     text = f"{as_float:.4g}" if decimals is None else f"{as_float:.{decimals}f}"
-    return re.sub("^-", "−", text)
+    return re.sub("^-", "−", text).replace("inf", "∞")
 
 
 def typeset(text: str) -> str:

@@ -25,6 +25,7 @@ import ahead
 import cells
 import downloads
 import execution
+import labels
 import mathml
 import nbformat.v4 as nb
 import repository
@@ -115,6 +116,19 @@ def test_the_font_has_the_characters_of_mathematics(tmp_path):
         assert points <= set(font.getBestCmap())
         assert "MATH" in font  # the table by which roots, brackets and scripts are set
     assert target.stat().st_size < 400_000
+
+
+def test_a_label_of_the_bibliography_has_letters_and_no_tex():
+    from pybtex.database import parse_string
+
+    authors = (
+        r"M{\"u}ller, T. and Evans, A. and Schied, C.",
+        "De Rosier, D. J. and Klug, A.",
+        "{A Lab}",
+    )
+    bib = "".join(f"@misc{{k{k}, author = {{{a}}}, year = 2022}}" for k, a in enumerate(authors))
+    found = labels.AuthorYearLabels().format_labels(parse_string(bib, "bibtex").entries.values())
+    assert list(found) == ["Müller et al., 2022", "De Rosier and Klug, 2022", "A Lab, 2022"]
 
 
 # --- The cache ------------------------------------------------------------------------------------

@@ -129,6 +129,18 @@ def test_a_fold_is_short_and_has_one_of_few_titles(name):
             assert cells.fold_name(block.body) in TITLES, f"{name}.md:{block.line}"
 
 
+@pytest.mark.parametrize("name", [p.name for p in BOOK.notebooks()])
+def test_a_figure_has_a_caption_that_is_a_sentence(name):
+    for block in BOOK.pages[name].blocks:
+        if block.kind != "code-cell" or "show.figure(" not in block.body:
+            continue
+        for call in ast.walk(ast.parse(block.body)):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "show.figure":
+                caption = [ast.unparse(k.value) for k in call.keywords if k.arg == "caption"]
+                where = f"{name}.md:{block.line}"
+                assert caption and re.search(r"[.?!]['\"]$", caption[0]), f"{where}: {caption}"
+
+
 def test_each_option_of_a_guess_says_why_it_tempts():
     for name, page in BOOK.pages.items():
         for block in page.blocks:

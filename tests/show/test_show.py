@@ -266,6 +266,18 @@ def test_images_stand_side_by_side(shown, chromium, count, width, rows):
     assert max(b[0] + b[2] for b in boxes) <= 8 + width + 1  # the body's margin is 8
 
 
+@pytest.mark.parametrize(
+    "width, size, rows", [(688, 2.35, [3]), (358, 2.35, [2, 1]), (358, 3.5, [1, 1, 1])]
+)
+def test_small_figures_stay_side_by_side_on_a_phone(shown, chromium, width, size, rows):
+    show.figure(*(show.panel(width=size)[0] for _ in range(3)), alt=ALT)
+    tab = chromium.new_page()
+    tab.set_content(f'<div style="width:{width}px">{shown()}</div>')
+    tops = tab.eval_on_selector_all(".ff-panel", "all => all.map(e => e.getBoundingClientRect().y)")
+    tab.close()
+    assert [tops.count(y) for y in sorted(set(tops))] == rows
+
+
 # --- sliders -----------------------------------------------------------------------------------
 
 SLOPES = "A line of slope {value} from zero."
@@ -567,13 +579,17 @@ def test_numbers_are_typeset_in_tables(shown, capsys, typed, page):
 
 
 def test_floats_of_a_column_share_their_decimals(shown, capsys):
-    rows = [["a", 19.3214, 0.5, 1.0, 1e-5], ["b", 7.5, 1.25, 2.0, 3.5], ["c", np.nan, 2, 3.0, "–"]]
+    rows = [
+        ["a", 19.3214, 0.5, 1.0, 1e-5],
+        ["b", 7.5, 1.25, 2.0, 3.5],
+        ["c", np.nan, 2, 3.0, -np.inf],
+    ]
     show.table(rows, ["", "x", "y", "z", "w"], "Numbers")
     cells = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[1] for row in cells] == ["19.32", "7.50", "nan"]
     assert [row[2] for row in cells] == ["0.500", "1.250", "2"]  # a whole number stays one
     assert [row[3] for row in cells] == ["1", "2", "3"]
-    assert [row[4] for row in cells] == ["1e-05", "3.5", "–"]  # too far apart
+    assert [row[4] for row in cells] == ["1e-05", "3.5", "−∞"]  # too far apart
 
 
 def test_table_without_rows(shown):
