@@ -84,7 +84,7 @@ def test_chapters_read_what_their_own_code_gave(monkeypatch):
     found = set()
     for path in (Path(__file__).parents[2] / "book").rglob("*.md"):
         text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"\bkept\(\s*\"\w+\",\s*(\w+)", text):
+        for name in re.findall(r"\bkept\(\s*f?\"[\w{}]+\",\s*(\w+)", text):
             source = re.search(rf"^def {name}\(.*?(?=^\S)", text, re.DOTALL | re.MULTILINE)[0]
             monkeypatch.setattr("inspect.getsource", lambda _, source=source: source)
             found.add(module._digest(None))
