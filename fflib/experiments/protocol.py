@@ -102,17 +102,17 @@ def adam(rate: float, warmup: int = 0, decay: int = 0) -> optax.GradientTransfor
 
 
 @cache
-def muon(rate: float, steps: int) -> optax.GradientTransformation:
+def muon(rate: float, steps: int, **how) -> optax.GradientTransformation:
     """Muon (Jordan et al. 2024) for matrices, Adam with Nesterov's look ahead for biases at a tenth
     of the rate, both slowing down to a stop.
 
     A step moves every singular value of a matrix by about the rate, whatever the width, and Glorot
     starts the largest at about 2: one rate does for all widths. McGinnis et al. (2025) found that
-    this lets coordinate networks learn detail. Raises: ValueError or TypeError for a rate that is
-    not positive or fewer than one step. Chapter: Beating Table 1.
+    this lets coordinate networks learn detail. ``how`` goes to optax's ``muon``. Raises: ValueError
+    or TypeError for a rate that is not positive or fewer than one step. Chapter: Beating Table 1.
     """
     fade = optax.cosine_decay_schedule(checks.positive("rate", rate), checks.count("steps", steps))
-    return optax.contrib.muon(fade, adam_learning_rate=lambda step: fade(step) / 10)
+    return optax.contrib.muon(fade, adam_learning_rate=lambda step: fade(step) / 10, **how)
 
 
 def of_row(numbers: dict, mapping: str) -> Any:
