@@ -24,6 +24,7 @@ NAMES = (
     (r"(?s:.*)show\.(figure|images|slider)\(", "How the figure is drawn"),
     (r"(?s:.*)show\.table\(", "How the table is made"),
     (r"(?s:.*)(show\.check|\.reveal)\(", "How it is checked"),
+    (r"(?s:.*)\b(fit|kept|train)\(", "How it is trained"),
 )
 
 

@@ -7,7 +7,9 @@ this interpreter, this checkout's ``fflib``, static figures, a fixed hash seed, 
 of the person who builds, and none of ipykernel's notices. Compiling is much of their time, so XLA
 does less of it than it does for readers (not at full scale), and what it made is kept in the build
 folder, where the next run of the same chapter finds it: a folder a chapter, since jax writes there
-without a lock.
+without a lock. Two chapters run at once, so linear algebra keeps to one thread: OpenBLAS's threads
+wait for each other awake, and where another process has the cores, that takes a hundred times as
+long as the work.
 
 *The cache.* myst-nb executes a chapter again when its code cells change. Its results also
 depend on ``fflib``, the requirements, the versions installed and the scale, so a hash of those
@@ -123,6 +125,7 @@ def kernel_description(root: Path, folder: Path) -> dict:
             "FFLIB_STATIC": "1",
             "IPYTHONDIR": str(folder / "ipython"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "OPENBLAS_NUM_THREADS": "1",
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": os.pathsep.join(path),

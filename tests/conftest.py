@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+# Tests run two at a time, and OpenBLAS's threads would keep each other's cores busy with waiting.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anything imports numpy
+
 import matplotlib
 import pytest
 

@@ -23,9 +23,10 @@ from fflib import checks
 from fflib.show.markup import PLACEHOLDER, escape, static, typeset, words
 
 # Luminance between 0.15 and 0.29: at least 3:1 against white and against #1e1e1e (tested).
-COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388"]
+COLORS = ["#3168dd", "#b8520e", "#039355", "#cc199f", "#b38a0c", "#788388", "#8a63d2", "#e23b34"]
 LINESTYLES = ["-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.5, 1.2, 1.5)), (0, (9, 2.5)), "-"]
-MARKERS = ["o", "s", "^", "D", "v", "x"]
+LINESTYLES += [(0, (3, 1.2, 1.2, 1.2, 1.2, 1.2)), (0, (3, 3))]
+MARKERS = ["o", "s", "^", "D", "v", "x", "P", "*"]
 INK = "#010203"  # drawn in this colour, a line or a text takes the colour of the page's text
 
 RC = Path(__file__).with_name("assets") / "book.mplstyle"

@@ -450,6 +450,8 @@ QUESTION = 'g = show.guess(\n    "Which?",\n    ["a", "b"],\n)'
         ("def draw(): ...\n\n\nshow.slider(draw)", "How the figure is drawn"),
         ("show.table(rows, columns, 'x')\nshow.check('a', True)", "How the table is made"),
         ("show.check('a', True)", "How it is checked"),
+        ("def train():\n    return fit(params, loss)", "How it is trained"),
+        ("told = kept('networks', trained)", "How it is trained"),
     ],
 )
 def test_a_fold_says_what_it_holds(source, name):

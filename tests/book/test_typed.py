@@ -46,7 +46,7 @@ EXEMPT = {
     "Ten decibels": "what a decibel is",
     "6 dB\n  halve the error": "what a decibel is",
     "an overlap of 0.9": "the question of a section, not an answer",
-    "to know the kernel to one percent": "a demand",
+    "to know the kernel to one per cent": "a demand",
     r"$10\log_{10} 2 \approx 3$ dB": "what a decibel is",
 }
 

@@ -49,6 +49,8 @@ def test_what_is_recorded_comes_back(tmp_path, monkeypatch):
         ("mni152", "MNI152"),
         ("astronaut", "astronaut"),
         ("gaussian", "Gaussian"),
+        ("none", "no mapping"),
+        ("positional, aligned", "positional encoding, aligned"),
         ("psnr_seen", "PSNR of pixels shown (dB)"),
         ("ct_shepp", "CT, Shepp"),
         ("ct_brain_reduced", "CT, brain, reduced"),
