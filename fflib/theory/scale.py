@@ -67,8 +67,9 @@ class Suggestion:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the largest scale predicted to be within 0.3 dB of the best: of pictures,
-        nine trainings in ten did best inside.
+        """The least and the largest scale predicted to be within 0.3 dB of the best.
+
+        Of pictures, nine trainings in ten did best inside it.
         """
         fine, error = _curve(self.scales, self.mse.mean(1))
         good = fine[error <= error.min() * 10 ** (FLAT / 10)]
