@@ -28,14 +28,13 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import mmap
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
 
-import jaxlib
+import xla
 from docutils import nodes
 from myst_nb.core.execute.cache import NotebookClientCache
 from myst_nb.ext import execution_tables as tables
@@ -55,13 +54,6 @@ SOURCES = (
     "pyproject.toml",
 )
 PROGRAMS = ".programs"  # in the build folder: what XLA compiled
-# For programs that run once: level 1 of 3, as in the tests, and code emitted the older, quicker way.
-FLAGS = (
-    "--xla_backend_optimization_level=1",
-    "--xla_cpu_use_fusion_emitters=false",
-    "--xla_cpu_parallel_codegen_split_count=1",
-)
-XLA = Path(jaxlib.__file__).with_name("libjax_common.so")
 CHAPTER = contextvars.ContextVar("CHAPTER", default="other")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -120,19 +112,11 @@ def drop_stale(current: Path) -> list[Path]:
 # --- the kernel ----------------------------------------------------------------------------------
 
 
-def brief_flags(library: Path) -> list[str]:
-    """Those of FLAGS that XLA's shared library knows; at any other XLA ends the process."""
-    if not library.is_file():
-        return []
-    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        return [flag for flag in FLAGS if text.find(flag[2:].partition("=")[0].encode()) >= 0]
-
-
 def kernel_description(root: Path, folder: Path) -> dict:
     """The ``kernel.json`` of the kernel that executes the chapters."""
     path = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    brief = brief_flags(XLA) if scale() == "quick" else []
+    brief = xla.brief() if scale() == "quick" else []
     return {
         "argv": [*argv, "--log-level=ERROR"],
         "display_name": "Python 3",

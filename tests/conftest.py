@@ -14,20 +14,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [
     str(ROOT / "tools"),
     str(ROOT / "tests"),
+    str(ROOT / "_ext"),
     str(ROOT),
-]  # the tools, helpers, this checkout's fflib
+]  # the tools, helpers, extensions, this checkout's fflib
 
+import xla
 from pages import NoBrowser, launch
 
 matplotlib.use("agg")
 
-# Most of the time of these tests goes into compiling small programs that run once, and a quarter of
-# it into making
-# their machine code fast. What they compute stays as it is; `make check` runs them compiled as
-# readers have them.
-LEVEL = "--xla_backend_optimization_level"
-if LEVEL not in os.environ.get("XLA_FLAGS", ""):  # before anything imports jax
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {LEVEL}=1".strip()
+# What the tests compute stays as it is; `make check` runs them compiled as readers have them.
+if "--xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *xla.brief()]).strip()
 
 
 def pytest_collection_modifyitems(items):

@@ -30,6 +30,7 @@ import mathml
 import nbformat.v4 as nb
 import repository
 import weight
+import xla
 from sphinx.errors import ConfigError
 
 # --- Mathematics ----------------------------------------------------------------------------------
@@ -228,8 +229,7 @@ def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch
     written = json.loads((tmp_path / "kernel/kernels/python3/kernel.json").read_text())
     assert written["argv"][0] == sys.executable
     assert written["env"]["FFLIB_STATIC"] == "1" and written["env"]["PYTHONHASHSEED"] == "0"
-    brief = execution.brief_flags(execution.XLA)
-    assert written["env"]["XLA_FLAGS"] == " ".join(["--given", *brief])
+    assert written["env"]["XLA_FLAGS"] == " ".join(["--given", *xla.brief()])
     monkeypatch.setenv("FFLIB_SCALE", "full")
     full = execution.kernel_description(tmp_path, tmp_path)["env"]
     assert full["XLA_FLAGS"] == "--given"  # what takes hours is compiled as well as XLA can
@@ -239,9 +239,9 @@ def test_the_kernel_is_this_interpreter_with_this_checkout(tmp_path, monkeypatch
 def test_a_switch_that_xla_does_not_know_is_left_out(tmp_path):
     """XLA ends the process at one: no chapter would run."""
     library = tmp_path / "libjax_common.so"
-    assert execution.brief_flags(library) == []
+    assert xla.brief(library) == []
     library.write_bytes(b"...xla_cpu_use_fusion_emitters...")
-    assert execution.brief_flags(library) == ["--xla_cpu_use_fusion_emitters=false"]
+    assert xla.brief(library) == ["--xla_cpu_use_fusion_emitters=false"]
 
 
 # --- Failure --------------------------------------------------------------------------------------
