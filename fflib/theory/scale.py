@@ -67,10 +67,7 @@ class Suggestion:
 
     @property
     def range(self) -> tuple[float, float]:
-        """The least and the largest scale predicted to be within 0.3 dB of the best.
-
-        Of pictures, nine trainings in ten did best inside it.
-        """
+        """The least and the largest scale predicted to be within 0.3 dB of the best."""
         fine, error = _curve(self.scales, self.mse.mean(1))
         good = fine[error <= error.min() * 10 ** (FLAT / 10)]
         return float(good[0]), float(good[-1])
@@ -168,7 +165,8 @@ def hidden_error(K, y, shown, hidden, noise: float = 0.0) -> np.ndarray:
     mse = (missed**2).mean((0, 1))
     if noise == 0:
         return mse
-    at, between = ((np.linalg.solve(ridged, k.T) ** 2).sum() / len(k) for k in (own, across))
+    smoothed = (np.linalg.solve(ridged, np.concatenate([own, across]).T) ** 2).sum(0)
+    at, between = smoothed[: len(own)].mean(), smoothed[len(own) :].mean()
     return np.maximum(mse - noise**2, 0.0) + noise**2 * max(at - between, 0.0)
 
 
